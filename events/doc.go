@@ -1,0 +1,15 @@
+// Package events is the language of the bus: CloudEvents with typed payloads, deterministic ids, and the
+// subjects on which they travel. It has no clock, no connection and no state; the contract behind it is
+// events.md.
+//
+//	aggregate   type (dev.backupbus.….v1)      appended by           read by
+//	backup      backup.requested …_requested    requester             executors, tracker, notifier
+//	            backup.started … deleted        executors             tracker, notifier
+//	            backup.progress (own stream)    executors             tracker
+//	restore     restore.requested               requester             executors, tracker, notifier
+//	            restore.started … failed        executors             tracker, notifier
+//	instance    instance.registered, updated    requester             tracker, notifier, executors
+//	delivery    delivery.dead_lettered          notifier              tracker, notifier
+//
+// Which step may follow which is in package lifecycle; how events reach JetStream in package bus.
+package events

@@ -1,0 +1,93 @@
+// Package lifecycle is the state machine of backups, restores and everything else that has events
+// (events.md 3): one table, which writers ask before they append and readers ask before they apply.
+// It has no clock, does no I/O and logs nothing. Nobody outside compares states.
+package lifecycle
+
+import "github.com/backupbus/backupbus/events"
+
+// States of a backup; a restore uses Enqueued, Running, Successful and Failed.
+const (
+	None            events.State = ""
+	Enqueued        events.State = "ENQUEUED"
+	Overdue         events.State = "OVERDUE"
+	Running         events.State = "RUNNING"
+	Cancelling      events.State = "CANCELLING"
+	Successful      events.State = "SUCCESSFUL"
+	Failed          events.State = "FAILED"
+	Skipped         events.State = "SKIPPED"
+	Cancelled       events.State = "CANCELLED"
+	DeletionPending events.State = "DELETION_PENDING"
+	DeletionFailed  events.State = "DELETION_FAILED"
+	Deleted         events.State = "DELETED"
+)
+
+// States of aggregates whose events carry no state of their own.
+const (
+	Present  events.State = "present"
+	Removed  events.State = "removed"
+	Rejected events.State = "rejected"
+	Accepted events.State = "accepted"
+	Dead     events.State = "dead"
+)
+
+// Phase says what is to be done about a backup or a restore: a coarser word than its state, for those
+// who do the work and those who wait for it.
+type Phase int
+
+const (
+	Waiting     Phase = iota // nothing runs yet: claim it
+	Working                  // somebody has claimed it
+	Stopping                 // a cancel was asked for; the work may still run
+	Ended                    // has its outcome
+	Deleting                 // the copy is about to go
+	Gone                     // the copy has gone
+	Unrequested              // a due slot that nobody asked for
+)
+
+// PhaseOf a backup.
+func PhaseOf(b events.Backup) Phase {
+	switch b.State {
+	case Enqueued:
+		return Waiting
+	case Overdue:
+		if b.EverRequested() {
+			return Waiting
+		}
+		return Unrequested
+	case Running:
+		return Working
+	case Cancelling:
+		return Stopping
+	case DeletionPending:
+		return Deleting
+	case Deleted:
+		return Gone
+	}
+	return Ended
+}
+
+// RestorePhaseOf a restore.
+func RestorePhaseOf(r events.Restore) Phase {
+	switch r.State {
+	case Enqueued:
+		return Waiting
+	case Running:
+		return Working
+	}
+	return Ended
+}
+
+// Occupies tells whether a backup counts for the rule of one operation at a time (events.md 3.2).
+// deletions: whether a pending deletion counts too, as it does for cloudsql.
+func Occupies(b events.Backup, deletions bool) bool {
+	switch PhaseOf(b) {
+	case Waiting, Working, Stopping:
+		return true
+	case Deleting:
+		return deletions
+	}
+	return false
+}
+
+// Good tells whether a backup left a copy that can be restored.
+func Good(b events.Backup) bool { return b.State == Successful || b.State == DeletionFailed }

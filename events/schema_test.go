@@ -1,0 +1,211 @@
+package events_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/eventstest"
+	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/schemas"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// The examples in schemas/ are what this code writes, each is valid, and each schema has one.
+func TestSchemas_EveryTypeHasAValidExample(t *testing.T) {
+	t.Parallel()
+	made := examples(t)
+	var types []string
+	for _, ev := range made {
+		types = append(types, ev.Type)
+		eventstest.Valid(t, ev)
+		line, err := events.Structured(ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := json.Indent(&b, line, "", "  "); err != nil {
+			t.Fatal(err)
+		}
+		b.WriteByte('\n')
+		if *update {
+			file := filepath.Join("..", "schemas", "examples", strings.TrimPrefix(ev.Type, "dev.backupbus.")+".json")
+			if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := schemas.Example(ev.Type)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if diff := cmp.Diff(string(want), b.String()); diff != "" {
+			t.Errorf("example of %s (go test -update rewrites it):\n%s", ev.Type, diff)
+		}
+	}
+	slices.Sort(types)
+	if diff := cmp.Diff(schemas.Types(), types); diff != "" {
+		t.Errorf("schemas and examples are not of the same types:\n%s", diff)
+	}
+}
+
+func TestSchemas_RefuseABrokenEvent(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*events.Event){
+		"missing field": func(e *events.Event) { e.Data = bytes.Replace(e.Data, []byte(`"backupId"`), []byte(`"backupIdd"`), 1) },
+		"wrong state":   func(e *events.Event) { e.Data = bytes.Replace(e.Data, []byte(`"ENQUEUED"`), []byte(`"RUNNING"`), 1) },
+		"number as a string": func(e *events.Event) {
+			e.Data = bytes.Replace(e.Data, []byte(`"attempt":0`), []byte(`"attempt":"0"`), 1)
+		},
+		"id with a stop": func(e *events.Event) { e.ID = "a.b" },
+		"no sequence":    func(e *events.Event) { e.Sequence = "" },
+	} {
+		ev := examples(t)[0]
+		spoil(&ev)
+		if eventstest.Check(ev) == nil {
+			t.Errorf("%s: the schema let it pass", name)
+		}
+	}
+}
+
+// examples builds one event of every type that exists, with the functions that the services use.
+func examples(t testing.TB) []events.Event {
+	t.Helper()
+	at := time.Date(2026, 1, 15, 2, 0, 0, 250e6, time.UTC)
+	tick := func() time.Time { at = at.Add(4 * time.Second); return at }
+	origin := events.Origin{Source: "//bus.local/doors/native", Key: "example"}
+	id, err := events.BackupID("shop", origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rq, err := events.RequestID("shop", origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []events.Event
+	emit := func(p events.Payload, step events.Step, n int, seq uint64) {
+		ev, err := events.New("bus.local", p, step, events.EventID(p.Aggregate().ID, p.Aggregate().Entity, step, n), seq, at,
+			events.Cause{CorrelationID: rq, Trace: events.Trace{Parent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, ev)
+	}
+	step := func(b events.Backup, s events.Step, n int, seq uint64) events.Backup {
+		b, err := lifecycle.Advance(b, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		emit(b, s, n, seq)
+		return b
+	}
+	base := events.Backup{BackupID: id, Project: "shop", Provider: "sqlite", Instance: "orders-db", Engine: "sqlite",
+		IDs: events.NewBackupIDs(id, "", at), Trigger: events.OnDemand, Door: "native", RequestID: rq,
+		EnqueuedTime: events.At(at), Verification: events.NotVerified, Description: "before migration"}
+	wrong := &events.Failure{Code: events.StorageFull, Category: events.ByUser, Retryable: true,
+		Message: "storage default has no space left: free some or point the instance to another storage"}
+	ref := &events.ProviderRef{BackupName: "default:shop/orders-db/" + id + "/attempt-1/"}
+
+	asked := base
+	asked.MaxAttempts = 3
+	enqueued := step(asked, events.Requested, 0, 1)
+	running := step(lifecycle.Claim(enqueued, tick(), "ex-4f2a"), events.Started, 1, 2)
+	percent, done, total := 40, int64(80<<20), int64(200<<20)
+	p, err := events.NewProgress("bus.local", events.Progress{BackupID: id, Project: "shop", Provider: "sqlite", Instance: "orders-db",
+		Attempt: 1, Ordinal: 1, Phase: events.Copying, Percent: &percent, BytesDone: &done, BytesTotal: &total},
+		events.FormatSequence(2), at, events.Cause{CorrelationID: rq})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out = append(out, p)
+	changed := running
+	changed.ProviderRef, changed.Updates, changed.ChangedFields = ref, 1, []string{"providerRef"}
+	step(changed, events.Updated, 1, 3)
+	step(lifecycle.FailAttempt(running, wrong, tick().Add(time.Minute)), events.AttemptFailed, 1, 3)
+	good := step(lifecycle.Complete(running, tick(), lifecycle.Outcome{Proof: events.ProofChecked, SizeBytes: 52 << 20,
+		Kind: "PHYSICAL", EngineVersion: "3.50.4", ConsistencyTime: at, Ref: ref,
+		Checksum: &events.Checksum{Algorithm: "sha256", Value: strings.Repeat("0a", 32)}}), events.Succeeded, 1, 3)
+	step(lifecycle.Fail(running, tick(), wrong, false), events.Failed, 1, 3)
+	stopping := step(lifecycle.AskCancel(running, events.Cancel{RequestTime: events.At(at), RequestID: rq, Reason: "wrong day"}), events.CancelRequested, 0, 3)
+	step(lifecycle.Stop(stopping, tick(), false), events.Cancelled, 0, 4)
+
+	due := base
+	due.Trigger, due.Door = events.Scheduled, "schedule"
+	due.DueTime, due.WindowStartTime = events.At(at), events.At(at)
+	late := due
+	late.Overdue = &events.OverdueNote{SinceTime: events.At(at), LateByMs: 60_000}
+	step(late, events.Overdue, 1, 1)
+	idle := due
+	idle.Skip = &events.Skip{Reason: "NO_CHANGES", CoveredByBackupID: id}
+	step(idle, events.Skipped, 0, 1)
+
+	check := events.Check{Run: 1, Method: "CHECKSUM", Reason: "USER", RequestID: rq}
+	toCheck := good
+	toCheck.Check = &check
+	toCheck = step(toCheck, events.VerificationRequested, 1, 4)
+	passed := lifecycle.FinishCheck(toCheck, at, tick(), 52<<20, nil)
+	step(passed, events.Verified, 1, 5)
+	broken := &events.Failure{Code: events.Corrupt, Category: events.BySystem, Message: "the stored object does not have its checksum: take a new backup"}
+	step(lifecycle.FinishCheck(toCheck, at, tick(), 52<<20, broken), events.VerificationFailed, 1, 5)
+
+	leaving := step(lifecycle.AskDeletion(good, events.Deletion{Cause: "USER", RequestTime: events.At(tick()), RequestID: rq}), events.DeletionRequested, 1, 4)
+	step(lifecycle.Remove(leaving, tick(), 52<<20), events.Deleted, 0, 5)
+	step(lifecycle.FailDeletion(leaving, tick(), wrong), events.DeletionFailed, 1, 5)
+
+	rs, err := events.RestoreID("shop", origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := func(r events.Restore, s events.Step, seq uint64) events.Restore {
+		r, err := lifecycle.AdvanceRestore(r, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		emit(r, s, 0, seq)
+		return r
+	}
+	r := again(events.Restore{RestoreID: rs, BackupID: id, Project: "shop", Provider: "sqlite", Instance: "orders-db",
+		IDs: events.RestoreIDs{Operation: events.OperationID(rs + "-requested")}, Door: "native", RequestID: rq,
+		EnqueuedTime: events.At(tick()), Target: events.Target{Instance: "orders-copy"}}, events.Requested, 1)
+	r = again(lifecycle.ClaimRestore(r, tick(), "ex-4f2a"), events.Started, 2)
+	again(lifecycle.CompleteRestore(r, tick(), 200<<20), events.Succeeded, 3)
+	again(lifecycle.FailRestore(r, tick(), wrong), events.Failed, 3)
+
+	in, err := events.InstanceID("shop", "sqlite", "orders-db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inst := events.Instance{Project: "shop", InstanceID: in, Provider: "sqlite", Instance: "orders-db", Generation: 1,
+		IDs:    events.InstanceIDs{GaussDB: events.GaussInstanceID(in)},
+		Config: events.InstanceConfig{Engine: "sqlite", File: "/var/lib/shop/orders.db", Storage: "default", SuccessfulWhen: events.ProofChecked}}
+	emit(inst, events.Registered, 1, 1)
+	inst.Generation, inst.ChangedFields = 2, []string{"config.file"}
+	emit(inst, events.Updated, 2, 2)
+	inst.Generation, inst.ChangedFields = 3, nil
+	emit(inst, events.Deregistered, 3, 3)
+
+	su, err := events.SubscriptionID("shop", "pager")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dl, err := events.DeliveryID(su, out[0].Source, out[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	emit(events.DeadDelivery{Project: "shop", DeliveryID: dl, SubscriptionID: su, SinkOrigin: "https://hooks.example.com:443",
+		EventID: out[0].ID, EventType: out[0].Type, EventSource: out[0].Source, EventSequence: out[0].Sequence, Attempts: 12,
+		FirstAttemptTime: events.At(at), LastAttemptTime: events.At(tick()), LastOutcome: "HTTP_ERROR", Reason: "EXHAUSTED", LastStatusCode: 500},
+		events.DeadLettered, 0, 1)
+	return out
+}

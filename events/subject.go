@@ -1,0 +1,219 @@
+package events
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Roots of the subject space (events.md 4.2).
+const (
+	EventRoot      = "backupbus.v1.event"
+	ProgressRoot   = "backupbus.v1.progress"
+	DeadLetterRoot = "backupbus.v1.deadletter"
+)
+
+// maxSubject is the longest subject that is published; the server closes the connection over 4,096 bytes.
+const maxSubject = 512
+
+// none stands in a subject for a provider, instance or project that there is not.
+const none = "_"
+
+// Aggregate names one thing that has a life: a backup, a restore, an instance, a delivery. Names are raw.
+type Aggregate struct {
+	Project  string
+	Provider string // empty for request, subscription, delivery
+	Instance string // empty for request, subscription, delivery
+	Entity   Entity
+	ID       string
+	Parent   string // deliveries: id of the subscription
+}
+
+// Scope is the subject filter that matches exactly the events of the aggregate (events.md 3.2).
+func (a Aggregate) Scope() (string, error) {
+	head, err := a.head()
+	if err != nil {
+		return "", err
+	}
+	return head + "." + string(a.Entity) + "." + a.ID + ".*", nil
+}
+
+// InstanceScope is the subject filter over all backups of the aggregate's instance: the scope of a
+// backup's first event.
+func (a Aggregate) InstanceScope() (string, error) {
+	head, err := a.head()
+	if err != nil {
+		return "", err
+	}
+	return head + "." + string(Backups) + ".>", nil
+}
+
+// NameScope is the subject filter over every instance of that name in the project, whatever its
+// provider: the scope of `instance.registered`.
+func (a Aggregate) NameScope() (string, error) {
+	p, i, err := tokens(a.Project, a.Instance)
+	if err != nil {
+		return "", err
+	}
+	return EventRoot + "." + p + ".*." + i + "." + string(Instances) + ".>", nil
+}
+
+// EventSubject is the subject on which a step of the aggregate is published.
+func (a Aggregate) EventSubject(s Step) (string, error) {
+	head, err := a.head()
+	if err != nil {
+		return "", err
+	}
+	return bounded(head + "." + string(a.Entity) + "." + a.ID + "." + string(s))
+}
+
+// ProgressSubject is the subject of a backup's progress; the stream keeps the last message of each.
+func (a Aggregate) ProgressSubject() (string, error) {
+	head, err := a.head()
+	if err != nil {
+		return "", err
+	}
+	return bounded(ProgressRoot + strings.TrimPrefix(head, EventRoot) + "." + string(a.Entity) + "." + a.ID)
+}
+
+// Source is the attribute `source`; bus is the deployment's name (events.md 1.2).
+func (a Aggregate) Source(bus string) (string, error) {
+	path, err := a.path()
+	if err != nil {
+		return "", err
+	}
+	p, err := Token(a.Project)
+	if err != nil {
+		return "", fmt.Errorf("project: %w", err)
+	}
+	return "//" + bus + "/projects/" + p + "/" + path, nil
+}
+
+// path is the attribute `subject`: the source after `projects/{project}/`.
+func (a Aggregate) path() (string, error) {
+	switch a.Entity {
+	case Requests:
+		return "requests/" + a.ID, nil
+	case Subscriptions:
+		return "subscriptions/" + a.ID, nil
+	case Deliveries:
+		return "subscriptions/" + a.Parent + "/deliveries/" + a.ID, nil
+	}
+	i, err := Token(a.Instance)
+	if err != nil {
+		return "", fmt.Errorf("instance: %w", err)
+	}
+	if a.Entity == Instances {
+		return "instances/" + i, nil
+	}
+	return "instances/" + i + "/" + string(a.Entity) + "s/" + a.ID, nil
+}
+
+// head is the subject up to the entity.
+func (a Aggregate) head() (string, error) {
+	p, err := Token(a.Project)
+	if err != nil {
+		return "", fmt.Errorf("project: %w", err)
+	}
+	provider, instance := none, none
+	if a.Provider != "" {
+		provider = a.Provider
+	}
+	if a.Instance != "" {
+		if instance, err = Token(a.Instance); err != nil {
+			return "", fmt.Errorf("instance: %w", err)
+		}
+	}
+	return EventRoot + "." + p + "." + provider + "." + instance, nil
+}
+
+// ProjectFilter matches every event of a project.
+func ProjectFilter(project string) (string, error) {
+	p, err := Token(project)
+	if err != nil {
+		return "", fmt.Errorf("project: %w", err)
+	}
+	return EventRoot + "." + p + ".>", nil
+}
+
+// ProjectProgressFilter matches all progress of a project.
+func ProjectProgressFilter(project string) (string, error) {
+	p, err := Token(project)
+	if err != nil {
+		return "", fmt.Errorf("project: %w", err)
+	}
+	return ProgressRoot + "." + p + ".>", nil
+}
+
+// WorkFilters match what an executor of a provider has to do (events.md 4.3).
+func WorkFilters(provider string) []string {
+	head := EventRoot + ".*." + provider + ".*."
+	return []string{
+		head + "backup.*.requested",
+		head + "backup.*.verification_requested",
+		head + "backup.*.deletion_requested",
+		head + "restore.*.requested",
+	}
+}
+
+// CancelFilter matches the cancel requests that an executor of a provider listens for.
+func CancelFilter(provider string) string {
+	return EventRoot + ".*." + provider + ".*.backup.*.cancel_requested"
+}
+
+// DeadLetterSubject is where a service puts what it could not use. project may be empty (unreadable).
+func DeadLetterSubject(service, project, reason string) (string, error) {
+	p := none
+	if project != "" {
+		var err error
+		if p, err = Token(project); err != nil {
+			return "", fmt.Errorf("project: %w", err)
+		}
+	}
+	return bounded(DeadLetterRoot + "." + service + "." + p + "." + reason)
+}
+
+// Subject is a parsed event or progress subject. Names are tokens, as hashed ones have no way back.
+type Subject struct {
+	Project, Provider, Instance string
+	Entity                      Entity
+	ID                          string
+	Step                        Step // empty for progress
+}
+
+// ParseSubject takes an event or progress subject apart.
+func ParseSubject(s string) (Subject, error) {
+	if rest, ok := strings.CutPrefix(s, EventRoot+"."); ok {
+		t := strings.Split(rest, ".")
+		if len(t) != 6 {
+			return Subject{}, fmt.Errorf("subject %q has %d tokens, not nine", s, len(t)+3)
+		}
+		return Subject{t[0], t[1], t[2], Entity(t[3]), t[4], Step(t[5])}, nil
+	}
+	if rest, ok := strings.CutPrefix(s, ProgressRoot+"."); ok {
+		t := strings.Split(rest, ".")
+		if len(t) != 5 {
+			return Subject{}, fmt.Errorf("subject %q has %d tokens, not eight", s, len(t)+3)
+		}
+		return Subject{t[0], t[1], t[2], Entity(t[3]), t[4], ""}, nil
+	}
+	return Subject{}, fmt.Errorf("subject %q is not of backupbus", s)
+}
+
+func bounded(s string) (string, error) {
+	if len(s) > maxSubject {
+		return "", fmt.Errorf("subject of %d bytes is over %d: shorten the names", len(s), maxSubject)
+	}
+	return s, nil
+}
+
+func tokens(a, b string) (string, string, error) {
+	x, err := Token(a)
+	if err != nil {
+		return "", "", fmt.Errorf("project: %w", err)
+	}
+	y, err := Token(b)
+	if err != nil {
+		return "", "", fmt.Errorf("instance: %w", err)
+	}
+	return x, y, nil
+}

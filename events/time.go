@@ -1,0 +1,37 @@
+package events
+
+import (
+	"fmt"
+	"time"
+)
+
+// Time is a moment as every payload writes it: RFC 3339, UTC with `Z`, three fraction digits. Reading
+// accepts any offset and precision; what is kept is the millisecond.
+type Time struct{ time.Time }
+
+const timeForm = "2006-01-02T15:04:05.000Z"
+
+// At turns t into a payload time: UTC, cut to the millisecond.
+func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
+
+// String is the form on the wire.
+func (t Time) String() string { return t.UTC().Format(timeForm) }
+
+// MarshalJSON writes the form on the wire.
+func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
+
+// UnmarshalJSON reads any RFC 3339 time.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
+	if len(b) < 2 || b[0] != '"' || b[len(b)-1] != '"' {
+		return fmt.Errorf("time %s is not a string", b)
+	}
+	v, err := time.Parse(time.RFC3339Nano, string(b[1:len(b)-1]))
+	if err != nil {
+		return fmt.Errorf("time %s is not RFC 3339", b)
+	}
+	*t = At(v)
+	return nil
+}
