@@ -1,0 +1,205 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/backupbus/backupbus/events"
+)
+
+// Streams of events.md 4.4.
+const (
+	EventStream      = "BACKUP_EVENTS"
+	ProgressStream   = "BACKUP_PROGRESS"
+	DeadLetterStream = "BACKUP_DEADLETTERS"
+	DeliveryStream   = "BACKUP_DELIVERIES" // the notifier's own: webhook deliveries to be made
+)
+
+// DeliveryRoot is the root of the subjects of DeliveryStream.
+const DeliveryRoot = "backupbus.v1.delivery"
+
+// Durables of events.md 4.5.
+const (
+	TrackerDurable    = "tracker"
+	ProgressDurable   = "tracker-progress"
+	NotifierDurable   = "notifier"
+	DeliveriesDurable = "deliveries"
+	executorPrefix    = "exec-"
+)
+
+// ExecutorDurable is the durable of a provider's executors.
+func ExecutorDurable(provider string) string { return executorPrefix + provider }
+
+// StreamOf is the stream that a durable reads; false for a name that Provision never makes.
+func StreamOf(durable string) (string, bool) {
+	switch durable {
+	case TrackerDurable, NotifierDurable:
+		return EventStream, true
+	case ProgressDurable:
+		return ProgressStream, true
+	case DeliveriesDurable:
+		return DeliveryStream, true
+	}
+	return EventStream, strings.HasPrefix(durable, executorPrefix)
+}
+
+// ErrImmutable is returned by Provision for a setting that cannot change on what exists.
+var ErrImmutable = errors.New("cannot be changed")
+
+// Topology is what Provision makes. The zero value is a single server without executors.
+type Topology struct {
+	Replicas   int           // of streams: 1 (default), 3 in a cluster
+	AckWait    time.Duration // of durables, default 60 s; in-progress marks come three times as often
+	ViewShards int           // default 16; kept in the log when it is created and never changed after
+	Executors  []ExecutorConsumer
+}
+
+// ExecutorConsumer is a provider with executors, and how many operations they run at once.
+type ExecutorConsumer struct {
+	Provider    string
+	Concurrency int
+}
+
+const (
+	defaultAckWait = 60 * time.Second
+	defaultShards  = 16
+	shardsKey      = "backupbus-view-shards"
+
+	maxDeliver    = 10
+	maxAckPending = 1000
+	batchPending  = 20_000 // a projector reads far ahead of what it acknowledges
+
+	// The pin moves on when its holder has not pulled for pinnedTTL; pulls last pullExpiry, the shortest
+	// that leaves room for a heartbeat.
+	pinnedTTL  = 3 * time.Second
+	pullExpiry = time.Second
+	pinGroup   = "active"
+)
+
+func (t Topology) withDefaults() Topology {
+	if t.Replicas == 0 {
+		t.Replicas = 1
+	}
+	if t.AckWait == 0 {
+		t.AckWait = defaultAckWait
+	}
+	return t
+}
+
+// streams are the values of events.md 4.4.
+func (t Topology) streams(shards int) []jetstream.StreamConfig {
+	return []jetstream.StreamConfig{{
+		Name: EventStream, Subjects: []string{events.EventRoot + ".>"},
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
+		Duplicates: 10 * time.Minute, AllowDirect: true, DenyDelete: true,
+		MaxMsgSize: events.MaxMessage, Replicas: t.Replicas,
+		Metadata: map[string]string{shardsKey: strconv.Itoa(shards)},
+	}, {
+		Name: ProgressStream, Subjects: []string{events.ProgressRoot + ".>"},
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.MemoryStorage, Discard: jetstream.DiscardOld,
+		MaxMsgsPerSubject: 1, MaxAge: 24 * time.Hour, Duplicates: 2 * time.Minute, AllowDirect: true,
+		MaxMsgSize: events.MaxMessage, Replicas: t.Replicas,
+	}, {
+		Name: DeadLetterStream, Subjects: []string{events.DeadLetterRoot + ".>"},
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld,
+		MaxAge: 30 * 24 * time.Hour, Duplicates: 10 * time.Minute,
+		MaxMsgSize: events.MaxMessage + deadLetterRoom, Replicas: t.Replicas,
+	}, {
+		Name: DeliveryStream, Subjects: []string{DeliveryRoot + ".>"},
+		Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
+		Duplicates: 10 * time.Minute, MaxMsgSize: events.MaxMessage, Replicas: t.Replicas,
+	}}
+}
+
+// consumers are the values of events.md 4.5, by stream.
+func (t Topology) consumers() map[string][]jetstream.ConsumerConfig {
+	all := []string{events.EventRoot + ".>"}
+	onEvents := []jetstream.ConsumerConfig{
+		t.batched(TrackerDurable, all),
+		t.durable(NotifierDurable, all),
+	}
+	for _, e := range t.Executors {
+		c := t.durable(ExecutorDurable(e.Provider), events.WorkFilters(e.Provider))
+		c.MaxDeliver = -1 // an executor counts errors itself
+		c.MaxAckPending = max(e.Concurrency, 1)
+		onEvents = append(onEvents, c)
+	}
+	deliveries := t.durable(DeliveriesDurable, []string{DeliveryRoot + ".>"})
+	deliveries.MaxDeliver = -1 // the notifier ends a delivery by an event, never by silence
+	return map[string][]jetstream.ConsumerConfig{
+		EventStream:    onEvents,
+		ProgressStream: {t.batched(ProgressDurable, []string{events.ProgressRoot + ".>"})},
+		DeliveryStream: {deliveries},
+	}
+}
+
+func (t Topology) durable(name string, filters []string) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable: name, FilterSubjects: filters,
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: t.AckWait,
+		MaxDeliver: maxDeliver, MaxAckPending: maxAckPending,
+	}
+}
+
+// batched is a durable for Batches: one reader of several is active, and acknowledges many at once.
+func (t Topology) batched(name string, filters []string) jetstream.ConsumerConfig {
+	c := t.durable(name, filters)
+	c.AckPolicy, c.MaxAckPending = jetstream.AckAllPolicy, batchPending
+	c.PriorityPolicy, c.PriorityGroups, c.PinnedTTL = jetstream.PriorityPolicyPinned, []string{pinGroup}, pinnedTTL
+	return c
+}
+
+// Provision makes the streams and durables, or changes them to what t says. It can run at every start and
+// from several processes. Durables of providers that t no longer names are left alone. ErrImmutable means
+// that t contradicts what exists; what was before it in the list above is then already changed.
+func (b *Bus) Provision(ctx context.Context, t Topology) error {
+	t = t.withDefaults()
+	shards, err := b.shards(ctx, t.ViewShards)
+	if err != nil {
+		return fmt.Errorf("provision %s: %w", EventStream, err)
+	}
+	for _, s := range t.streams(shards) {
+		if _, err := b.js.CreateOrUpdateStream(ctx, s); err != nil {
+			return fmt.Errorf("provision stream %s: %w", s.Name, immutable(err))
+		}
+	}
+	for stream, list := range t.consumers() {
+		for _, c := range list {
+			if _, err := b.js.CreateOrUpdateConsumer(ctx, stream, c); err != nil {
+				return fmt.Errorf("provision durable %s of %s: %w", c.Durable, stream, immutable(err))
+			}
+		}
+	}
+	return nil
+}
+
+// shards is what the log was created with, else what is wanted.
+func (b *Bus) shards(ctx context.Context, wanted int) (int, error) {
+	s, err := b.State(ctx)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound) && wanted == 0:
+		return defaultShards, nil
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return wanted, nil
+	case err != nil:
+		return 0, err
+	case wanted != 0 && wanted != s.ViewShards:
+		return 0, fmt.Errorf("%w: view shards are %d since the log was created, not %d", ErrImmutable, s.ViewShards, wanted)
+	}
+	return s.ViewShards, nil
+}
+
+// immutable marks the server's refusal to change something that exists.
+func immutable(err error) error {
+	var api *jetstream.APIError
+	if errors.As(err, &api) && (api.ErrorCode == 10052 || api.ErrorCode == jetstream.JSErrCodeConsumerCreate) {
+		return fmt.Errorf("%w: %w", ErrImmutable, err)
+	}
+	return err
+}

@@ -1,0 +1,97 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backupbus/backupbus/events/bus"
+	"github.com/backupbus/backupbus/events/bustest"
+)
+
+func TestProvision_AgainAndChanged(t *testing.T) {
+	t.Parallel()
+	first := bus.Topology{ViewShards: 4, Executors: []bus.ExecutorConsumer{{Provider: "sqlite", Concurrency: 2}}}
+	ctx, s, b := setup(t, first)
+	before := must[bus.LogState](t)(b.State(ctx))
+	bustest.Provision(t, b, first)
+	bustest.Provision(t, b, bus.Topology{
+		AckWait: 7 * time.Second, Executors: []bus.ExecutorConsumer{{Provider: "sqlite", Concurrency: 5}, {Provider: "mysql", Concurrency: 1}},
+	})
+	js := raw(t, s)
+	for durable, pending := range map[string]int{
+		bus.ExecutorDurable("sqlite"): 5, bus.ExecutorDurable("mysql"): 1,
+		bus.TrackerDurable: 20_000, bus.ProgressDurable: 20_000, bus.NotifierDurable: 1000, bus.DeliveriesDurable: 1000,
+	} {
+		stream, ok := bus.StreamOf(durable)
+		if !ok {
+			t.Fatalf("%s has no stream", durable)
+		}
+		c, err := js.Consumer(ctx, stream, durable)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := c.CachedInfo().Config
+		if got.MaxAckPending != pending || got.AckWait != 7*time.Second {
+			t.Errorf("%s: MaxAckPending %d, AckWait %s, want %d, 7s", durable, got.MaxAckPending, got.AckWait, pending)
+		}
+	}
+	if diff := cmp.Diff(before, must[bus.LogState](t)(b.State(ctx))); diff != "" {
+		t.Errorf("the log became another: %s", diff)
+	}
+	if before.ViewShards != 4 || len(before.Epoch) != 8 {
+		t.Errorf("state %+v, want 4 shards and an epoch of eight digits", before)
+	}
+}
+
+func TestProvision_ChangedImmutableIsAnError(t *testing.T) {
+	t.Parallel()
+	ctx, _, b := setup(t, bus.Topology{ViewShards: 4})
+	if err := b.Provision(ctx, bus.Topology{ViewShards: 8}); !errors.Is(err, bus.ErrImmutable) {
+		t.Errorf("got %v, want ErrImmutable", err)
+	}
+}
+
+func TestState_OfAnotherLogHasAnotherEpoch(t *testing.T) {
+	t.Parallel()
+	ctx, s, b := setup(t)
+	before := must[bus.LogState](t)(b.State(ctx))
+	s.Restart(t)
+	eventually(t, "the bus is healthy", func() bool { return b.Healthy() == nil })
+	if after := must[bus.LogState](t)(b.State(ctx)); after.Epoch != before.Epoch {
+		t.Error("a restart changed the epoch")
+	}
+	if err := raw(t, s).DeleteStream(ctx, bus.EventStream); err != nil {
+		t.Fatal(err)
+	}
+	bustest.Provision(t, b)
+	if after := must[bus.LogState](t)(b.State(ctx)); after.Epoch == before.Epoch {
+		t.Error("another log has the same epoch")
+	}
+}
+
+func TestConnect_WaitsForTheServerOrTheContext(t *testing.T) {
+	t.Parallel()
+	s := bustest.Run(t)
+	s.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := bus.Connect(ctx, bus.Config{URL: s.URL()}); !errors.Is(err, bus.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want ErrUnavailable and the deadline", err)
+	}
+	connected := make(chan *bus.Bus, 1)
+	go func() { connected <- s.Connect(t) }()
+	s.Start(t)
+	b := receive(t, "a connection", connected)
+	if err := b.Healthy(); err != nil {
+		t.Error(err)
+	}
+	b.Close()
+	b.Close()
+	if err := b.Healthy(); err == nil {
+		t.Error("a closed bus is healthy")
+	}
+}
