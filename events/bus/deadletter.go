@@ -83,7 +83,7 @@ func deadLetterHeader(service, reason string, m Message, cause error) nats.Heade
 	put("Subject", m.Subject)
 	put("Deliveries", strconv.Itoa(m.Deliveries))
 	put("Error", redacted(cause))
-	put("Time", events.At(time.Now()).String())
+	put("Time", events.At(time.Now()).String()) //nolint:forbidigo // a note for the operator; nothing decides on it
 	return h
 }
 

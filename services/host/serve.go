@@ -1,0 +1,97 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+// Server is a Part that serves HTTP/1.1 and cleartext HTTP/2 on one address.
+type Server struct {
+	name string
+	ln   net.Listener
+	http *http.Server
+}
+
+var _ Part = (*Server)(nil)
+
+// Listen takes the address at once, so that a taken port is an error at the start and Addr is known.
+// Without authentication only loopback is allowed: any other address is refused.
+func Listen(name, address string, h http.Handler) (*Server, error) {
+	if err := loopbackOnly(address); err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for %s: %w", name, err)
+	}
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	return &Server{name: name, ln: ln, http: &http.Server{
+		Handler: h, Protocols: p,
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	}}, nil
+}
+
+// Addr is the address that is served, with the port that the system chose if 0 was asked for.
+func (s *Server) Addr() string { return s.ln.Addr().String() }
+
+// Name implements Part.
+func (s *Server) Name() string { return s.name }
+
+// Run implements Part.
+func (s *Server) Run(ctx context.Context, ready func()) error {
+	// Requests live until they are answered; a stream sees ctx end and says goodbye.
+	s.http.BaseContext = func(net.Listener) context.Context { return WithStop(context.WithoutCancel(ctx), ctx.Done()) }
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(s.ln) }()
+	ready()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := s.http.Shutdown(stop); err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	return nil
+}
+
+type stopKey struct{}
+
+// WithStop puts the signal that the process stops into a context.
+func WithStop(ctx context.Context, stop <-chan struct{}) context.Context {
+	return context.WithValue(ctx, stopKey{}, stop)
+}
+
+// Stopping is closed when the server that carries a request has to stop; long answers end then. It is nil
+// elsewhere.
+func Stopping(ctx context.Context) <-chan struct{} {
+	c, _ := ctx.Value(stopKey{}).(<-chan struct{})
+	return c
+}
+
+// ErrNotLoopback is returned for an address that others could reach.
+var ErrNotLoopback = errors.New("there is no authentication yet, so only a loopback address can be served")
+
+func loopbackOnly(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("address %q: %w", address, err)
+	}
+	if host == "localhost" {
+		return nil
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil || !ip.IsLoopback() {
+		return fmt.Errorf("address %q: %w; use 127.0.0.1 or [::1]", address, ErrNotLoopback)
+	}
+	return nil
+}

@@ -1,0 +1,284 @@
+// Package pipelinetest runs the real pipeline for tests: NATS in process, the real services through their
+// New, and one provider whose work a test holds in its Hand.
+package pipelinetest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/bus"
+	"github.com/backupbus/backupbus/events/bustest"
+	"github.com/backupbus/backupbus/events/eventstest"
+	"github.com/backupbus/backupbus/services/host"
+	executors "github.com/backupbus/backupbus/services/provider-executors"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/requester"
+	tracker "github.com/backupbus/backupbus/services/status-tracker"
+	"github.com/backupbus/backupbus/services/status-tracker/view"
+)
+
+// Patience is how long a test waits for what must come.
+const Patience = 20 * time.Second
+
+// Pipeline is requester, executors and tracker over one log.
+type Pipeline struct {
+	NATS  *bustest.Server
+	Bus   *bus.Bus
+	View  *view.View
+	Store view.Store
+	Hand  *Hand
+	URL   string // of the requester, no slash at the end
+	Dir   string
+
+	t         testing.TB
+	Requester *Service
+	Executors *Service
+	Tracker   *Service
+}
+
+// Options change what Start runs. The zero value works.
+type Options struct {
+	Store     view.Store           // default: in memory
+	Requester requester.Config     // Listen is set
+	Executors executors.Config     // storages and scratch are set
+	Providers []executors.Provider // default: Hand, as provider sqlite
+	AckWait   time.Duration
+}
+
+// Start runs a pipeline until the test ends; then it validates every event in the log.
+func Start(t testing.TB, o Options) *Pipeline {
+	t.Helper()
+	p := &Pipeline{t: t, NATS: bustest.Run(t), Hand: NewHand(), Store: o.Store, Dir: t.TempDir()}
+	p.Bus = p.NATS.Connect(t)
+	bustest.Provision(t, p.Bus, bus.Topology{AckWait: o.AckWait, Executors: executors.Consumers(o.Executors)})
+	t.Cleanup(func() { p.validate() })
+	if p.Store == nil {
+		p.Store = view.NewMemory(time.Now)
+	}
+	state, err := p.Bus.State(p.ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.View = view.New(p.Store, state.ViewShards)
+	if o.Providers == nil {
+		o.Providers = []executors.Provider{{Name: "sqlite", Capabilities: executor.Capabilities{PollEvery: 20 * time.Millisecond},
+			Open: func(context.Context, func() time.Time, executors.Config) (executors.Opened, error) {
+				return p.Hand, nil
+			}}}
+	}
+	if o.Executors.Storages == nil {
+		o.Executors.Storages = map[string]string{"default": "file://" + p.Dir + "/backups"}
+	}
+	o.Executors.Scratch = p.Dir + "/scratch"
+	if o.Executors.Backoff == nil {
+		o.Executors.Backoff = []time.Duration{time.Millisecond}
+	}
+	o.Requester.Listen = "127.0.0.1:0"
+	log := Logger(t)
+	p.Tracker = p.service(func() (host.Part, error) {
+		return tracker.New(tracker.Deps{Bus: p.Bus, View: p.View, Log: log, Metrics: prometheus.NewRegistry()}, tracker.Config{})
+	})
+	p.Executors = p.service(func() (host.Part, error) {
+		return executors.New(context.Background(), executors.Deps{Bus: p.Bus, Log: log, Now: time.Now, Providers: o.Providers}, o.Executors)
+	})
+	p.Requester = p.service(func() (host.Part, error) {
+		r, err := requester.New(requester.Deps{Bus: p.Bus, View: p.View, Log: log, Now: time.Now, Version: "test"}, o.Requester)
+		if err == nil {
+			p.URL = "http://" + r.Addr()
+			o.Requester.Listen = r.Addr() // a restart serves the same address
+		}
+		return r, err
+	})
+	return p
+}
+
+// Service is a part that a test may stop and start again.
+type Service struct {
+	t     testing.TB
+	build func() (host.Part, error)
+	mu    sync.Mutex
+	stop  func()
+}
+
+func (p *Pipeline) service(build func() (host.Part, error)) *Service {
+	s := &Service{t: p.t, build: build}
+	s.Start()
+	p.t.Cleanup(s.Stop)
+	return s
+}
+
+// Start runs the part and waits until it is ready.
+func (s *Service) Start() {
+	s.t.Helper()
+	part, err := s.build()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- host.Run(ctx, host.Config{Log: slog.New(slog.DiscardHandler)}, func() { close(ready) }, part)
+	}()
+	s.mu.Lock()
+	s.stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Errorf("%s: %v", part.Name(), err)
+		}
+	}
+	s.mu.Unlock()
+	select {
+	case <-ready:
+	case err := <-done:
+		s.t.Fatalf("%s did not start: %v", part.Name(), err)
+	case <-time.After(Patience):
+		s.t.Fatalf("%s is not ready", part.Name())
+	}
+}
+
+// Stop ends the part and waits for it. Stopping twice is harmless.
+func (s *Service) Stop() {
+	s.mu.Lock()
+	stop := s.stop
+	s.stop = nil
+	s.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+func (p *Pipeline) ctx() context.Context { return p.t.Context() }
+
+// Register makes an instance known.
+func (p *Pipeline) Register(project, instance string) {
+	p.t.Helper()
+	code, body := p.Call(http.MethodPost, "/api/v1/projects/"+project+"/instances",
+		`{"provider":"sqlite","instance":"`+instance+`","config":{"engine":"sqlite","region":"eu","file":"`+p.Dir+`/`+instance+`.db"}}`)
+	if code != http.StatusOK {
+		p.t.Fatalf("register %s: %d %s", instance, code, body)
+	}
+}
+
+// Call sends a request, with a JSON body if there is one, and returns the answer.
+func (p *Pipeline) Call(method, path, body string) (int, []byte) {
+	p.t.Helper()
+	code, _, b := p.CallHeaders(method, path, body, nil)
+	return code, b
+}
+
+// CallHeaders is Call with headers both ways.
+func (p *Pipeline) CallHeaders(method, path, body string, header http.Header) (int, http.Header, []byte) {
+	p.t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), method, p.URL+path, bytes.NewBufferString(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	if body != "" && req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := noRedirects.Do(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header, b
+}
+
+var noRedirects = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
+// JSON is Call for an answer that must be 2xx and is read into a T.
+func JSON[T any](p *Pipeline, method, path, body string) T {
+	p.t.Helper()
+	code, b := p.Call(method, path, body)
+	var v T
+	if code/100 != 2 {
+		p.t.Fatalf("%s %s: %d %s", method, path, code, b)
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		p.t.Fatalf("%s %s: %v in %s", method, path, err, b)
+	}
+	return v
+}
+
+// Await follows the project's events until one of a backup or restore has that step, and returns it.
+func (p *Pipeline) Await(project, aggregate string, steps ...events.Step) events.Stored {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	filter, err := events.ProjectFilter(project)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var found events.Stored
+	err = p.Bus.Tail(ctx, filter, bus.Start{Seq: 1}, func(_ string, s events.Stored) error {
+		for _, step := range steps {
+			if s.PartitionKey == aggregate && s.Step() == step {
+				found = s
+				return io.EOF
+			}
+		}
+		return nil
+	})
+	if found.ID == "" {
+		p.t.Fatalf("%s of %s did not come: %v", steps, aggregate, err)
+	}
+	if err := p.View.Passed(ctx, project, found.Seq); err != nil {
+		p.t.Fatalf("%s is not in the view: %v", found.ID, err)
+	}
+	return found
+}
+
+// Events are all events of a project so far.
+func (p *Pipeline) Events(project string) []events.Stored {
+	p.t.Helper()
+	filter, err := events.ProjectFilter(project)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return p.scan(filter)
+}
+
+func (p *Pipeline) scan(filter string) []events.Stored {
+	var all []events.Stored
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	if _, err := p.Bus.Scan(ctx, filter, 1, false, func(_ string, s events.Stored) error {
+		all = append(all, s)
+		return nil
+	}); err != nil {
+		p.t.Fatal(err)
+	}
+	return all
+}
+
+// validate holds everything that was emitted against the published schemas.
+func (p *Pipeline) validate() {
+	if p.t.Failed() {
+		return
+	}
+	for _, s := range p.scan(events.EventRoot + ".>") {
+		eventstest.Valid(p.t, s.Event)
+	}
+}
+
+// Logger writes to the test's log.
+func Logger(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}

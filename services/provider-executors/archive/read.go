@@ -1,0 +1,151 @@
+package archive
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+
+	"github.com/backupbus/backupbus/events"
+)
+
+// maxWindow bounds the memory a decoder may be told to use: enough for every ordinary level of zstd.
+const maxWindow = 8 << 20
+
+// Matches compares the checksum that a record keeps with the manifest's; nil matches.
+func (m Manifest) Matches(want *events.Checksum) error {
+	if want == nil {
+		return nil
+	}
+	if want.Algorithm != "sha256" || want.Value != m.SHA256 {
+		return corrupt("the copy in the storage is not the one that was recorded: its checksum differs", nil)
+	}
+	return nil
+}
+
+// Check reads the whole object and compares size and checksum. It returns the bytes read. CORRUPT: they
+// differ. NOT_FOUND: the object is gone.
+func (c *Copy) Check(ctx context.Context, m Manifest) (int64, error) {
+	r, err := c.open(ctx, m.Object)
+	if err != nil {
+		return 0, fmt.Errorf("check %s: %w", m.Object, err)
+	}
+	defer r.Close()
+	sum := &verifying{ctx: ctx, from: r, hash: sha256.New(), max: m.StoredBytes}
+	if _, err := io.Copy(io.Discard, sum); err != nil {
+		return sum.n, c.readFailure(sum, err)
+	}
+	return sum.n, sum.verdict(m)
+}
+
+// Extract decompresses the object into w and returns the bytes written. Only a nil error means that w
+// got the complete source: size, checksum and decompressed size are compared at the end, so use what
+// was written only then. It never writes more than the manifest's sourceBytes, and the decoder's
+// memory is bounded. An error of w comes back wrapped as it is.
+func (c *Copy) Extract(ctx context.Context, m Manifest, w io.Writer) (int64, error) {
+	r, err := c.open(ctx, m.Object)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", m.Object, err)
+	}
+	defer r.Close()
+	sum := &verifying{ctx: ctx, from: r, hash: sha256.New(), max: m.StoredBytes}
+	dec, err := zstd.NewReader(sum, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(2))
+	if err != nil {
+		return 0, fmt.Errorf("set up zstd: %w", err)
+	}
+	defer dec.Close()
+
+	out := &noting{to: w}
+	n, err := io.Copy(out, io.LimitReader(dec, m.SourceBytes+1))
+	switch {
+	case out.err != nil:
+		return n, fmt.Errorf("extract %s: %w", m.Object, out.err)
+	case err != nil:
+		return n, c.readFailure(sum, err)
+	case n != m.SourceBytes:
+		return n, corrupt("the stored object does not hold what its manifest says: the copy is damaged",
+			fmt.Errorf("%d bytes and not %d", n, m.SourceBytes))
+	}
+	if _, err := io.Copy(io.Discard, sum); err != nil { // what follows the last frame
+		return n, c.readFailure(sum, err)
+	}
+	return n, sum.verdict(m)
+}
+
+// open reads an object of the copy.
+func (c *Copy) open(ctx context.Context, object string) (*blob.Reader, error) {
+	r, err := c.at.bucket.NewReader(ctx, c.prefix+object, nil)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return nil, fmt.Errorf("%w: %w", notFound("the copy is not in storage %q: it was removed, or never completed", c.at.name), err)
+	}
+	if err != nil {
+		return nil, c.at.fail("read from", err)
+	}
+	return r, nil
+}
+
+// readFailure tells a storage that could not be read from bytes that make no sense.
+func (c *Copy) readFailure(r *verifying, err error) error {
+	if r.err != nil {
+		return c.at.fail("read from", r.err)
+	}
+	return corrupt("the stored object cannot be decompressed: the copy is damaged", err)
+}
+
+var errTooLong = errors.New("the object is longer than its manifest says")
+
+// verifying hashes and counts what is read, and keeps the error of the source apart from its reader's.
+type verifying struct {
+	ctx  context.Context
+	from io.Reader
+	hash hash.Hash
+	max  int64
+	n    int64
+	err  error
+}
+
+func (v *verifying) Read(p []byte) (int, error) {
+	if err := v.ctx.Err(); err != nil {
+		v.err = err
+		return 0, err
+	}
+	n, err := v.from.Read(p)
+	v.hash.Write(p[:n])
+	v.n += int64(n)
+	if v.n > v.max {
+		return 0, errTooLong
+	}
+	if err != nil && err != io.EOF {
+		v.err = err
+	}
+	return n, err
+}
+
+func (v *verifying) verdict(m Manifest) error {
+	if got := hex.EncodeToString(v.hash.Sum(nil)); v.n != m.StoredBytes || got != m.SHA256 {
+		return corrupt("the stored object differs from its manifest: the copy is damaged",
+			fmt.Errorf("%d bytes with %s", v.n, got))
+	}
+	return nil
+}
+
+// noting remembers the error of the writer, which io.Copy does not tell from the reader's.
+type noting struct {
+	to  io.Writer
+	err error
+}
+
+func (w *noting) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	if err != nil {
+		w.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,200 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+)
+
+// attempt starts the work of a claimed backup and follows it to its end.
+func (r *Runner) attempt(ctx context.Context, last events.Stored, b events.Backup, cfg events.InstanceConfig, heard <-chan struct{}) error {
+	ref, err := r.exec.Start(ctx, jobOf(b, cfg))
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.slog.WarnContext(ctx, "backup did not start", "backup_id", b.BackupID, "attempt", b.Attempt, "error", events.Redact(err.Error()))
+		return r.fail(ctx, last, b, FailureOf(err), sameAttempt(b))
+	}
+	return r.follow(ctx, last, b, ref, heard)
+}
+
+// follow polls until the work has ended, was cancelled, stalls, or runs too long. When ctx ends it returns
+// at once: the backup stays RUNNING, and who gets the trigger next goes on.
+func (r *Runner) follow(ctx context.Context, last events.Stored, b events.Backup, ref Ref, heard <-chan struct{}) error {
+	w := watch{began: r.now(), moved: r.now(), looked: r.now()}
+	pause := 10 * time.Millisecond
+	for {
+		p, err := r.exec.Poll(ctx, ref)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, ErrLost):
+			return r.fail(ctx, last, b, FailureOf(err), sameAttempt(b))
+		case err != nil:
+			r.slog.WarnContext(ctx, "state of the work is not known", "backup_id", b.BackupID, "error", events.Redact(err.Error()))
+		case p.Done:
+			return r.finish(ctx, last, b, p)
+		}
+		if err == nil {
+			r.progress(ctx, last, b, &w, p)
+		}
+		if why := w.over(r.now(), r.c); why != nil {
+			return r.abandon(ctx, last, b, ref, why)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-heard:
+			timer.Stop()
+			heard = nil
+			w.looked = time.Time{} // look at once
+		case <-timer.C:
+		}
+		pause = min(pause*3/2, r.caps.PollEvery)
+		if r.now().Sub(w.looked) < r.c.LookEvery {
+			continue
+		}
+		w.looked = r.now()
+		if stop, err := r.look(ctx, last, b, ref); stop || err != nil {
+			return err
+		}
+	}
+}
+
+// look asks the log whether the backup is still ours, and stops the work if it is to be cancelled.
+func (r *Runner) look(ctx context.Context, last events.Stored, b events.Backup, ref Ref) (stop bool, err error) {
+	_, now, err := r.lastBackup(ctx, b)
+	if err != nil {
+		return false, nil //nolint:nilerr // the bus is away; the work goes on and is asked about again
+	}
+	switch {
+	case !sameAttempt(b)(now):
+		_, err := r.cancel(ctx, ref)
+		return true, errors.Join(errLost, err)
+	case lifecycle.PhaseOf(now) == lifecycle.Stopping:
+		return true, r.stop(ctx, last, b, ref)
+	}
+	return false, nil
+}
+
+// stop ends the work that somebody asked to cancel. A success that was faster stands (events.md 3.1).
+func (r *Runner) stop(ctx context.Context, last events.Stored, b events.Backup, ref Ref) error {
+	remains, err := r.cancel(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if p, err := r.exec.Poll(ctx, ref); err == nil && p.Done && p.Err == nil {
+		return r.finish(ctx, last, b, p)
+	}
+	return r.report(ctx, last, b, events.Cancelled, 0, sameAttempt(b), func(b events.Backup) events.Backup {
+		return lifecycle.Stop(b, r.now(), remains)
+	})
+}
+
+// abandon stops work that stalls or runs too long.
+func (r *Runner) abandon(ctx context.Context, last events.Stored, b events.Backup, ref Ref, why *events.Failure) error {
+	if _, err := r.cancel(ctx, ref); err != nil {
+		r.slog.ErrorContext(ctx, "work could not be stopped", "backup_id", b.BackupID, "error", events.Redact(err.Error()))
+	}
+	return r.fail(ctx, last, b, why, sameAttempt(b))
+}
+
+func (r *Runner) cancel(ctx context.Context, ref Ref) (bool, error) {
+	c, ok := r.exec.(Canceler)
+	if !ok {
+		return true, nil
+	}
+	return c.Cancel(ctx, ref)
+}
+
+// finish reports what the work came to.
+func (r *Runner) finish(ctx context.Context, last events.Stored, b events.Backup, p Progress) error {
+	if p.Err != nil {
+		r.slog.WarnContext(ctx, "backup attempt finished", "backup_id", b.BackupID, "attempt", b.Attempt, "outcome", "failed", "error", events.Redact(p.Err.Error()))
+		return r.fail(ctx, last, b, FailureOf(p.Err), sameAttempt(b))
+	}
+	r.slog.InfoContext(ctx, "backup attempt finished", "backup_id", b.BackupID, "project", b.Project, "instance", b.Instance,
+		"attempt", b.Attempt, "outcome", "succeeded", "bytes", p.Outcome.SizeBytes, "proof", p.Outcome.Proof)
+	return r.report(ctx, last, b, events.Succeeded, b.Attempt, sameAttempt(b), func(b events.Backup) events.Backup {
+		return lifecycle.Complete(b, r.now(), p.Outcome)
+	})
+}
+
+// fail reports `attempt_failed` if another try makes sense, else `failed`. A backup that is being
+// cancelled gets no further try.
+func (r *Runner) fail(ctx context.Context, last events.Stored, b events.Backup, f *events.Failure, whose owner) error {
+	if f.Retryable && b.Attempt < b.MaxAttempts {
+		pause := r.c.Backoff[min(b.Attempt-1, len(r.c.Backoff)-1)]
+		err := r.report(ctx, last, b, events.AttemptFailed, b.Attempt, whose, func(b events.Backup) events.Backup {
+			return lifecycle.FailAttempt(b, f, r.now().Add(pause))
+		})
+		if !errors.Is(err, lifecycle.ErrIllegal) {
+			return err
+		}
+		if _, now, err := r.lastBackup(ctx, b); err != nil || lifecycle.PhaseOf(now) == lifecycle.Stopping {
+			return err // the loop of backup goes on with the cancel
+		}
+	}
+	return r.report(ctx, last, b, events.Failed, b.Attempt, whose, func(b events.Backup) events.Backup {
+		return lifecycle.Fail(b, r.now(), f, false)
+	})
+}
+
+// watch is what the runner knows of an attempt's progress.
+type watch struct {
+	began, moved, looked, told time.Time
+	last                       Progress
+	sent                       events.Progress
+}
+
+// over says why an attempt has to be stopped, nil if it need not.
+func (w *watch) over(now time.Time, c Config) *events.Failure {
+	switch {
+	case now.Sub(w.moved) >= c.StallAfter:
+		return &events.Failure{Code: events.DeadlineExceeded, Category: events.BySystem, Retryable: true,
+			Message: fmt.Sprintf("no progress for %s: the attempt was stopped", c.StallAfter)}
+	case now.Sub(w.began) >= c.Deadline:
+		return &events.Failure{Code: events.DeadlineExceeded, Category: events.BySystem,
+			Message: fmt.Sprintf("not finished after %s: the attempt was stopped", c.Deadline)}
+	}
+	return nil
+}
+
+// progress publishes how far the work is, when it has moved and the last word is old enough.
+func (r *Runner) progress(ctx context.Context, last events.Stored, b events.Backup, w *watch, p Progress) {
+	now := r.now()
+	if p.BytesDone != w.last.BytesDone || p.Phase != w.last.Phase {
+		w.moved = now
+	}
+	w.last = p
+	if now.Sub(w.told) < r.c.ProgressEvery {
+		return
+	}
+	next := events.Progress{BackupID: b.BackupID, Project: b.Project, Provider: b.Provider, Instance: b.Instance,
+		Attempt: b.Attempt, Ordinal: w.sent.Ordinal + 1, Phase: p.Phase}
+	if next.Phase == "" {
+		next.Phase = events.Preparing
+	}
+	if p.BytesTotal > 0 {
+		percent := int(min(100, p.BytesDone*100/p.BytesTotal))
+		next.Percent, next.BytesTotal = &percent, &p.BytesTotal
+	}
+	next.BytesDone = &p.BytesDone
+	if next.Phase == w.sent.Phase && same(next.Percent, w.sent.Percent) {
+		return
+	}
+	if err := r.log.PublishProgress(ctx, next, last.Sequence, now, events.CausedBy(last.Event)); err != nil {
+		r.slog.WarnContext(ctx, "progress not published", "backup_id", b.BackupID, "error", err.Error())
+		return
+	}
+	w.told, w.sent = now, next
+}
+
+func same(a, b *int) bool { return a == b || a != nil && b != nil && *a == *b }

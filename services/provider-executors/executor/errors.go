@@ -1,0 +1,23 @@
+package executor
+
+import (
+	"errors"
+
+	"github.com/backupbus/backupbus/events"
+)
+
+// ErrLost is returned by Poll for work that the executor knows nothing of.
+var ErrLost = errors.New("work is not known here")
+
+// FailureOf is what an error becomes in an event: the *events.Failure in it, else INTERNAL without the
+// text, which may hold what must not travel.
+func FailureOf(err error) *events.Failure {
+	var f *events.Failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return &events.Failure{
+		Code: events.Internal, Category: events.BySystem, Retryable: true,
+		Message: "the executor met an error of its own: its log has the details under this backup's id",
+	}
+}

@@ -1,0 +1,98 @@
+// Package executor does the work of one provider: Executor is what a provider offers, Runner is what
+// drives it through the life cycle. A provider package imports this one and no other provider.
+package executor
+
+import (
+	"context"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+)
+
+// Executor takes and deletes the backups of one provider. Package executortest holds the suite that
+// defines it. All methods are safe for concurrent use and return an *events.Failure (found by
+// errors.As) for what belongs into an event; any other error becomes INTERNAL there.
+type Executor interface {
+	// Start begins the backup of j and returns at once. The same job gives the same Ref and is begun
+	// once: a second Start finds the first. The work goes on after ctx ends.
+	Start(ctx context.Context, j Job) (Ref, error)
+
+	// Poll tells how far the work is. After the end it keeps answering the same until the process
+	// ends. An error means that the state could not be learned, not that the work failed. ErrLost
+	// means that nothing is known of the work, for instance after a restart.
+	Poll(ctx context.Context, r Ref) (Progress, error)
+
+	// Delete removes the copy, whole or partial. What is not there is deleted: no error. The number is
+	// the bytes set free, 0 if unknown.
+	Delete(ctx context.Context, r Ref) (int64, error)
+}
+
+// Canceler is implemented by executors that can stop what they started.
+type Canceler interface {
+	// Cancel stops the work and removes what it has written. It returns when nothing runs any more.
+	// remains: something may be left to delete. Work that ended well before the cancel reached it keeps
+	// its copy and its outcome, which Poll tells; remains is true then.
+	Cancel(ctx context.Context, r Ref) (remains bool, err error)
+}
+
+// Recoverer is implemented by executors that know what an earlier process may have left of an attempt.
+type Recoverer interface {
+	// Recover looks for the work of j. found: it still runs or has ended, poll it under the Ref. Not
+	// found: nothing of it runs, and what it left behind has been removed.
+	Recover(ctx context.Context, j Job) (r Ref, found bool, err error)
+}
+
+// Verifier is implemented by executors that can prove a stored copy again.
+type Verifier interface {
+	// Verify reads the copy of j back and proves it to the level ProofChecked.
+	Verify(ctx context.Context, j Job, r Ref, want *events.Checksum) (checkedBytes int64, err error)
+}
+
+// Restorer is implemented by executors that can put a copy back.
+type Restorer interface {
+	// Restore writes the copy into the target and returns the bytes written. A target that holds data
+	// is refused with ALREADY_EXISTS unless j.Overwrite; on any error the target is as it was before.
+	Restore(ctx context.Context, j RestoreJob) (int64, error)
+}
+
+// Job is one attempt at one backup.
+type Job struct {
+	BackupID string
+	Attempt  int // from 1
+	Project  string
+	Instance string
+	Database string
+	Config   events.InstanceConfig
+	Proof    events.Proof // the level that SUCCESSFUL has to mean; empty: ProofChecked
+	LastSize int64        // bytes stored by the last good backup of the instance, 0 if none
+}
+
+// RestoreJob is one restore.
+type RestoreJob struct {
+	RestoreID string
+	BackupID  string
+	Source    Ref
+	Checksum  *events.Checksum
+	Target    events.InstanceConfig
+	Database  string
+	Overwrite bool
+}
+
+// Ref is where a provider keeps the work or the copy; it goes into the record as providerRef.
+type Ref = events.ProviderRef
+
+// Progress is the state of started work.
+type Progress struct {
+	Phase      string // events.Preparing …
+	BytesDone  int64  // of the source
+	BytesTotal int64  // of the source; 0 if unknown
+	Done       bool
+	Err        error             // Done: why it failed, nil if it did not
+	Outcome    lifecycle.Outcome // Done without Err
+}
+
+// Capabilities is what a runner has to know about a provider.
+type Capabilities struct {
+	PollEvery time.Duration // the longest pause between two polls
+}

@@ -1,0 +1,149 @@
+// Package executors does the backups: the service around the runners, one per provider.
+package executors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/bus"
+	"github.com/backupbus/backupbus/services/host"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/provider-executors/sqlite"
+)
+
+// Deps are what the service stands on. All are needed but Providers.
+type Deps struct {
+	Bus       *bus.Bus
+	Log       *slog.Logger
+	Now       func() time.Time
+	Providers []Provider // nil: those of this repository
+}
+
+// Provider is one entry of the list of what can be backed up.
+type Provider struct {
+	Name         string
+	Capabilities executor.Capabilities
+	Open         func(ctx context.Context, now func() time.Time, c Config) (Opened, error)
+}
+
+// Opened is an executor and how it is closed.
+type Opened interface {
+	executor.Executor
+	io.Closer
+}
+
+// providers is the list. A provider of one's own is an entry here and a package beside sqlite.
+var providers = []Provider{
+	{sqlite.Provider, sqlite.Capabilities(), func(ctx context.Context, now func() time.Time, c Config) (Opened, error) {
+		return sqlite.New(ctx, sqlite.Deps{Now: now}, c.sqlite())
+	}},
+}
+
+// Providers are the names that instances may have.
+func Providers() []string {
+	var names []string
+	for _, p := range providers {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// Consumers are the durables that Provision has to make for the providers of a config.
+func Consumers(c Config) []bus.ExecutorConsumer {
+	var out []bus.ExecutorConsumer
+	for _, name := range Providers() {
+		out = append(out, bus.ExecutorConsumer{Provider: name, Concurrency: c.concurrency()})
+	}
+	return out
+}
+
+// New opens the storages and the executors. The part is ready when it takes work.
+func New(ctx context.Context, d Deps, c Config) (host.Part, error) {
+	if d.Bus == nil || d.Log == nil || d.Now == nil {
+		return nil, errors.New("provider-executors: a dependency is missing")
+	}
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("provider-executors: %w", err)
+	}
+	if d.Providers == nil {
+		d.Providers = providers
+	}
+	s := &service{Deps: d, config: c}
+	for _, p := range d.Providers {
+		e, err := p.Open(ctx, d.Now, c)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open executor %s: %w", p.Name, err), s.close())
+		}
+		s.executors = append(s.executors, e)
+		s.runners = append(s.runners, executor.NewRunner(e, p.Capabilities, d.Bus, d.Now, d.Log.With("provider", p.Name), c.runner()))
+	}
+	return s, nil
+}
+
+type service struct {
+	Deps
+	config    Config
+	executors []Opened
+	runners   []*executor.Runner
+}
+
+// Name implements host.Part.
+func (s *service) Name() string { return "provider-executors" }
+
+// Run implements host.Part. At the end the triggers in work are handed back first, then the tools are
+// stopped and what they had written is removed.
+func (s *service) Run(ctx context.Context, ready func()) (err error) {
+	defer func() { err = errors.Join(err, s.close()) }()
+	router, err := bus.NewRouter(s.Bus, "provider-executors", s.Log)
+	if err != nil {
+		return err
+	}
+	for i, p := range s.Providers {
+		stop, err := s.Bus.Listen(events.CancelFilter(p.Name), func(ev events.Event) { s.runners[i].HearCancel(ev.PartitionKey) })
+		if err != nil {
+			return fmt.Errorf("listen for cancels: %w", err)
+		}
+		defer stop()
+		sub := s.Bus.Subscriber(bus.SubscriberConfig{Window: s.config.concurrency()})
+		router.AddConsumerHandler("exec-"+p.Name, bus.ExecutorDurable(p.Name), sub, handler(s.runners[i]))
+	}
+	go func() {
+		select {
+		case <-router.Running():
+			ready()
+		case <-ctx.Done():
+		}
+	}()
+	return router.Run(ctx)
+}
+
+func (s *service) close() error {
+	var err error
+	for _, e := range s.executors {
+		err = errors.Join(err, e.Close())
+	}
+	return err
+}
+
+// handler puts a runner behind Watermill's router.
+func handler(r *executor.Runner) message.NoPublishHandlerFunc {
+	return func(msg *message.Message) error {
+		trigger, _, err := bus.EventOf(msg)
+		if err != nil {
+			return bus.Refuse(bus.Unreadable, err)
+		}
+		err = r.Handle(msg.Context(), trigger)
+		var later executor.Later
+		if errors.As(err, &later) {
+			return bus.RetryAfter(err, later.After)
+		}
+		return err
+	}
+}

@@ -1,0 +1,40 @@
+package executortest
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+)
+
+func verify(t *testing.T, h Harness) {
+	e, j := h.New(t), h.Job(t, backup, 1)
+	v, ok := e.(executor.Verifier)
+	if !ok {
+		t.Skip("the executor cannot verify")
+	}
+	o := Take(t, e, j)
+	checked, err := v.Verify(t.Context(), j, *o.Ref, o.Checksum)
+	if err != nil || checked != o.SizeBytes {
+		t.Errorf("verify of a whole copy: %d of %d bytes, %v", checked, o.SizeBytes, err)
+	}
+	h.Flip(t, *o.Ref)
+	_, err = v.Verify(t.Context(), j, *o.Ref, o.Checksum)
+	WantCode(t, err, events.Corrupt)
+	h.Remove(t, *o.Ref)
+	_, err = v.Verify(t.Context(), j, *o.Ref, o.Checksum)
+	WantCode(t, err, events.NotFound)
+}
+
+func verifyOther(t *testing.T, h Harness) {
+	e, j := h.New(t), h.Job(t, backup, 1)
+	v, ok := e.(executor.Verifier)
+	if !ok || !h.Checksums {
+		t.Skip("the executor does not compare checksums")
+	}
+	o := Take(t, e, j)
+	other := events.Checksum{Algorithm: "sha256", Value: strings.Repeat("0", 64)}
+	_, err := v.Verify(t.Context(), j, *o.Ref, &other)
+	WantCode(t, err, events.Corrupt)
+}

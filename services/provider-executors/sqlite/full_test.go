@@ -1,0 +1,80 @@
+package sqlite
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/executortest"
+)
+
+// smallDisk mounts a filesystem of a few megabytes.
+func smallDisk(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
+		required(t, "a full disk needs the right to mount a tmpfs: "+err.Error())
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFull_StorageFailsAndKeepsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	smallDisk(t, w.store)
+	source := w.file("source.db")
+	fillDB(t, source, 6000)
+	err := failing(t, w, source)
+	executortest.WantCode(t, err, events.StorageFull)
+	w.wantNothingLeft(t)
+}
+
+func TestFull_ScratchIsSeenBeforeItIsFilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	smallDisk(t, w.scratch)
+	source := w.file("source.db")
+	fillDB(t, source, 6000)
+	err := failing(t, w, source)
+	executortest.WantCode(t, err, events.StorageFull)
+	var f *events.Failure
+	if errors.As(err, &f); !strings.Contains(f.Message, "scratch") || strings.Contains(f.Message, w.scratch) {
+		t.Errorf("failure %+v", f)
+	}
+	w.wantNothingLeft(t)
+}
+
+func TestFull_TargetIsSeenBeforeItIsFilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	source := w.file("source.db")
+	fillDB(t, source, 6000)
+	e := w.executor(t)
+	o := executortest.Take(t, e, jobOf(source))
+	small := w.file("small")
+	smallDisk(t, small)
+	_, err := e.Restore(t.Context(), restoreJob(o, small+"/new.db"))
+	executortest.WantCode(t, err, events.StorageFull)
+	if left, _ := os.ReadDir(small); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func failing(t *testing.T, w world, source string) error {
+	t.Helper()
+	e := w.executor(t)
+	ref, err := e.Start(t.Context(), jobOf(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return executortest.Finish(t, e, ref).Err
+}

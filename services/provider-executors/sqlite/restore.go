@@ -1,0 +1,211 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	sqlite "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+)
+
+// stepPages is how much of an overwrite passes between two looks at ctx. The whole is one transaction.
+const stepPages = 4096
+
+// Restore implements executor.Restorer; the package says what happens to the target.
+func (e *Executor) Restore(ctx context.Context, j executor.RestoreJob) (int64, error) {
+	path, exists, err := e.target(j.Target.File)
+	if err != nil {
+		return 0, err
+	}
+	if err := refuseTarget(path, exists, j.Overwrite); err != nil {
+		return 0, err
+	}
+	c, m, err := e.find(ctx, j.Source, j.Checksum)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := c.Check(ctx, m); err != nil { // before the first byte is written
+		return 0, err
+	}
+	if err := e.restore(ctx, c, m, j, path, exists); err != nil {
+		return 0, fmt.Errorf("restore %s: %w", j.RestoreID, err)
+	}
+	return m.SourceBytes, nil
+}
+
+// refuseTarget says ALREADY_EXISTS for a target that holds data, by size alone: it need not be a database.
+func refuseTarget(path string, exists, overwrite bool) error {
+	beside, err := sidecarData(path)
+	if err != nil {
+		return spaceOfTarget.failure(err)
+	}
+	if !exists {
+		if beside {
+			return occupied("beside the target lies a -wal or -journal with the data of a database that is gone: move it away")
+		}
+		return nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileFailure(err)
+	}
+	if !overwrite && (info.Size() > 0 || beside) {
+		return occupied("the target holds data: choose another one, or restore with overwrite")
+	}
+	return nil
+}
+
+// refuseFilled is the second look at a target, under its lock: a -journal is our own by now.
+func refuseFilled(path string, overwrite bool) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileFailure(err)
+	}
+	if !overwrite && info.Size() > 0 {
+		return occupied("the target was filled while the restore ran: choose another one, or restore with overwrite")
+	}
+	return nil
+}
+
+func occupied(message string) error {
+	return &events.Failure{Code: events.AlreadyExists, Category: events.ByUser, Message: message}
+}
+
+// restore unpacks beside the target, checks, and puts it in place.
+func (e *Executor) restore(ctx context.Context, c *archive.Copy, m archive.Manifest, j executor.RestoreJob, path string, exists bool) (err error) {
+	temp, err := tempBeside(path, j.RestoreID)
+	if err != nil {
+		return err
+	}
+	need := m.SourceBytes
+	if exists {
+		need *= 2 // the transaction that replaces the content needs as much again
+	}
+	if err := roomFor(filepath.Dir(path), need); err != nil {
+		return spaceOfTarget.failure(err)
+	}
+	defer func() {
+		if rerr := os.Remove(temp); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) && err == nil {
+			err = spaceOfTarget.failure(rerr)
+		}
+	}()
+	if err := unpack(ctx, c, m, temp, spaceOfTarget); err != nil {
+		return err
+	}
+	if err := checkFile(ctx, temp, m, nil); err != nil {
+		return fmt.Errorf("check the restored file: %w", err)
+	}
+	if exists {
+		return e.replace(ctx, temp, path, j.Overwrite, stepPages)
+	}
+	return install(temp, path)
+}
+
+// tempBeside is the name of the unpacked copy; what a killed restore of the same id left is removed.
+func tempBeside(path, restoreID string) (string, error) {
+	token, err := events.Token(restoreID)
+	if err != nil {
+		return "", fmt.Errorf("restore id: %w", err)
+	}
+	temp := filepath.Join(filepath.Dir(path), ".backupbus-"+token)
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", spaceOfTarget.failure(err)
+	}
+	return temp, nil
+}
+
+// install gives the synced temp the target's name and fails if there is such a file by now.
+func install(temp, path string) error {
+	err := os.Link(temp, path)
+	if errors.Is(err, fs.ErrExist) {
+		return occupied("the target was created while the restore ran: choose another one, or restore with overwrite")
+	}
+	if err != nil { // a filesystem without hard links
+		if _, serr := os.Lstat(path); !errors.Is(serr, fs.ErrNotExist) {
+			return spaceOfTarget.failure(errors.Join(err, serr))
+		}
+		if err := os.Rename(temp, path); err != nil {
+			return spaceOfTarget.failure(err)
+		}
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return spaceOfTarget.failure(err)
+	}
+	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		return spaceOfTarget.failure(err)
+	}
+	return nil
+}
+
+// replace puts the content of temp into the existing database at path, in one transaction of SQLite's,
+// and looks at ctx after so many pages.
+func (e *Executor) replace(ctx context.Context, temp, path string, overwrite bool, pages int32) error {
+	src, err := private(ctx, temp)
+	if err != nil {
+		return copyFailure(err)
+	}
+	defer src.Close()
+	to := uri(path, e.config.BusyTimeout, url.Values{"mode": {"rw"}}, "synchronous(FULL)")
+	err = src.Raw(func(conn any) error {
+		b, err := conn.(backuper).NewBackup(to)
+		if err != nil {
+			return err
+		}
+		err = copyPages(ctx, b, path, overwrite, pages)
+		return errors.Join(err, b.Finish()) // without the last step it rolls back
+	})
+	return targetFailure(path, err)
+}
+
+// backuper is the connection of modernc.org/sqlite.
+type backuper interface {
+	driver.Conn
+	NewBackup(dstURI string) (*sqlite.Backup, error)
+}
+
+func copyPages(ctx context.Context, b *sqlite.Backup, path string, overwrite bool, pages int32) error {
+	if _, err := b.Step(0); err != nil { // locks the target
+		return err
+	}
+	if err := refuseFilled(path, overwrite); err != nil { // now nobody else can write
+		return err
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		more, err := b.Step(pages)
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// targetFailure words what only a target can meet.
+func targetFailure(path string, err error) error {
+	var raw *sqlite.Error
+	if !errors.As(err, &raw) || isFailure(err) {
+		return sourceFailure(path, err)
+	}
+	switch code := raw.Code(); {
+	case code == lib.SQLITE_READONLY && may(path, accessWrite) && may(filepath.Dir(path), accessWrite):
+		return fmt.Errorf("%w: %w", rejected("the target is in WAL mode and has another page size than the copy: set its journal_mode to DELETE, or restore into a new file"), err)
+	case code&0xff == lib.SQLITE_NOTADB || code&0xff == lib.SQLITE_CORRUPT:
+		return fmt.Errorf("%w: %w", occupied("the target is not a sound SQLite database, so it cannot be replaced in one transaction: move it away together with its -wal and -journal, then restore again"), err)
+	case code&0xff == lib.SQLITE_BUSY:
+		return fmt.Errorf("%w: %w", &events.Failure{Code: events.ProviderUnavailable, Category: events.ByUser, Retryable: true,
+			Message: "the target is in use: stop the programs that use it, then restore again"}, err)
+	}
+	return sourceFailure(path, err)
+}

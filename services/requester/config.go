@@ -1,0 +1,52 @@
+package requester
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/backupbus/backupbus/services/requester/door/cloudsql"
+)
+
+// Config of the requester. The zero value works.
+type Config struct {
+	// Listen is the address of all doors, default 127.0.0.1:8080. Only loopback: there is no authentication yet.
+	Listen string `yaml:"listen"`
+	// MaxAttempts is how often a backup is tried, default 3.
+	MaxAttempts int `yaml:"maxAttempts"`
+	// VisibleIn is how long an answer waits until the view shows what was asked for, default 2 s.
+	VisibleIn time.Duration `yaml:"visibleIn"`
+	// Providers are those that an executor serves somewhere: others cannot be registered. Default sqlite.
+	Providers []string `yaml:"providers"`
+	// CloudSQL are the settings of that door.
+	CloudSQL cloudsql.Config `yaml:"cloudsql"`
+}
+
+// Validate reports all mistakes at once.
+func (c Config) Validate() error {
+	var errs []error
+	if c.MaxAttempts < 0 || c.MaxAttempts > 20 {
+		errs = append(errs, fmt.Errorf("maxAttempts: %d is not between 1 and 20", c.MaxAttempts))
+	}
+	if c.VisibleIn < 0 || c.VisibleIn > time.Minute {
+		errs = append(errs, fmt.Errorf("visibleIn: %s is not between 0 and 1m", c.VisibleIn))
+	}
+	if c.CloudSQL.Tombstone < 0 {
+		errs = append(errs, fmt.Errorf("cloudsql.tombstone: %s is negative", c.CloudSQL.Tombstone))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) providers() []string {
+	if len(c.Providers) == 0 {
+		return []string{"sqlite"}
+	}
+	return c.Providers
+}
+
+func (c Config) listen() string {
+	if c.Listen == "" {
+		return "127.0.0.1:8080"
+	}
+	return c.Listen
+}

@@ -1,0 +1,160 @@
+package native
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/backupbus/backupbus/services/requester/intake"
+)
+
+type createBody struct {
+	Instance    string            `json:"instance" minLength:"1" maxLength:"100"`
+	Database    string            `json:"database,omitempty" maxLength:"100"`
+	Name        string            `json:"name,omitempty" maxLength:"64"`
+	Description string            `json:"description,omitempty" maxLength:"1024"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	ExpireTime  time.Time         `json:"expireTime,omitzero" required:"false"`
+	Location    string            `json:"location,omitempty" maxLength:"63"`
+}
+
+type Keyed struct {
+	Key string `header:"Idempotency-Key" minLength:"1" maxLength:"256" required:"false" doc:"the same key with the same body gives the same backup, however often it is sent"`
+}
+
+type createInput struct {
+	InProject
+	Traced
+	Keyed
+	Body createBody
+}
+
+// receiptOutput answers a request that was stored (events.md 5.4).
+type receiptOutput struct {
+	Location string `header:"Location"`
+	Body     receiptBody
+}
+
+type receiptBody struct {
+	RequestID string `json:"requestId"`
+	BackupID  string `json:"backupId"`
+	RestoreID string `json:"restoreId,omitempty"`
+	State     string `json:"state"`
+}
+
+type OneBackup struct {
+	InProject
+	BackupID string `path:"backupId" pattern:"^bk_[a-z2-7]{26}$"`
+}
+
+type backupOutput struct{ Body backupBody }
+
+type backupsOutput struct {
+	Body struct {
+		Backups    []backupBody `json:"backups"`
+		NextCursor string       `json:"nextCursor,omitempty"`
+	}
+}
+
+func (d *Door) backups(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "createBackup", Method: http.MethodPost, Path: project + "/backups", Tags: []string{"backups"},
+		Summary: "Ask for a backup", DefaultStatus: http.StatusAccepted,
+		Description: "Answered when the request is stored and can be seen. A busy instance is 409 PENDING_BACKUP_EXISTS.",
+	}, d.create)
+
+	huma.Register(api, huma.Operation{
+		OperationID: "listBackups", Method: http.MethodGet, Path: project + "/backups", Tags: []string{"backups"},
+		Summary: "List backups that are not deleted, newest first",
+	}, func(ctx context.Context, in *struct {
+		InProject
+		Paged
+		Instance string `query:"instance" maxLength:"100"`
+	},
+	) (*backupsOutput, error) {
+		list, next, err := d.intake.Backups(ctx, in.Project, in.Instance, in.Cursor, in.Limit)
+		if err != nil {
+			return nil, d.problem(ctx, err)
+		}
+		out := &backupsOutput{}
+		out.Body.Backups, out.Body.NextCursor = []backupBody{}, next
+		for _, b := range list {
+			out.Body.Backups = append(out.Body.Backups, toBackup(b))
+		}
+		return out, nil
+	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "getBackup", Method: http.MethodGet, Path: project + "/backups/{backupId}", Tags: []string{"backups"},
+		Summary: "Read one backup, with its progress while it runs",
+	}, func(ctx context.Context, in *OneBackup) (*backupOutput, error) {
+		b, err := d.intake.Backup(ctx, in.Project, in.BackupID)
+		if err != nil {
+			return nil, d.problem(ctx, err)
+		}
+		out := toBackup(b)
+		if p, ok := d.intake.Progress(ctx, b); ok && b.EndTime.IsZero() {
+			out.Progress = toProgress(p)
+		}
+		return &backupOutput{out}, nil
+	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "cancelBackup", Method: http.MethodPost, Path: project + "/backups/{backupId}:cancel", Tags: []string{"backups"},
+		Summary: "Stop a backup", DefaultStatus: http.StatusAccepted,
+	}, func(ctx context.Context, in *struct {
+		OneBackup
+		Traced
+		Keyed
+		Body *struct {
+			Reason string `json:"reason,omitempty" maxLength:"256"`
+		}
+	},
+	) (*receiptOutput, error) {
+		c := intake.Change{Caller: caller(in.Key, "", in.Traced), Project: in.Project, BackupID: in.BackupID}
+		if in.Body != nil {
+			c.Reason = in.Body.Reason
+		}
+		return d.receipt(d.intake.Cancel(ctx, c))(ctx)
+	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "deleteBackup", Method: http.MethodDelete, Path: project + "/backups/{backupId}", Tags: []string{"backups"},
+		Summary: "Delete the copy that a backup took", DefaultStatus: http.StatusAccepted,
+	}, func(ctx context.Context, in *struct {
+		OneBackup
+		Traced
+		Keyed
+	},
+	) (*receiptOutput, error) {
+		return d.receipt(d.intake.Delete(ctx, intake.Change{Caller: caller(in.Key, "", in.Traced), Project: in.Project, BackupID: in.BackupID}))(ctx)
+	})
+}
+
+func (d *Door) create(ctx context.Context, in *createInput) (*receiptOutput, error) {
+	sum, err := digest(in.Key, "dev.backupbus.command.backup.create.v1", in.Body)
+	if err != nil {
+		return nil, d.problem(ctx, err)
+	}
+	c := intake.Create{
+		Caller: caller(in.Key, sum, in.Traced), Project: in.Project, Instance: in.Body.Instance, Database: in.Body.Database,
+		Name: in.Body.Name, Description: in.Body.Description, Labels: in.Body.Labels, ExpireTime: in.Body.ExpireTime,
+		Location: in.Body.Location,
+	}
+	return d.receipt(d.intake.Create(ctx, c))(ctx)
+}
+
+// receipt turns what intake answered into what the caller gets.
+func (d *Door) receipt(r intake.Receipt, err error) func(context.Context) (*receiptOutput, error) {
+	return func(ctx context.Context) (*receiptOutput, error) {
+		if err != nil {
+			return nil, d.problem(ctx, err)
+		}
+		return &receiptOutput{
+			Location: "/api/v1/projects/" + escape(r.Backup.Project) + "/backups/" + r.Backup.BackupID,
+			Body:     receiptBody{RequestID: r.RequestID, BackupID: r.Backup.BackupID, State: string(r.Backup.State)},
+		}, nil
+	}
+}

@@ -1,0 +1,79 @@
+package native
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/backupbus/backupbus/services/requester/intake"
+)
+
+type applyInput struct {
+	InProject
+	Traced
+	Body struct {
+		Provider string     `json:"provider" minLength:"2" maxLength:"20" doc:"who does the backups: sqlite"`
+		Instance string     `json:"instance" minLength:"1" maxLength:"100"`
+		Config   configBody `json:"config,omitempty"`
+	}
+}
+
+type instanceOutput struct{ Body instanceBody }
+
+type instancesOutput struct {
+	Body struct {
+		Instances  []instanceBody `json:"instances"`
+		NextCursor string         `json:"nextCursor,omitempty"`
+	}
+}
+
+func (d *Door) instances(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "applyInstance", Method: http.MethodPost, Path: project + "/instances", Tags: []string{"instances"},
+		Summary:     "Make a database known, or change what is known of it",
+		Description: "Applying the same configuration again changes nothing.",
+	}, func(ctx context.Context, in *applyInput) (*instanceOutput, error) {
+		i, outcome, err := d.intake.Apply(ctx, intake.Apply{Caller: caller("", "", in.Traced), Project: in.Project,
+			Provider: in.Body.Provider, Instance: in.Body.Instance, Config: fromConfig(in.Body.Config)})
+		if err != nil {
+			return nil, d.problem(ctx, err)
+		}
+		return &instanceOutput{toInstance(i, outcome)}, nil
+	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "listInstances", Method: http.MethodGet, Path: project + "/instances", Tags: []string{"instances"},
+		Summary: "List databases by name",
+	}, func(ctx context.Context, in *struct {
+		InProject
+		Paged
+	},
+	) (*instancesOutput, error) {
+		list, next, err := d.intake.Instances(ctx, in.Project, in.Cursor, in.Limit)
+		if err != nil {
+			return nil, d.problem(ctx, err)
+		}
+		out := &instancesOutput{}
+		out.Body.Instances, out.Body.NextCursor = []instanceBody{}, next
+		for _, i := range list {
+			out.Body.Instances = append(out.Body.Instances, toInstance(i, ""))
+		}
+		return out, nil
+	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "getInstance", Method: http.MethodGet, Path: project + "/instances/{instance}", Tags: []string{"instances"},
+		Summary: "Read one database's configuration",
+	}, func(ctx context.Context, in *struct {
+		InProject
+		Instance string `path:"instance" maxLength:"100"`
+	},
+	) (*instanceOutput, error) {
+		i, err := d.intake.Instance(ctx, in.Project, in.Instance)
+		if err != nil {
+			return nil, d.problem(ctx, err)
+		}
+		return &instanceOutput{toInstance(i, "")}, nil
+	})
+}

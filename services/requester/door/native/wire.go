@@ -1,0 +1,184 @@
+package native
+
+import (
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+)
+
+// The types of the API. Field names and meanings are those of the records in events.md 2; what is not
+// known is absent.
+
+type backupBody struct {
+	BackupID        string            `json:"backupId"`
+	RequestID       string            `json:"requestId"`
+	Project         string            `json:"project"`
+	Provider        string            `json:"provider"`
+	Instance        string            `json:"instance"`
+	Database        string            `json:"database,omitempty"`
+	Engine          string            `json:"engine,omitempty"`
+	EngineVersion   string            `json:"engineVersion,omitempty"`
+	Name            string            `json:"name,omitempty"`
+	Description     string            `json:"description,omitempty"`
+	Labels          map[string]string `json:"labels,omitempty"`
+	Trigger         string            `json:"trigger"`
+	Door            string            `json:"door" doc:"where the request came in"`
+	State           string            `json:"state"`
+	Verification    string            `json:"verification"`
+	Attempt         int               `json:"attempt"`
+	MaxAttempts     int               `json:"maxAttempts,omitempty"`
+	EnqueuedTime    time.Time         `json:"enqueuedTime"`
+	StartTime       *time.Time        `json:"startTime,omitempty"`
+	EndTime         *time.Time        `json:"endTime,omitempty"`
+	DurationMs      *int64            `json:"durationMs,omitempty"`
+	NextAttemptTime *time.Time        `json:"nextAttemptTime,omitempty"`
+	ExpireTime      *time.Time        `json:"expireTime,omitempty"`
+	ConsistencyTime *time.Time        `json:"consistencyTime,omitempty" doc:"the moment whose data the copy holds"`
+	Location        string            `json:"location,omitempty"`
+	Copy            string            `json:"copy,omitempty" doc:"storage and object prefix of the copy"`
+	SizeBytes       *int64            `json:"sizeBytes,omitempty" doc:"bytes stored"`
+	BackupKind      string            `json:"backupKind,omitempty"`
+	Proof           string            `json:"proof,omitempty" doc:"level to which the copy was proven: STORED, CHECKED, RESTORED"`
+	Checksum        *checksumBody     `json:"checksum,omitempty"`
+	Error           *failureBody      `json:"error,omitempty"`
+	SkipReason      string            `json:"skipReason,omitempty"`
+	Progress        *progressBody     `json:"progress,omitempty" doc:"of a running backup"`
+	IDs             idsBody           `json:"ids" doc:"what other doors call this backup"`
+}
+
+type idsBody struct {
+	CloudSQL  string `json:"cloudsql"`
+	GaussDB   string `json:"gaussdb"`
+	Spanner   string `json:"spanner"`
+	Operation string `json:"operation"`
+}
+
+type checksumBody struct {
+	Algorithm string `json:"algorithm"`
+	Value     string `json:"value"`
+}
+
+type failureBody struct {
+	Code      string `json:"code"`
+	Category  string `json:"category" enum:"USER,PROVIDER,SYSTEM"`
+	Message   string `json:"message"`
+	Retryable bool   `json:"retryable"`
+}
+
+type progressBody struct {
+	Phase      string `json:"phase"`
+	Percent    *int   `json:"percent,omitempty"`
+	BytesDone  *int64 `json:"bytesDone,omitempty"`
+	BytesTotal *int64 `json:"bytesTotal,omitempty"`
+}
+
+type restoreBody struct {
+	RestoreID     string       `json:"restoreId"`
+	BackupID      string       `json:"backupId"`
+	RequestID     string       `json:"requestId"`
+	Project       string       `json:"project"`
+	Provider      string       `json:"provider"`
+	Instance      string       `json:"instance" doc:"instance of the backup"`
+	Target        targetBody   `json:"target"`
+	State         string       `json:"state"`
+	EnqueuedTime  time.Time    `json:"enqueuedTime"`
+	StartTime     *time.Time   `json:"startTime,omitempty"`
+	EndTime       *time.Time   `json:"endTime,omitempty"`
+	DurationMs    *int64       `json:"durationMs,omitempty"`
+	RestoredBytes *int64       `json:"restoredBytes,omitempty"`
+	Error         *failureBody `json:"error,omitempty"`
+}
+
+type targetBody struct {
+	Instance  string `json:"instance" minLength:"1" maxLength:"100" doc:"a registered instance of the same provider"`
+	Database  string `json:"database,omitempty" maxLength:"100"`
+	Overwrite bool   `json:"overwrite,omitempty" doc:"replace a target that holds data; without it such a target is refused"`
+}
+
+type instanceBody struct {
+	InstanceID string     `json:"instanceId"`
+	Project    string     `json:"project"`
+	Provider   string     `json:"provider"`
+	Instance   string     `json:"instance"`
+	Generation int        `json:"generation"`
+	Outcome    string     `json:"outcome,omitempty" enum:"registered,updated,unchanged" doc:"of this call"`
+	Config     configBody `json:"config"`
+}
+
+type configBody struct {
+	Engine         string            `json:"engine,omitempty" maxLength:"64"`
+	EngineVersion  string            `json:"engineVersion,omitempty" maxLength:"64"`
+	Region         string            `json:"region,omitempty" maxLength:"64"`
+	File           string            `json:"file,omitempty" maxLength:"1024" doc:"sqlite: absolute path of the database, as the executor sees it"`
+	Storage        string            `json:"storage,omitempty" maxLength:"63" doc:"name of a storage of the executors; absent: default"`
+	Databases      []string          `json:"databases,omitempty" maxItems:"200"`
+	CredentialRef  string            `json:"credentialRef,omitempty" maxLength:"512" doc:"env:NAME or file:/path, resolved by the executor; never the credential itself"`
+	SuccessfulWhen string            `json:"successfulWhen,omitempty" enum:"STORED,CHECKED,RESTORED" doc:"what SUCCESSFUL has to mean; absent: CHECKED"`
+	Labels         map[string]string `json:"labels,omitempty"`
+}
+
+func toBackup(b events.Backup) backupBody {
+	out := backupBody{
+		BackupID: b.BackupID, RequestID: b.RequestID, Project: b.Project, Provider: b.Provider, Instance: b.Instance,
+		Database: b.Database, Engine: b.Engine, EngineVersion: b.EngineVersion, Name: b.Name, Description: b.Description,
+		Labels: b.Labels, Trigger: string(b.Trigger), Door: b.Door, State: string(b.State), Verification: string(b.Verification),
+		Attempt: b.Attempt, MaxAttempts: b.MaxAttempts, EnqueuedTime: b.EnqueuedTime.Time, StartTime: moment(b.StartTime),
+		EndTime: moment(b.EndTime), DurationMs: b.DurationMs, NextAttemptTime: moment(b.NextAttemptTime),
+		ExpireTime: moment(b.ExpireTime), ConsistencyTime: moment(b.ConsistencyTime), Location: b.Location,
+		SizeBytes: b.SizeBytes, BackupKind: b.BackupKind, Proof: string(b.Proof), Error: toFailure(b.Error),
+		IDs: idsBody(b.IDs),
+	}
+	if b.Checksum != nil {
+		out.Checksum = &checksumBody{b.Checksum.Algorithm, b.Checksum.Value}
+	}
+	if b.ProviderRef != nil {
+		out.Copy = b.ProviderRef.BackupName
+	}
+	if b.Skip != nil {
+		out.SkipReason = b.Skip.Reason
+	}
+	return out
+}
+
+func toRestore(r events.Restore) restoreBody {
+	return restoreBody{
+		RestoreID: r.RestoreID, BackupID: r.BackupID, RequestID: r.RequestID, Project: r.Project, Provider: r.Provider,
+		Instance: r.Instance, Target: targetBody(r.Target), State: string(r.State), EnqueuedTime: r.EnqueuedTime.Time,
+		StartTime: moment(r.StartTime), EndTime: moment(r.EndTime), DurationMs: r.DurationMs, RestoredBytes: r.RestoredBytes,
+		Error: toFailure(r.Error),
+	}
+}
+
+func toInstance(i events.Instance, outcome string) instanceBody {
+	c := i.Config
+	return instanceBody{
+		InstanceID: i.InstanceID, Project: i.Project, Provider: i.Provider, Instance: i.Instance, Generation: i.Generation,
+		Outcome: outcome,
+		Config: configBody{Engine: c.Engine, EngineVersion: c.EngineVersion, Region: c.Region, File: c.File, Storage: c.Storage,
+			Databases: c.Databases, CredentialRef: c.CredentialRef, SuccessfulWhen: string(c.SuccessfulWhen), Labels: c.Labels},
+	}
+}
+
+func fromConfig(c configBody) events.InstanceConfig {
+	return events.InstanceConfig{Engine: c.Engine, EngineVersion: c.EngineVersion, Region: c.Region, File: c.File,
+		Storage: c.Storage, Databases: c.Databases, CredentialRef: c.CredentialRef,
+		SuccessfulWhen: events.Proof(c.SuccessfulWhen), Labels: c.Labels}
+}
+
+func toFailure(f *events.Failure) *failureBody {
+	if f == nil {
+		return nil
+	}
+	return &failureBody{string(f.Code), string(f.Category), f.Message, f.Retryable}
+}
+
+func toProgress(p events.Progress) *progressBody {
+	return &progressBody{p.Phase, p.Percent, p.BytesDone, p.BytesTotal}
+}
+
+func moment(t events.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t.Time
+}

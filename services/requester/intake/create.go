@@ -1,0 +1,195 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+)
+
+// Create asks for a backup.
+type Create struct {
+	Caller
+	Project     string
+	Instance    string
+	Database    string
+	Name        string
+	Description string // at most 1,024 characters
+	Labels      map[string]string
+	ExpireTime  time.Time
+	Location    string
+	SpannerID   string // the client's choice, empty elsewhere
+
+	// WholeInstance: the dialect's lock covers deletions too (cloudsql.md PD-5), whatever the provider.
+	WholeInstance bool
+}
+
+// Receipt says what an accepted request made.
+type Receipt struct {
+	RequestID string
+	Backup    events.Backup
+	Repeat    bool // the request was known: Backup is how it stands now
+}
+
+// errKnown carries out of Decide that the backup is already there.
+type errKnown struct{ events.Backup }
+
+func (errKnown) Error() string { return "already there" }
+
+// Create appends `backup.requested` and returns when it can be seen. A repeat (same door and key) returns
+// what the first made; the same key with other content is IDEMPOTENCY_CONFLICT. A busy instance is
+// PENDING_BACKUP_EXISTS (events.md 3.2).
+func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
+	if err := i.checkCreate(&c); err != nil {
+		return Receipt{}, err
+	}
+	inst, err := i.Instance(ctx, c.Project, c.Instance)
+	if err != nil {
+		return Receipt{}, err
+	}
+	b, err := i.draft(c, inst)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if c.Key != "" {
+		// The key may have made a backup of another instance, whose events lie outside the append's scope.
+		if known, err := i.view.Backup(ctx, c.Project, b.BackupID); err == nil {
+			return i.repeat(known, c)
+		}
+	}
+	done, err := i.log.Append(ctx, events.Draft{
+		Aggregate: b.Aggregate(), Step: events.Requested, Scope: events.ScopeInstance, At: i.now(),
+		EventID: events.EventID(b.BackupID, events.Backups, events.Requested, 0),
+		Cause:   events.Cause{CorrelationID: b.RequestID, Trace: c.Trace},
+		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {
+			if p.Last != nil {
+				known, err := events.Decode[events.Backup](p.Last.Event)
+				if err != nil {
+					return nil, err
+				}
+				return nil, errKnown{known}
+			}
+			return i.admit(ctx, b, p.ScopeSeq, c.WholeInstance || b.Provider == "cloudsql")
+		},
+	})
+	var known errKnown
+	if errors.As(err, &known) {
+		return i.repeat(known.Backup, c)
+	}
+	if err != nil {
+		return Receipt{}, fault("append the request", err)
+	}
+	i.visible(ctx, c.Project, done.Seq)
+	stored, err := events.Decode[events.Backup](done.Event)
+	if err != nil {
+		return Receipt{}, fault("read back the request", err)
+	}
+	if done.Repeat {
+		return i.repeat(stored, c)
+	}
+	return Receipt{RequestID: stored.RequestID, Backup: stored}, nil
+}
+
+func (i *Intake) repeat(b events.Backup, c Create) (Receipt, error) {
+	if b.RequestDigest != c.Digest {
+		e := refuse(Conflict, IdempotencyConflict, "this key was used for another request: send another key, or the first request unchanged")
+		e.Existing = b.BackupID
+		return Receipt{}, e
+	}
+	return Receipt{RequestID: b.RequestID, Backup: b, Repeat: true}, nil
+}
+
+func (i *Intake) checkCreate(c *Create) error {
+	var err error
+	if c.Project, err = name("project", c.Project); err != nil {
+		return err
+	}
+	if c.Instance, err = name("instance", c.Instance); err != nil {
+		return err
+	}
+	if c.Database != "" {
+		if c.Database, err = name("database", c.Database); err != nil {
+			return err
+		}
+	}
+	if err := text("name", c.Name, 64); err != nil {
+		return err
+	}
+	if err := text("description", c.Description, 1024); err != nil {
+		return err
+	}
+	if c.Location != "" && !locationForm.MatchString(c.Location) {
+		return refuse(Invalid, SchemaViolation, "Invalid backup location")
+	}
+	if len(c.Key) > 256 {
+		return refuse(Invalid, SchemaViolation, "the idempotency key is longer than 256 bytes")
+	}
+	if err := labels(c.Labels); err != nil {
+		return err
+	}
+	return expiry(c.ExpireTime, i.now())
+}
+
+// draft is the record as far as it does not depend on what else the log holds.
+func (i *Intake) draft(c Create, inst events.Instance) (events.Backup, error) {
+	o := i.origin(c.Caller)
+	id, err := events.BackupID(c.Project, o)
+	if err != nil {
+		return events.Backup{}, refuse(Invalid, SchemaViolation, "idempotency key: %s", err.Error())
+	}
+	rq, err := events.RequestID(c.Project, o)
+	if err != nil {
+		return events.Backup{}, refuse(Invalid, SchemaViolation, "idempotency key: %s", err.Error())
+	}
+	b := events.Backup{
+		BackupID: id, Project: c.Project, Provider: inst.Provider, Instance: inst.Instance, Database: c.Database,
+		Engine: inst.Config.Engine, EngineVersion: inst.Config.EngineVersion,
+		Name: c.Name, Description: c.Description, Labels: c.Labels,
+		Trigger: events.OnDemand, Door: c.Door, RequestedBy: c.Caller.Name, RequestID: rq, RequestDigest: c.Digest,
+		Location: c.Location, Verification: events.NotVerified, MaxAttempts: i.c.MaxAttempts,
+		IDs: events.BackupIDs{Spanner: c.SpannerID},
+	}
+	if b.Location == "" {
+		b.Location = inst.Config.Region
+	}
+	if !c.ExpireTime.IsZero() {
+		b.ExpireTime = events.At(c.ExpireTime)
+	}
+	return b, nil
+}
+
+// admit decides under the instance-wide compare-and-set: is the instance free, and which ids are.
+func (i *Intake) admit(ctx context.Context, b events.Backup, scopeSeq uint64, deletions bool) (events.Payload, error) {
+	state, err := i.instanceState(ctx, b.Aggregate(), scopeSeq)
+	if err != nil {
+		return nil, err
+	}
+	if busy, ok := state.occupied(deletions); ok {
+		if busy.BackupID == b.BackupID {
+			return nil, errKnown{busy} // the same request was faster through another door or replica
+		}
+		return nil, pending(busy)
+	}
+	taken := i.now()
+	for {
+		b.EnqueuedTime = events.At(taken)
+		b.IDs = events.NewBackupIDs(b.BackupID, b.IDs.Spanner, b.EnqueuedTime.Time)
+		free, err := state.free(ctx, i.view, b)
+		if err != nil {
+			return nil, err
+		}
+		if free {
+			break
+		}
+		taken = taken.Add(time.Millisecond)
+	}
+	return lifecycle.Advance(b, events.Requested)
+}
+
+func pending(b events.Backup) *Error {
+	e := refuse(Conflict, PendingBackupExists, "instance %s is busy with backup %s: wait for it or cancel it, then ask again", b.Instance, b.BackupID)
+	e.Existing = b.BackupID
+	return e
+}

@@ -1,0 +1,93 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+)
+
+// Kind is what a door maps to its dialect's status.
+type Kind int
+
+const (
+	Internal    Kind = iota // a fault of ours
+	Invalid                 // the request can never be right
+	NotFound                // what it names is not there
+	Conflict                // not in this state; later perhaps
+	Exhausted               // too much at once
+	Unavailable             // the bus or the log cannot be reached; nothing was stored
+)
+
+// Reason is the word of events.md 5.5.
+type Reason string
+
+// The reasons that intake gives.
+const (
+	SchemaViolation     Reason = "SCHEMA_VIOLATION"
+	ForbiddenContent    Reason = "FORBIDDEN_CONTENT"
+	InstanceNotFound    Reason = "INSTANCE_NOT_FOUND"
+	ProviderUnsupported Reason = "PROVIDER_UNSUPPORTED"
+	NameInvalid         Reason = "NAME_INVALID"
+	NameTaken           Reason = "NAME_TAKEN"
+	BackupNotFound      Reason = "BACKUP_NOT_FOUND"
+	RestoreNotFound     Reason = "RESTORE_NOT_FOUND"
+	OperationNotFound   Reason = "OPERATION_NOT_FOUND"
+	NotCancellable      Reason = "NOT_CANCELLABLE"
+	NotDeletable        Reason = "NOT_DELETABLE"
+	NotRestorable       Reason = "NOT_RESTORABLE"
+	IdempotencyConflict Reason = "IDEMPOTENCY_CONFLICT"
+	PendingBackupExists Reason = "PENDING_BACKUP_EXISTS"
+	BusUnavailable      Reason = "UNAVAILABLE"
+	Fault               Reason = "INTERNAL"
+)
+
+// Error is every refusal of intake. Nothing was stored when one is returned.
+type Error struct {
+	Kind     Kind
+	Reason   Reason
+	Message  string // safe to show, says what to do next
+	Existing string // id of the backup that stands in the way
+	cause    error
+}
+
+// Error is the reason and the message.
+func (e *Error) Error() string { return string(e.Reason) + ": " + e.Message }
+
+// Unwrap is for the log, never for the caller.
+func (e *Error) Unwrap() error { return e.cause }
+
+// KindOf an error of this package; Internal for any other.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return Internal
+}
+
+func refuse(k Kind, r Reason, format string, a ...any) *Error {
+	return &Error{Kind: k, Reason: r, Message: fmt.Sprintf(format, a...)}
+}
+
+// fault turns an error from below into one that a door can show. An Error stays what it is.
+func fault(doing string, err error) error {
+	var e *Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, events.ErrContended):
+		return &Error{Kind: Unavailable, Reason: BusUnavailable, Message: "too many requests for this instance at once: try again", cause: fmt.Errorf("%s: %w", doing, err)}
+	case errors.Is(err, events.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return &Error{Kind: Unavailable, Reason: BusUnavailable, Message: "the event log cannot be reached: nothing was stored, try again", cause: fmt.Errorf("%s: %w", doing, err)}
+	case errors.Is(err, events.ErrTooLarge):
+		return &Error{Kind: Invalid, Reason: SchemaViolation, Message: "the record would be too large: shorten labels or description", cause: err}
+	case errors.Is(err, lifecycle.ErrIllegal):
+		return &Error{Kind: Conflict, Reason: Fault, Message: "not possible in the present state", cause: err}
+	}
+	return &Error{Kind: Internal, Reason: Fault, Message: "internal error; the log has the details", cause: fmt.Errorf("%s: %w", doing, err)}
+}

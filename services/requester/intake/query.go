@@ -1,0 +1,70 @@
+package intake
+
+import (
+	"context"
+	"errors"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+)
+
+// Backup is one backup by its id.
+func (i *Intake) Backup(ctx context.Context, project, id string) (events.Backup, error) {
+	b, err := i.view.Backup(ctx, project, id)
+	return b, missing("read the backup", err, BackupNotFound, "there is no backup %s in project %s", id, project)
+}
+
+// BackupByCloudSQL is one backup by the run id that Cloud SQL shows.
+func (i *Intake) BackupByCloudSQL(ctx context.Context, project, instance, runID string) (events.Backup, error) {
+	b, err := i.view.BackupByCloudSQL(ctx, project, instance, runID)
+	return b, missing("read the backup", err, BackupNotFound, "there is no backup run %s of instance %s", runID, instance)
+}
+
+// Backups lists those not deleted, newest first: of one instance, or of the project if it is empty.
+func (i *Intake) Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error) {
+	list, next, err := i.view.Backups(ctx, project, instance, cursor, limit)
+	return list, next, fault("list backups", err)
+}
+
+// Progress of a running backup; ok is false if none is known.
+func (i *Intake) Progress(ctx context.Context, b events.Backup) (p events.Progress, ok bool) {
+	p, err := i.view.Progress(ctx, b.Project, b.BackupID)
+	return p, err == nil && p.Attempt == b.Attempt
+}
+
+// RestoreByID is one restore.
+func (i *Intake) RestoreByID(ctx context.Context, project, id string) (events.Restore, error) {
+	r, err := i.view.Restore(ctx, project, id)
+	return r, missing("read the restore", err, RestoreNotFound, "there is no restore %s in project %s", id, project)
+}
+
+// Instance is one instance by its name.
+func (i *Intake) Instance(ctx context.Context, project, instance string) (events.Instance, error) {
+	in, err := i.view.Instance(ctx, project, instance)
+	return in, missing("read the instance", err, InstanceNotFound, "there is no instance %s in project %s: apply it first", events.Clip(instance, 100), project)
+}
+
+// Instances lists a project's instances by name.
+func (i *Intake) Instances(ctx context.Context, project, cursor string, limit int) ([]events.Instance, string, error) {
+	list, next, err := i.view.Instances(ctx, project, cursor, limit)
+	return list, next, fault("list instances", err)
+}
+
+// Operation is one piece of work by its id.
+func (i *Intake) Operation(ctx context.Context, project, id string) (lifecycle.Operation, error) {
+	op, err := i.view.Operation(ctx, project, id)
+	return op, missing("read the operation", err, OperationNotFound, "there is no operation %s in project %s", events.Clip(id, 100), project)
+}
+
+// Operations lists work, newest first: of one instance, or of the project if it is empty.
+func (i *Intake) Operations(ctx context.Context, project, instance, cursor string, limit int) ([]lifecycle.Operation, string, error) {
+	list, next, err := i.view.Operations(ctx, project, instance, cursor, limit)
+	return list, next, fault("list operations", err)
+}
+
+func missing(doing string, err error, r Reason, format string, a ...any) error {
+	if errors.Is(err, events.ErrNotFound) {
+		return refuse(NotFound, r, format, a...)
+	}
+	return fault(doing, err)
+}

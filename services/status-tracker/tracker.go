@@ -1,0 +1,88 @@
+// Package tracker keeps the current view of every backup, restore and instance: the service around
+// projector and view.
+package tracker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/backupbus/backupbus/events/bus"
+	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/host"
+	"github.com/backupbus/backupbus/services/status-tracker/projector"
+	"github.com/backupbus/backupbus/services/status-tracker/view"
+)
+
+// Config of the tracker; there is nothing to choose yet.
+type Config struct{}
+
+// Deps are what the tracker stands on. All are needed.
+type Deps struct {
+	Bus     *bus.Bus
+	View    *view.View
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// New makes the part. It is ready when the view has everything that was in the log.
+func New(d Deps, _ Config) (host.Part, error) {
+	if d.Bus == nil || d.View == nil || d.Log == nil || d.Metrics == nil {
+		return nil, errors.New("tracker: a dependency is missing")
+	}
+	s, err := newStats(d.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	return &tracker{d, s}, nil
+}
+
+type tracker struct {
+	Deps
+	stats *stats
+}
+
+// Name implements host.Part.
+func (t *tracker) Name() string { return "status-tracker" }
+
+// Run implements host.Part.
+func (t *tracker) Run(ctx context.Context, ready func()) error {
+	source, err := t.Bus.Batches(ctx, bus.TrackerDurable)
+	if err != nil {
+		return fmt.Errorf("consume events: %w", err)
+	}
+	defer source.Stop()
+	progress, err := t.Bus.Batches(ctx, bus.ProgressDurable)
+	if err != nil {
+		return fmt.Errorf("consume progress: %w", err)
+	}
+	defer progress.Stop()
+
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	p := projector.New(t.Bus, source, t.View, t.stats, t.Log)
+	done := make(chan error, 1)
+	go func() { done <- p.RunProgress(ctx, progress) }()
+	err = p.Run(ctx, ready)
+	stop()
+	<-done
+	return err
+}
+
+// stats are the tracker's figures.
+type stats struct{ folded *prometheus.CounterVec }
+
+func newStats(r prometheus.Registerer) (*stats, error) {
+	s := &stats{prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "backupbus_events_folded_total", Help: "Events by what the projector made of them.",
+	}, []string{"verdict"})}
+	return s, r.Register(s.folded)
+}
+
+// Folded implements projector.Stats.
+func (s *stats) Folded(v lifecycle.Verdict, n int) {
+	s.folded.WithLabelValues(v.String()).Add(float64(n))
+}

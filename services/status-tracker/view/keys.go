@@ -1,0 +1,81 @@
+package view
+
+import (
+	"fmt"
+	"hash/fnv"
+
+	"github.com/backupbus/backupbus/events"
+)
+
+// Every key of the view is made here. The hash tag {vNN} is the shard of the project, so that in a Redis
+// Cluster all keys of a project lie in one slot and a MULTI over them is possible. Nothing expires but
+// progress: what the view forgets, it deletes.
+//
+//	key                                      type    value
+//	bb:{v07}:checkpoint                      string  {"epoch","seq"}: what the shard has applied
+//	bb:{v07}:doc:backup:bk_…                 string  Doc, one per aggregate
+//	bb:{v07}:progress:bk_…                   string  events.Progress, expires after 24 h
+//	bb:{v07}:ref:{index}:{project}:…         string  id of the aggregate that a dialect's id names
+//	bb:{v07}:set:{set}:{project}[:{instance}] zset   members "{sort key}.{id}", all of score 0
+
+// Shard is the number of a project's slot: hash of the project modulo the shards of the bus.
+func Shard(project string, shards int) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(project))
+	return int(h.Sum32() % uint32(shards))
+}
+
+func tag(shard int) string { return fmt.Sprintf("bb:{v%02d}:", shard) }
+
+func checkpointKey(shard int) string { return tag(shard) + "checkpoint" }
+
+func docKey(shard int, e events.Entity, id string) string {
+	return tag(shard) + "doc:" + string(e) + ":" + id
+}
+
+func progressKey(shard int, backupID string) string { return tag(shard) + "progress:" + backupID }
+
+// index names a way to find an aggregate by an id of some dialect.
+type index string
+
+const (
+	byInstanceName index = "instance"  // project, instance name → in_…
+	byCloudSQL     index = "cloudsql"  // project, instance name, run id → bk_…
+	byOperation    index = "operation" // project, operation id → {entity}/{id}
+)
+
+func refKey(shard int, i index, project string, parts ...string) string {
+	return tag(shard) + "ref:" + string(i) + ":" + joined(project, parts)
+}
+
+// set names an ordered set of aggregates.
+type set string
+
+const (
+	backupsOf    set = "backups"    // project [, instance]: those not deleted, by enqueued time
+	activeOf     set = "active"     // project, instance: those that occupy the instance
+	instancesOf  set = "instances"  // project: by name
+	restoringOf  set = "restoring"  // project, backup id: restores that have not ended
+	operationsOf set = "operations" // project [, instance]: by start, else insert time
+)
+
+func setKey(shard int, s set, project string, parts ...string) string {
+	return tag(shard) + "set:" + string(s) + ":" + joined(project, parts)
+}
+
+// joined escapes the parts, so that no name can reach into another's key.
+func joined(project string, parts []string) string {
+	out := escaped(project)
+	for _, p := range parts {
+		out += ":" + escaped(p)
+	}
+	return out
+}
+
+func escaped(s string) string {
+	t, err := events.Token(s)
+	if err != nil {
+		return "_" // the empty name; names are checked long before
+	}
+	return t
+}

@@ -1,0 +1,147 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Redis is the Store for production: standalone, Sentinel or Cluster, Redis 7.0 or later or Valkey. One
+// Commit is one MULTI; in a Cluster one MULTI per slot, which is one per shard.
+type Redis struct{ c redis.UniversalClient }
+
+var _ Store = (*Redis)(nil)
+
+// NewRedis uses a client that the caller opened and closes.
+func NewRedis(c redis.UniversalClient) *Redis { return &Redis{c} }
+
+// Get implements Store by one MGET; in a Cluster, where keys of several shards lie apart, by a pipeline of GETs.
+func (r *Redis) Get(ctx context.Context, keys ...string) ([][]byte, error) {
+	out := make([][]byte, len(keys))
+	if len(keys) == 0 {
+		return out, nil
+	}
+	if _, cluster := r.c.(*redis.ClusterClient); cluster {
+		cmds, err := r.c.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, k := range keys {
+				p.Get(ctx, k)
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return nil, fmt.Errorf("read view: %w", err)
+		}
+		for i, c := range cmds {
+			if b, err := c.(*redis.StringCmd).Bytes(); err == nil {
+				out[i] = b
+			} else if !errors.Is(err, redis.Nil) {
+				return nil, fmt.Errorf("read view: %w", err)
+			}
+		}
+		return out, nil
+	}
+	vals, err := r.c.MGet(ctx, keys...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read view: %w", err)
+	}
+	for i, v := range vals {
+		if s, ok := v.(string); ok {
+			out[i] = []byte(s)
+		}
+	}
+	return out, nil
+}
+
+// Range implements Store by ZRANGE BYLEX: every member has score 0, so byte order is the only order.
+func (r *Redis) Range(ctx context.Context, set string, q Range) ([]string, error) {
+	if q.Limit <= 0 {
+		return nil, nil
+	}
+	low, high := "-", "+"
+	if q.After != "" {
+		low = "(" + q.After
+	}
+	if q.Before != "" {
+		high = "(" + q.Before
+	}
+	args := redis.ZRangeArgs{Key: set, Start: low, Stop: high, ByLex: true, Count: int64(q.Limit)}
+	if q.Reverse {
+		args.Rev, args.Start, args.Stop = true, high, low
+	}
+	out, err := r.c.ZRangeArgs(ctx, args).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read view: %w", err)
+	}
+	return out, nil
+}
+
+// Commit implements Store by one MULTI.
+func (r *Redis) Commit(ctx context.Context, w Writes) error {
+	_, err := r.c.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		for _, k := range w.Delete {
+			p.Del(ctx, k)
+		}
+		for _, x := range w.Remove {
+			p.ZRem(ctx, x.Set, x.Value)
+		}
+		for _, x := range w.Put {
+			p.Set(ctx, x.Key, x.Value, x.TTL)
+		}
+		for _, x := range w.Add {
+			p.ZAdd(ctx, x.Set, redis.Z{Member: x.Value})
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("write view: %w", err)
+	}
+	return nil
+}
+
+// Drop implements Store: it deletes the view's keys and no others, on every master of a Cluster.
+func (r *Redis) Drop(ctx context.Context) error {
+	if cluster, ok := r.c.(*redis.ClusterClient); ok {
+		return cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return dropKeys(ctx, c) })
+	}
+	return dropKeys(ctx, r.c)
+}
+
+func dropKeys(ctx context.Context, c redis.Cmdable) error {
+	it := c.Scan(ctx, 0, "bb:{v*", 1000).Iterator()
+	for it.Next(ctx) {
+		if err := c.Unlink(ctx, it.Val()).Err(); err != nil {
+			return fmt.Errorf("drop view: %w", err)
+		}
+	}
+	if err := it.Err(); err != nil {
+		return fmt.Errorf("drop view: %w", err)
+	}
+	return nil
+}
+
+// Changed implements Store by asking again, 1 ms after the first time, 25 ms after later ones: the
+// writer is another process, and a wait is over after few milliseconds.
+func (r *Redis) Changed(ctx context.Context, key string, seen []byte) error {
+	for pause := time.Millisecond; ; pause = min(pause*2, 25*time.Millisecond) {
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+		v, err := r.c.Get(ctx, key).Bytes()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return fmt.Errorf("read view: %w", err)
+		}
+		if string(v) != string(seen) {
+			return nil
+		}
+	}
+}
+
+// Close implements Store; the client is its opener's.
+func (r *Redis) Close() error { return nil }

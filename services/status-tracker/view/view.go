@@ -1,0 +1,331 @@
+package view
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+)
+
+// Reader is what other services read the view through. Names are raw. What is not there is events.ErrNotFound;
+// any other error means that the view could not be read. A list takes the cursor that came with the page
+// before (or none) and gives at most limit entries; a cursor stays good while entries come and go. Safe for
+// concurrent use.
+type Reader interface {
+	Backup(ctx context.Context, project, id string) (events.Backup, error)
+	// BackupByCloudSQL finds a backup by the run id that Cloud SQL shows.
+	BackupByCloudSQL(ctx context.Context, project, instance, runID string) (events.Backup, error)
+	// Backups are those not deleted, newest first; of one instance, or of the project if it is empty.
+	Backups(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error)
+	// Active are the backups that occupy an instance, with the stream sequence up to which this is known.
+	Active(ctx context.Context, project, instance string) ([]events.Backup, uint64, error)
+	// Restoring are the restores that read a backup and have not ended.
+	Restoring(ctx context.Context, project, backupID string) ([]events.Restore, error)
+	Progress(ctx context.Context, project, backupID string) (events.Progress, error)
+	Restore(ctx context.Context, project, id string) (events.Restore, error)
+	Instance(ctx context.Context, project, name string) (events.Instance, error)
+	// Instances are sorted by name.
+	Instances(ctx context.Context, project string, cursor string, limit int) ([]events.Instance, string, error)
+	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
+	// Operations are sorted by start time, newest first; of one instance, or of the project if it is empty.
+	Operations(ctx context.Context, project, instance string, cursor string, limit int) ([]lifecycle.Operation, string, error)
+	// Passed returns when the view has applied the event with this stream sequence, or when ctx ends.
+	Passed(ctx context.Context, project string, seq uint64) error
+}
+
+// progressLife is how long the last progress of a backup is kept.
+const progressLife = 24 * time.Hour
+
+// View gives a Store's keys their meaning.
+type View struct {
+	store  Store
+	shards int
+}
+
+var _ Reader = (*View)(nil)
+
+// New returns the view in store; shards is fixed when the bus is provisioned (bus.LogState).
+func New(store Store, shards int) *View { return &View{store, shards} }
+
+// Backup implements Reader.
+func (v *View) Backup(ctx context.Context, project, id string) (events.Backup, error) {
+	return one[events.Backup](ctx, v, Key{project, events.Backups, id})
+}
+
+// BackupByCloudSQL implements Reader.
+func (v *View) BackupByCloudSQL(ctx context.Context, project, instance, runID string) (events.Backup, error) {
+	id, err := v.ref(ctx, refKey(v.shard(project), byCloudSQL, project, instance, runID))
+	if err != nil {
+		return events.Backup{}, err
+	}
+	return v.Backup(ctx, project, id)
+}
+
+// Backups implements Reader.
+func (v *View) Backups(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error) {
+	members, next, err := v.page(ctx, v.listKey(backupsOf, project, instance), cursor, limit, true)
+	if err != nil {
+		return nil, "", err
+	}
+	list, err := many[events.Backup](ctx, v, project, events.Backups, ids(members))
+	return list, next, err
+}
+
+// Active implements Reader. The position is read first: what is newer than it may be in the list, and
+// applying it again changes nothing.
+func (v *View) Active(ctx context.Context, project, instance string) ([]events.Backup, uint64, error) {
+	cp, err := v.checkpoint(ctx, v.shard(project))
+	if err != nil {
+		return nil, 0, err
+	}
+	members, err := v.store.Range(ctx, setKey(v.shard(project), activeOf, project, instance), Range{Limit: 1000})
+	if err != nil {
+		return nil, 0, err
+	}
+	list, err := many[events.Backup](ctx, v, project, events.Backups, members)
+	return list, cp.Seq, err
+}
+
+// Restoring implements Reader.
+func (v *View) Restoring(ctx context.Context, project, backupID string) ([]events.Restore, error) {
+	ids, err := v.store.Range(ctx, setKey(v.shard(project), restoringOf, project, backupID), Range{Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	return many[events.Restore](ctx, v, project, events.Restores, ids)
+}
+
+// Progress implements Reader.
+func (v *View) Progress(ctx context.Context, project, backupID string) (events.Progress, error) {
+	var p events.Progress
+	got, err := v.store.Get(ctx, progressKey(v.shard(project), backupID))
+	if err != nil {
+		return p, err
+	}
+	if got[0] == nil {
+		return p, events.ErrNotFound
+	}
+	if err := json.Unmarshal(got[0], &p); err != nil {
+		return p, fmt.Errorf("progress of %s in the view: %w", backupID, err)
+	}
+	return p, nil
+}
+
+// Restore implements Reader.
+func (v *View) Restore(ctx context.Context, project, id string) (events.Restore, error) {
+	return one[events.Restore](ctx, v, Key{project, events.Restores, id})
+}
+
+// Instance implements Reader.
+func (v *View) Instance(ctx context.Context, project, name string) (events.Instance, error) {
+	id, err := v.ref(ctx, refKey(v.shard(project), byInstanceName, project, name))
+	if err != nil {
+		return events.Instance{}, err
+	}
+	return one[events.Instance](ctx, v, Key{project, events.Instances, id})
+}
+
+// Instances implements Reader.
+func (v *View) Instances(ctx context.Context, project string, cursor string, limit int) ([]events.Instance, string, error) {
+	names, next, err := v.page(ctx, v.listKey(instancesOf, project, ""), cursor, limit, false)
+	if err != nil || len(names) == 0 {
+		return nil, "", err
+	}
+	keys := make([]string, len(names))
+	for i, n := range names {
+		keys[i] = refKey(v.shard(project), byInstanceName, project, n)
+	}
+	found, err := v.store.Get(ctx, keys...)
+	if err != nil {
+		return nil, "", err
+	}
+	list, err := many[events.Instance](ctx, v, project, events.Instances, texts(found))
+	return list, next, err
+}
+
+// Operation implements Reader.
+func (v *View) Operation(ctx context.Context, project, id string) (lifecycle.Operation, error) {
+	ref, err := v.ref(ctx, refKey(v.shard(project), byOperation, project, id))
+	if err != nil {
+		return lifecycle.Operation{}, err
+	}
+	ops, err := v.operationsOf(ctx, project, []string{id}, []string{ref})
+	if err != nil {
+		return lifecycle.Operation{}, err
+	}
+	if len(ops) == 0 {
+		return lifecycle.Operation{}, events.ErrNotFound
+	}
+	return ops[0], nil
+}
+
+// Operations implements Reader.
+func (v *View) Operations(ctx context.Context, project, instance string, cursor string, limit int) ([]lifecycle.Operation, string, error) {
+	members, next, err := v.page(ctx, v.listKey(operationsOf, project, instance), cursor, limit, true)
+	if err != nil || len(members) == 0 {
+		return nil, "", err
+	}
+	wanted := ids(members)
+	keys := make([]string, len(wanted))
+	for i, id := range wanted {
+		keys[i] = refKey(v.shard(project), byOperation, project, id)
+	}
+	refs, err := v.store.Get(ctx, keys...)
+	if err != nil {
+		return nil, "", err
+	}
+	ops, err := v.operationsOf(ctx, project, wanted, texts(refs))
+	return ops, next, err
+}
+
+// operationsOf computes operations from the aggregates that refs ("{entity}/{id}") name.
+func (v *View) operationsOf(ctx context.Context, project string, wanted, refs []string) ([]lifecycle.Operation, error) {
+	keys := make([]Key, len(refs))
+	for i, ref := range refs {
+		entity, id, _ := strings.Cut(ref, "/")
+		keys[i] = Key{project, events.Entity(entity), id}
+	}
+	docs, err := v.Load(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	var out []lifecycle.Operation
+	for i, d := range docs {
+		if d.Head.Sequence == 0 {
+			continue
+		}
+		var all []lifecycle.Operation
+		switch d.Key.Entity {
+		case events.Backups:
+			b, err := record[events.Backup](d)
+			if err != nil {
+				return nil, err
+			}
+			all = lifecycle.OperationsOf(b)
+		case events.Restores:
+			r, err := record[events.Restore](d)
+			if err != nil {
+				return nil, err
+			}
+			all = []lifecycle.Operation{lifecycle.OperationOf(r)}
+		}
+		for _, op := range all {
+			if op.ID == wanted[i] {
+				out = append(out, op)
+			}
+		}
+	}
+	return out, nil
+}
+
+// Passed implements Reader.
+func (v *View) Passed(ctx context.Context, project string, seq uint64) error {
+	key := checkpointKey(v.shard(project))
+	for {
+		got, err := v.store.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		var cp Checkpoint
+		if got[0] != nil {
+			if err := json.Unmarshal(got[0], &cp); err != nil {
+				return fmt.Errorf("checkpoint of the view: %w", err)
+			}
+		}
+		if cp.Seq >= seq {
+			return nil
+		}
+		if err := v.store.Changed(ctx, key, got[0]); err != nil {
+			return err
+		}
+	}
+}
+
+func (v *View) shard(project string) int { return Shard(project, v.shards) }
+
+func (v *View) listKey(s set, project, instance string) string {
+	if instance == "" {
+		return setKey(v.shard(project), s, project)
+	}
+	return setKey(v.shard(project), s, project, instance)
+}
+
+func (v *View) ref(ctx context.Context, key string) (string, error) {
+	got, err := v.store.Get(ctx, key)
+	if err != nil {
+		return "", err
+	}
+	if got[0] == nil {
+		return "", events.ErrNotFound
+	}
+	return string(got[0]), nil
+}
+
+func one[R any](ctx context.Context, v *View, k Key) (R, error) {
+	var zero R
+	docs, err := v.Load(ctx, []Key{k})
+	if err != nil {
+		return zero, err
+	}
+	if docs[0].Head.Sequence == 0 {
+		return zero, events.ErrNotFound
+	}
+	return record[R](docs[0])
+}
+
+func many[R any](ctx context.Context, v *View, project string, e events.Entity, ids []string) ([]R, error) {
+	keys := make([]Key, len(ids))
+	for i, id := range ids {
+		keys[i] = Key{project, e, id}
+	}
+	docs, err := v.Load(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]R, 0, len(docs))
+	for _, d := range docs {
+		if d.Head.Sequence == 0 {
+			continue // went between the two reads
+		}
+		r, err := record[R](d)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func ids(members []string) []string {
+	out := make([]string, len(members))
+	for i, m := range members {
+		out[i] = idOf(m)
+	}
+	return out
+}
+
+func texts(values [][]byte) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
+}
+
+// page reads one member more than asked for: whether there is one decides about the cursor.
+func (v *View) page(ctx context.Context, key string, cursor string, limit int, newestFirst bool) (members []string, next string, err error) {
+	r := Range{Limit: limit + 1, Reverse: newestFirst, Before: cursor}
+	if !newestFirst {
+		r.Before, r.After = "", cursor
+	}
+	members, err = v.store.Range(ctx, key, r)
+	if err != nil || len(members) <= limit {
+		return members, "", err
+	}
+	members = members[:limit]
+	return members, members[len(members)-1], nil
+}

@@ -1,0 +1,301 @@
+package viewtest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/status-tracker/view"
+)
+
+const shards = 4
+
+// history writes a project's life into events as their writers would.
+type history struct {
+	t   testing.TB
+	seq uint64
+	log []events.Stored
+	n   map[string]uint64
+}
+
+func (h *history) add(p events.Payload, step events.Step) {
+	h.t.Helper()
+	a := p.Aggregate()
+	h.seq++
+	h.n[a.ID]++
+	ev, err := events.New("bus.local", p, step, fmt.Sprintf("%s-%d", a.ID, h.n[a.ID]), h.n[a.ID], time.Unix(int64(h.seq), 0), events.Cause{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.log = append(h.log, events.Stored{Event: ev, Seq: h.seq})
+}
+
+func (h *history) step(b events.Backup, s events.Step) events.Backup {
+	h.t.Helper()
+	b, err := lifecycle.Advance(b, s)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.add(b, s)
+	return b
+}
+
+func newBackup(instance string, n int) events.Backup {
+	id := fmt.Sprintf("bk_%s%d", instance, n)
+	at := time.UnixMilli(1768442400000 + int64(n)*1000)
+	return events.Backup{BackupID: id, Project: "p", Provider: "sqlite", Instance: instance, RequestID: "rq_" + id, MaxAttempts: 2,
+		IDs: events.NewBackupIDs(id, "", at), EnqueuedTime: events.At(at), Trigger: events.OnDemand, Verification: events.NotVerified}
+}
+
+// life is an instance with a deleted, a good, a failed and a running backup, and a restore.
+func life(t testing.TB) *history {
+	h := &history{t: t, n: map[string]uint64{}}
+	inst := events.Instance{Project: "p", InstanceID: "in_a", Provider: "sqlite", Instance: "a", Generation: 1}
+	h.add(inst, events.Registered)
+	at := time.Unix(1, 0)
+	gone := h.step(newBackup("a", 1), events.Requested)
+	gone = h.step(lifecycle.Claim(gone, at, "ex"), events.Started)
+	gone = h.step(lifecycle.Complete(gone, at, lifecycle.Outcome{Proof: events.ProofStored}), events.Succeeded)
+	gone = h.step(lifecycle.AskDeletion(gone, events.Deletion{Cause: "USER"}), events.DeletionRequested)
+	gone = h.step(lifecycle.FailDeletion(gone, at, &events.Failure{Code: events.Network}), events.DeletionFailed)
+	gone = h.step(lifecycle.AskDeletion(gone, events.Deletion{Cause: "USER"}), events.DeletionRequested)
+	h.step(lifecycle.Remove(gone, at, 1), events.Deleted)
+	good := h.step(newBackup("a", 2), events.Requested)
+	good = h.step(lifecycle.Claim(good, at, "ex"), events.Started)
+	h.step(lifecycle.Complete(good, at, lifecycle.Outcome{Proof: events.ProofChecked}), events.Succeeded)
+	bad := h.step(newBackup("a", 3), events.Requested)
+	h.step(lifecycle.Fail(bad, at, &events.Failure{Code: events.NotFound}, false), events.Failed)
+	running := h.step(newBackup("a", 4), events.Requested)
+	h.step(lifecycle.Claim(running, at, "ex"), events.Started)
+	r, err := lifecycle.AdvanceRestore(events.Restore{RestoreID: "rs_1", BackupID: "bk_a2", Project: "p", Provider: "sqlite", Instance: "a",
+		IDs: events.RestoreIDs{Operation: "op-restore"}, Target: events.Target{Instance: "a"}}, events.Requested)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.add(r, events.Requested)
+	return h
+}
+
+// apply folds events into the view as the projector does, in batches of n.
+func apply(t testing.TB, v *view.View, log []events.Stored, n int) {
+	t.Helper()
+	for len(log) > 0 {
+		part := log[:min(n, len(log))]
+		log = log[len(part):]
+		docs := map[view.Key]*view.Change{}
+		for _, ev := range part {
+			k, ok := view.KeyOf(ev.Event)
+			if !ok {
+				continue
+			}
+			if docs[k] == nil {
+				d, err := v.Load(t.Context(), []view.Key{k})
+				if err != nil {
+					t.Fatal(err)
+				}
+				docs[k] = &view.Change{Before: d[0], After: d[0]}
+			}
+			docs[k].After, _ = view.Fold(docs[k].After, ev)
+		}
+		var changes []view.Change
+		for _, c := range docs {
+			changes = append(changes, *c)
+		}
+		if err := v.Save(t.Context(), changes, view.Checkpoint{Epoch: "e", Seq: part[len(part)-1].Seq}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// everything a reader can see, for comparison.
+type everything struct {
+	Backups, Active, Restoring []string
+	Operations                 []lifecycle.Operation
+	Instances                  []string
+	Docs                       []view.Doc
+}
+
+func look(t testing.TB, v *view.View) everything {
+	t.Helper()
+	var e everything
+	ctx := t.Context()
+	list, next, err := v.Backups(ctx, "p", "a", "", 100)
+	if err != nil || next != "" {
+		t.Fatal(next, err)
+	}
+	for _, b := range list {
+		e.Backups = append(e.Backups, b.BackupID+" "+string(b.State))
+	}
+	active, _, err := v.Active(ctx, "p", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range active {
+		e.Active = append(e.Active, b.BackupID)
+	}
+	restoring, err := v.Restoring(ctx, "p", "bk_a2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range restoring {
+		e.Restoring = append(e.Restoring, r.RestoreID)
+	}
+	if e.Operations, _, err = v.Operations(ctx, "p", "", "", 100); err != nil {
+		t.Fatal(err)
+	}
+	instances, _, err := v.Instances(ctx, "p", "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range instances {
+		e.Instances = append(e.Instances, i.Instance)
+	}
+	keys := []view.Key{{Project: "p", Entity: events.Instances, ID: "in_a"}, {Project: "p", Entity: events.Restores, ID: "rs_1"}}
+	for n := 1; n <= 4; n++ {
+		keys = append(keys, view.Key{Project: "p", Entity: events.Backups, ID: fmt.Sprintf("bk_a%d", n)})
+	}
+	if e.Docs, err = v.Load(ctx, keys); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func testView(t *testing.T, h Harness) {
+	v := view.New(h.Open(t), shards)
+	apply(t, v, life(t).log, 3)
+	ctx := t.Context()
+	got := look(t, v)
+	if diff := cmp.Diff([]string{"bk_a4 RUNNING", "bk_a3 FAILED", "bk_a2 SUCCESSFUL"}, got.Backups); diff != "" {
+		t.Errorf("list, newest first, without the deleted one:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"bk_a4"}, got.Active); diff != "" {
+		t.Errorf("active:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"rs_1"}, got.Restoring); diff != "" {
+		t.Errorf("restoring:\n%s", diff)
+	}
+	if len(got.Operations) != 7 { // four creations, two tries of a deletion, one restore
+		t.Errorf("%d operations", len(got.Operations))
+	}
+	b, err := v.BackupByCloudSQL(ctx, "p", "a", "1768442401000")
+	if err != nil || b.BackupID != "bk_a1" || b.State != lifecycle.Deleted {
+		t.Errorf("a deleted backup by its number: %s %s, %v", b.BackupID, b.State, err)
+	}
+	first := events.OperationID("bk_a1-deletion_requested-1")
+	op, err := v.Operation(ctx, "p", first)
+	if err != nil || !op.Done || op.Failure == nil {
+		t.Errorf("the deletion that failed: %+v, %v", op, err)
+	}
+	for what, err := range map[string]error{
+		"backup":       second(v.Backup(ctx, "p", "bk_none")),
+		"other tenant": second(v.Backup(ctx, "q", "bk_a2")),
+		"number":       second(v.BackupByCloudSQL(ctx, "p", "a", "1")),
+		"instance":     second(v.Instance(ctx, "p", "none")),
+		"restore":      second(v.Restore(ctx, "p", "rs_none")),
+		"operation":    second(v.Operation(ctx, "p", "none")),
+		"progress":     second(v.Progress(ctx, "p", "bk_a4")),
+	} {
+		if !errors.Is(err, events.ErrNotFound) {
+			t.Errorf("%s that is not there: %v", what, err)
+		}
+	}
+	if err := v.SaveProgress(ctx, "p", "bk_a4", []byte(`{"attempt":1,"ordinal":2}`)); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := v.Progress(ctx, "p", "bk_a4"); err != nil || p.Ordinal != 2 {
+		t.Errorf("progress %+v, %v", p, err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func testPages(t *testing.T, h Harness) {
+	v := view.New(h.Open(t), shards)
+	hist := &history{t: t, n: map[string]uint64{}}
+	for n := 1; n <= 25; n++ {
+		hist.step(newBackup("a", n), events.Requested)
+	}
+	apply(t, v, hist.log, 1024)
+	var got []string
+	cursor, pages := "", 0
+	for {
+		list, next, err := v.Backups(t.Context(), "p", "a", cursor, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range list {
+			got = append(got, b.BackupID)
+		}
+		if pages++; pages == 2 { // a newer one comes while somebody reads
+			hist.log = nil
+			hist.step(newBackup("a", 26), events.Requested)
+			apply(t, v, hist.log, 1024)
+		}
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	var want []string
+	for n := 25; n >= 1; n-- {
+		want = append(want, fmt.Sprintf("bk_a%d", n))
+	}
+	if diff := cmp.Diff(want, got); diff != "" || pages != 5 {
+		t.Errorf("%d pages:\n%s", pages, diff)
+	}
+}
+
+// testRebuild is case S17: the whole history, any batch size, or the last events alone give the same view.
+func testRebuild(t *testing.T, h Harness) {
+	hist := life(t)
+	whole := view.New(h.Open(t), shards)
+	apply(t, whole, hist.log, 1)
+	want := look(t, whole)
+	last := map[string]events.Stored{}
+	for _, ev := range hist.log {
+		last[ev.PartitionKey] = ev
+	}
+	var compacted []events.Stored
+	for _, ev := range hist.log {
+		if last[ev.PartitionKey].ID == ev.ID {
+			compacted = append(compacted, ev)
+		}
+	}
+	doubled := append(append([]events.Stored{}, hist.log...), hist.log...)
+	for name, log := range map[string][]events.Stored{"one batch": hist.log, "compacted": compacted, "doubled": doubled} {
+		v := view.New(h.Open(t), shards)
+		apply(t, v, log, 1024)
+		if diff := cmp.Diff(want, look(t, v)); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
+	}
+}
+
+func testPosition(t *testing.T, h Harness) {
+	v := view.New(h.Open(t), shards)
+	if cp, err := v.Checkpoint(t.Context()); err != nil || cp != (view.Checkpoint{}) {
+		t.Errorf("empty view: %+v, %v", cp, err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- v.Passed(t.Context(), "p", 7) }()
+	for seq := uint64(5); seq <= 7; seq++ {
+		if err := v.Save(t.Context(), nil, view.Checkpoint{Epoch: "e", Seq: seq}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("Passed did not return")
+	}
+	if cp, err := v.Checkpoint(t.Context()); err != nil || cp != (view.Checkpoint{Epoch: "e", Seq: 7}) {
+		t.Errorf("checkpoint: %+v, %v", cp, err)
+	}
+}
