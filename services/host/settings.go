@@ -35,7 +35,7 @@ func Decode(name string, doc []byte, into any) error {
 	dec := yaml.NewDecoder(bytes.NewReader(doc))
 	dec.KnownFields(true)
 	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s: %w", name, readable(err))
+		return fmt.Errorf("%s: %w", name, readable(doc, err))
 	}
 	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: holds more than one YAML document", name)
@@ -62,21 +62,35 @@ func DecodeFile(path string, into any) error {
 
 const maxSettings = 1 << 20
 
-// readable keeps the line and the key of a YAML error and drops the names of Go types.
-func readable(err error) error {
+// readable keeps the line of a YAML error, names the key that stands there, and drops the names of Go types.
+func readable(doc []byte, err error) error {
 	var t *yaml.TypeError
 	if !errors.As(err, &t) {
 		return err
 	}
+	lines := strings.Split(string(doc), "\n")
 	out := make([]string, len(t.Errors))
 	for i, e := range t.Errors {
 		if head, _, ok := strings.Cut(e, " not found in type "); ok {
 			e = strings.Replace(head, ": field ", ": unknown key ", 1)
 		}
 		if head, _, ok := strings.Cut(e, " into "); ok {
-			e = strings.Replace(head, "cannot unmarshal", "unexpected", 1)
+			e = strings.Replace(head, ": cannot unmarshal", ": "+keyAt(lines, e)+"unexpected", 1)
 		}
 		out[i] = e
 	}
 	return errors.New(strings.Join(out, "; "))
+}
+
+// keyAt is the key on the line that an error names, with a colon; empty if there is none.
+func keyAt(lines []string, e string) string {
+	var n int
+	if _, err := fmt.Sscanf(e, "line %d:", &n); err != nil || n < 1 || n > len(lines) {
+		return ""
+	}
+	key, _, found := strings.Cut(strings.TrimLeft(lines[n-1], " -"), ":")
+	if !found {
+		return ""
+	}
+	return key + ": "
 }

@@ -1,0 +1,68 @@
+# Every target works from a clone with Go, git and make; `make help` lists them.
+SHELL := /bin/bash
+MODULES := schemas events services tools
+GOLANGCI := v2.12.2
+export GOFLAGS := -buildvcs=false
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: build
+build: ## build the program into bin/
+	go build -o bin/backupbus ./tools/backupbus
+
+.PHONY: install
+install: ## install the program with go install
+	go install ./tools/backupbus
+
+.PHONY: run
+run: build ## run everything in one process, data in ./backupbus-data
+	bin/backupbus up
+
+.PHONY: demo
+demo: build ## take, list, check and restore a real backup, all on this machine
+	go build -o bin/demo ./tools/demo
+	bin/demo --backupbus bin/backupbus
+
+.PHONY: test
+test: servers ## all tests; real servers where they are installed
+	go test work
+
+.PHONY: race
+race: servers ## all tests with the race detector
+	go test -race work
+
+.PHONY: servers
+servers:
+	@command -v redis-server >/dev/null || { \
+	  echo "not found: redis-server; the tests against a real Redis are skipped (apt-get install redis-server)"; \
+	  test -z "$$BACKUPBUS_REQUIRE_SERVERS"; }
+
+.PHONY: bench
+bench: ## benchmarks of the parts on the hot path
+	go test -run '^$$' -bench . ./events ./events/lifecycle ./events/bus ./services/status-tracker/...
+
+.PHONY: golden
+golden: ## rewrite the golden files and the examples in schemas/; review the diff
+	go test ./events ./events/lifecycle ./services/requester/door/native -run 'Schemas|Diagram|OpenAPI' -update
+
+.PHONY: tidy
+tidy: ## tidy every module, without the workspace
+	@for m in $(MODULES); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+	go work sync
+
+.PHONY: check
+check: ## generated files, go.mod and formatting are what they should be; every module builds alone
+	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "not gofmt-ed"; exit 1; }
+	@for m in $(MODULES); do (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...) || exit 1; done
+
+.PHONY: lint
+lint: bin/golangci-lint-$(GOLANGCI) ## run the linter
+	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && ../$< run --config ../.golangci.yml ./...) || exit 1; done
+
+bin/golangci-lint-$(GOLANGCI):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+	mv bin/golangci-lint $@

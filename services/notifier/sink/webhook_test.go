@@ -1,0 +1,387 @@
+package sink
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backupbus/backupbus/services/notifier/delivery"
+)
+
+func answer(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(status)
+	}
+}
+
+func TestPost_RequestIsThatOfTheContract(t *testing.T) {
+	t.Parallel()
+	var got *http.Request
+	var body []byte
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		body, _ = io.ReadAll(r.Body)
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	defer s.Close()
+	a := post(t, webhook(t, local(t, s.URL), s.URL+"/in%2Fside?token=x&y"), soon)
+	if diff := cmp.Diff(delivery.Answer{Status: 202, RetryAfter: "7"}, a); diff != "" {
+		t.Fatal(diff)
+	}
+	want := http.Header{
+		"Content-Type": {"application/cloudevents+json; charset=utf-8"}, "Content-Length": {"10"},
+		"Webhook-Id": {"evt-1"}, "Webhook-Timestamp": {"1700000000"}, "Webhook-Signature": {"v1,abc"},
+		"Backupbus-Subscription": {"su_x"}, "Backupbus-Delivery": {"dl_x"}, "Backupbus-Attempt": {"3"},
+		"Webhook-Request-Origin": {"bus.test"}, "User-Agent": {"backupbus-notifier/1.2.3"},
+	}
+	if diff := cmp.Diff(want, got.Header); diff != "" {
+		t.Error(diff)
+	}
+	if got.Method != "POST" || got.RequestURI != "/in%2Fside?token=x&y" || string(body) != `{"test":1}` || got.Host != s.Listener.Addr().String() {
+		t.Errorf("%s %s to %s: %s", got.Method, got.RequestURI, got.Host, body)
+	}
+}
+
+// W7, and no cookie and no challenge is answered.
+func TestPost_FollowsNothing(t *testing.T) {
+	t.Parallel()
+	var elsewhere atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	defer other.Close()
+	var requests atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Cookie") != "" || r.Header.Get("Authorization") != "" {
+			t.Error("sends a cookie or a credential")
+		}
+		w.Header().Set("Set-Cookie", "a=b")
+		w.Header().Set("Location", other.URL)
+		w.Header().Set("WWW-Authenticate", "Basic")
+		w.WriteHeader([]int{302, 307, 401}[requests.Add(1)-1])
+	}))
+	defer s.Close()
+	w := webhook(t, local(t, s.URL), s.URL)
+	for _, want := range []int{302, 307, 401} {
+		if a := post(t, w, soon); a.Status != want {
+			t.Errorf("want %d, got %+v", want, a)
+		}
+	}
+	if elsewhere.Load() != 0 || requests.Load() != 3 {
+		t.Errorf("%d requests elsewhere, %d here", elsewhere.Load(), requests.Load())
+	}
+}
+
+func TestPost_NoProxyOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	if w := webhook(t, Rules{}, "https://hooks.example.com"); w.transport.Proxy != nil {
+		t.Error("a proxy may stand between")
+	}
+}
+
+// W10: whatever comes is over in time, and little of it is read.
+func TestPost_EndlessAnswers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		write func(w *bufio.Writer) error
+		want  delivery.Answer
+		limit int64
+	}{
+		{"1 GiB of body", func(w *bufio.Writer) error {
+			_, _ = fmt.Fprintf(w, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", 1<<30)
+			return flood(w, strings.Repeat("x", 4096), 1<<30)
+		}, delivery.Answer{Status: 200}, maxBody + 8<<10},
+		{"compressed body", func(w *bufio.Writer) error {
+			_, _ = fmt.Fprint(w, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nxxxxx")
+			return w.Flush()
+		}, delivery.Answer{Status: 200}, 8 << 10},
+		{"1 MiB of headers", func(w *bufio.Writer) error {
+			_, _ = fmt.Fprint(w, "HTTP/1.1 200 OK\r\n")
+			return flood(w, "X-More: "+strings.Repeat("x", 1000)+"\r\n", 1<<20)
+		}, delivery.Answer{Failure: delivery.ProtocolError}, maxHeader + 8<<10},
+		{"one endless header", func(w *bufio.Writer) error {
+			_, _ = fmt.Fprint(w, "HTTP/1.1 200 OK\r\nX: ")
+			return flood(w, "xxxxxxxx", 1<<20)
+		}, delivery.Answer{Failure: delivery.ProtocolError}, maxHeader + 8<<10},
+		{"endless interim answers", func(w *bufio.Writer) error {
+			return flood(w, "HTTP/1.1 103 Early Hints\r\nX: "+strings.Repeat("x", 100)+"\r\n\r\n", 1<<20)
+		}, delivery.Answer{Failure: delivery.ProtocolError}, 4*maxHeader + 8<<10},
+		{"no HTTP", func(w *bufio.Writer) error {
+			_, _ = fmt.Fprint(w, "SSH-2.0-OpenSSH\r\n\r\n")
+			return w.Flush()
+		}, delivery.Answer{Failure: delivery.ProtocolError}, 8 << 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			read := new(atomic.Int64)
+			w := raw(t, read, c.write)
+			got := post(t, w, soon)
+			got.Err = nil
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if n := read.Load(); n > c.limit {
+				t.Errorf("%d bytes were read", n)
+			}
+		})
+	}
+}
+
+// W10: a body that never ends, byte by byte, ends with the attempt; the status stands.
+func TestPost_BodyThatHangs(t *testing.T) {
+	t.Parallel()
+	w := raw(t, new(atomic.Int64), func(w *bufio.Writer) error {
+		_, _ = fmt.Fprint(w, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx")
+		return w.Flush()
+	})
+	if a := post(t, w, 200*time.Millisecond); a.Status != 200 {
+		t.Errorf("got %+v", a)
+	}
+}
+
+func flood(w *bufio.Writer, piece string, total int) error {
+	for n := 0; n < total; n += len(piece) {
+		if _, err := w.WriteString(piece); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+// raw is a webhook to a server that reads a request, writes what it likes and keeps the line open.
+func raw(t testing.TB, read *atomic.Int64, write func(*bufio.Writer) error) *Webhook {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() {
+				defer func() { _ = c.Close() }()
+				if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+					return
+				}
+				if write(bufio.NewWriter(c)) == nil {
+					_, _ = io.Copy(io.Discard, c) // until the other side closes
+				}
+			})
+		}
+	})
+	t.Cleanup(func() { _ = ln.Close(); serving.Wait() })
+	url := "http://" + ln.Addr().String()
+	r := local(t, url)
+	s, err := r.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDialer(r, s)
+	connect := d.connect
+	d.connect = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		c, err := connect(ctx, to)
+		if err != nil {
+			return nil, err
+		}
+		return counted{c, read}, nil
+	}
+	w := newWebhook(r, s, d, 1)
+	t.Cleanup(w.Close)
+	return w
+}
+
+func TestPost_Failures(t *testing.T) {
+	t.Parallel()
+	t.Run("receiver closes the connection", func(t *testing.T) {
+		t.Parallel()
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_ = c.Close()
+			}
+		}))
+		defer s.Close()
+		wantFailure(t, post(t, webhook(t, local(t, s.URL), s.URL), soon), delivery.Reset)
+	})
+	t.Run("receiver resets the connection", func(t *testing.T) {
+		t.Parallel()
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_ = c.(*net.TCPConn).SetLinger(0)
+				_ = c.Close()
+			}
+		}))
+		defer s.Close()
+		wantFailure(t, post(t, webhook(t, local(t, s.URL), s.URL), soon), delivery.Reset)
+	})
+	t.Run("nobody listens", func(t *testing.T) {
+		t.Parallel()
+		s := httptest.NewServer(answer(200))
+		s.Close()
+		wantFailure(t, post(t, webhook(t, local(t, s.URL), s.URL), soon), delivery.ConnectFailure)
+	})
+	t.Run("no answer in time", func(t *testing.T) {
+		t.Parallel()
+		end := make(chan struct{})
+		s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-end }))
+		defer s.Close()
+		defer close(end)
+		wantFailure(t, post(t, webhook(t, local(t, s.URL), s.URL), 100*time.Millisecond), delivery.Timeout)
+	})
+	t.Run("certificate of nobody", func(t *testing.T) {
+		t.Parallel()
+		s := httptest.NewUnstartedServer(answer(200))
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.StartTLS()
+		defer s.Close()
+		wantFailure(t, post(t, webhook(t, local(t, s.URL), s.URL), soon), delivery.TLSFailure)
+	})
+	t.Run("certificate of another name", func(t *testing.T) {
+		t.Parallel()
+		s := httptest.NewUnstartedServer(answer(200))
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.StartTLS()
+		defer s.Close()
+		wantFailure(t, post(t, webhook(t, trusting(t, s), "https://other.test:"+port(s)), soon), delivery.TLSFailure)
+	})
+	t.Run("old TLS", func(t *testing.T) {
+		t.Parallel()
+		s := httptest.NewUnstartedServer(answer(200))
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+		s.StartTLS()
+		defer s.Close()
+		wantFailure(t, post(t, webhook(t, trusting(t, s), "https://example.com:"+port(s)), soon), delivery.TLSFailure)
+	})
+	t.Run("https to a plain server", func(t *testing.T) {
+		t.Parallel()
+		s := httptest.NewServer(answer(200))
+		defer s.Close()
+		wantFailure(t, post(t, webhook(t, local(t, s.URL), "https://127.0.0.1:"+port(s)), soon), delivery.TLSFailure)
+	})
+	t.Run("name is not known", func(t *testing.T) {
+		t.Parallel()
+		r := Rules{Resolver: resolver(func(host string) ([]netip.Addr, error) {
+			return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+		})}
+		wantFailure(t, post(t, webhook(t, r, "https://hooks.test/"), soon), delivery.DNSFailure)
+	})
+	t.Run("name server does not answer", func(t *testing.T) {
+		t.Parallel()
+		r := Rules{Resolver: resolver(func(host string) ([]netip.Addr, error) {
+			return nil, &net.DNSError{Err: "i/o timeout", Name: host, IsTimeout: true}
+		})}
+		wantFailure(t, post(t, webhook(t, r, "https://hooks.test/"), soon), delivery.Timeout)
+	})
+}
+
+func TestPost_TLSVerifiesTheNameOfTheURL(t *testing.T) {
+	t.Parallel()
+	var sni, host string
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { sni, host = r.TLS.ServerName, r.Host }))
+	s.StartTLS()
+	defer s.Close()
+	// example.com is a name of httptest's certificate.
+	if a := post(t, webhook(t, trusting(t, s), "https://example.com:"+port(s)), soon); a.Status != 200 {
+		t.Fatalf("got %+v", a)
+	}
+	if sni != "example.com" || host != "example.com:"+port(s) {
+		t.Errorf("SNI %q, Host %q", sni, host)
+	}
+}
+
+// W9: the name is judged again on every connection, and one forbidden address of several refuses it.
+func TestPost_AddressIsJudgedWhenItIsDialled(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(answer(200))
+	defer s.Close()
+	s.Config.SetKeepAlivesEnabled(false) // every request is a connection
+	var now []netip.Addr
+	r := local(t, s.URL)
+	r.Resolver = resolver(func(string) ([]netip.Addr, error) { return now, nil })
+	w := webhook(t, r, "http://hooks.test:"+port(s))
+	for _, c := range []struct {
+		addrs []netip.Addr
+		want  delivery.Outcome
+	}{
+		{addrs("127.0.0.1"), ""},
+		{addrs("10.0.0.1"), delivery.BlockedAddress},
+		{addrs("127.0.0.1", "10.0.0.1"), delivery.BlockedAddress},
+		{addrs("8.8.8.8"), delivery.BlockedAddress}, // http
+		{addrs("::ffff:127.0.0.1"), ""},             // how LookupNetIP may write IPv4
+		{addrs("::ffff:169.254.169.254"), delivery.BlockedAddress},
+		{nil, delivery.DNSFailure},
+		{addrs("127.0.0.1"), ""},
+	} {
+		now = c.addrs
+		a := post(t, w, soon)
+		if a.Failure != c.want || c.want == "" && a.Status != 200 {
+			t.Errorf("%v: want %q, got %+v", c.addrs, c.want, a)
+		}
+		if c.want == delivery.BlockedAddress && !errors.Is(a.Err, errBlocked) {
+			t.Errorf("%v: the log says %v", c.addrs, a.Err)
+		}
+	}
+}
+
+func TestPost_TriesTheNextAddress(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(answer(200)) // on 127.0.0.1 only
+	defer s.Close()
+	r := local(t, s.URL)
+	r.Resolver = resolver(func(string) ([]netip.Addr, error) { return addrs("::1", "127.0.0.1"), nil })
+	if a := post(t, webhook(t, r, "http://hooks.test:"+port(s)), soon); a.Status != 200 {
+		t.Errorf("got %+v", a)
+	}
+}
+
+func TestPost_ConnectionsServeOneSubscriptionOnly(t *testing.T) {
+	t.Parallel()
+	var opened atomic.Int32
+	s := httptest.NewUnstartedServer(answer(200))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	s.Start()
+	defer s.Close()
+	r := local(t, s.URL)
+	for range 2 {
+		w := webhook(t, r, s.URL)
+		for range 3 {
+			if a := post(t, w, soon); a.Status != 200 {
+				t.Fatalf("got %+v", a)
+			}
+		}
+	}
+	if n := opened.Load(); n != 2 {
+		t.Errorf("two subscriptions, three requests each: %d connections", n)
+	}
+}
+
+func port(s *httptest.Server) string {
+	_, p, _ := net.SplitHostPort(s.Listener.Addr().String())
+	return p
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backupbus/backupbus/services/host"
+)
+
+// configuration is what apply reads: the databases of one project.
+type configuration struct {
+	Project   string     `yaml:"project"` // beats --project
+	Instances []instance `yaml:"instances"`
+}
+
+type instance struct {
+	Name           string            `yaml:"name" json:"-"`
+	Provider       string            `yaml:"provider" json:"-"`
+	Engine         string            `yaml:"engine" json:"engine,omitempty"`
+	EngineVersion  string            `yaml:"engineVersion" json:"engineVersion,omitempty"`
+	Region         string            `yaml:"region" json:"region,omitempty"`
+	File           string            `yaml:"file" json:"file,omitempty"`
+	Storage        string            `yaml:"storage" json:"storage,omitempty"`
+	Databases      []string          `yaml:"databases" json:"databases,omitempty"`
+	CredentialRef  string            `yaml:"credentialRef" json:"credentialRef,omitempty"`
+	SuccessfulWhen string            `yaml:"successfulWhen" json:"successfulWhen,omitempty"`
+	Labels         map[string]string `yaml:"labels" json:"labels,omitempty"`
+}
+
+func newApply(o *options) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "apply -f FILE", Short: "Make the databases in a file known, or change what is known of them",
+		Example: "  backupbus apply -f backupbus.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return &exit{exitUsage, errors.New("name the file with -f, or - for standard input")}
+			}
+			conf, err := readConfiguration(file, cmd.InOrStdin())
+			if err != nil {
+				return &exit{exitUsage, err}
+			}
+			if conf.Project != "" {
+				o.project = conf.Project
+			}
+			return apply(cmd, o, conf)
+		},
+	}
+	c.Flags().StringVarP(&file, "file", "f", "", "YAML file, - for standard input")
+	return c
+}
+
+func apply(cmd *cobra.Command, o *options, conf configuration) error {
+	var all []json.RawMessage
+	var failed error
+	for _, i := range conf.Instances {
+		var answer json.RawMessage
+		body := map[string]any{"instance": i.Name, "provider": i.Provider, "config": i}
+		if err := o.client().call(cmd.Context(), http.MethodPost, "/instances", body, &answer); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("instance %s: %w", i.Name, err))
+			continue
+		}
+		all = append(all, answer)
+	}
+	list, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	err = show(cmd.OutOrStdout(), o.output, list, func(w io.Writer) error {
+		for _, a := range all {
+			var i struct{ Instance, Provider, Outcome string }
+			if err := json.Unmarshal(a, &i); err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintf(w, "instance %s\t%s\t%s\n", i.Instance, i.Provider, i.Outcome)
+		}
+		return nil
+	})
+	return errors.Join(failed, err)
+}
+
+// readConfiguration is strict: an unknown key or a wrong type is an error with its line, and so is what
+// no server could accept.
+func readConfiguration(path string, stdin io.Reader) (configuration, error) {
+	var c configuration
+	var err error
+	if path == "-" {
+		var doc []byte
+		if doc, err = io.ReadAll(io.LimitReader(stdin, 1<<20)); err == nil {
+			err = host.Decode("standard input", doc, &c)
+		}
+	} else {
+		err = host.DecodeFile(path, &c)
+	}
+	if err != nil {
+		return c, err
+	}
+	if len(c.Instances) == 0 {
+		return c, fmt.Errorf("%s: no instances: list at least one under instances", path)
+	}
+	seen := map[string]bool{}
+	for n, i := range c.Instances {
+		switch {
+		case i.Name == "":
+			err = errors.Join(err, fmt.Errorf("%s: instances[%d]: name is missing", path, n))
+		case i.Provider == "":
+			err = errors.Join(err, fmt.Errorf("%s: instances[%d] (%s): provider is missing, as sqlite", path, n, i.Name))
+		case seen[i.Name]:
+			err = errors.Join(err, fmt.Errorf("%s: instances[%d]: the name %s is there twice", path, n, i.Name))
+		}
+		seen[i.Name] = true
+	}
+	return c, err
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backupbus/backupbus/events/bus"
+	executors "github.com/backupbus/backupbus/services/provider-executors"
+)
+
+func newProvision() *cobra.Command {
+	var c bus.Config
+	var t bus.Topology
+	var concurrency int
+	cmd := &cobra.Command{
+		Use:   "provision",
+		Short: "Make the streams and durables on an external NATS",
+		Long: "For services that run apart. It creates what is missing and changes what may be changed, so it can be run again\n" +
+			"at any time. `backupbus up` does this by itself.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
+			defer cancel()
+			c.Client = "backupbus-provision"
+			t.Executors = executors.Consumers(executors.Config{Concurrency: concurrency})
+			b, err := bus.Connect(ctx, c)
+			if err != nil {
+				return err
+			}
+			defer b.Close()
+			if err := b.Provision(ctx, t); err != nil {
+				return err
+			}
+			s, err := b.State(ctx)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "provisioned: log %s with %d events, %d shards of the view\n", s.Epoch, s.Last, s.ViewShards)
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.URL, "nats", "nats://127.0.0.1:4222", "address of NATS")
+	f.StringVar(&c.CredentialsFile, "nats-credentials", "", "file with NATS credentials")
+	f.IntVar(&t.Replicas, "replicas", 1, "of each stream: 3 in a cluster")
+	f.IntVar(&t.ViewShards, "view-shards", 0, "slots of the view in a Redis Cluster; fixed for ever by the first call (default 16)")
+	f.DurationVar(&t.AckWait, "take-over-after", 0, "when work of a process that died is taken over (default 1m0s)")
+	f.IntVar(&concurrency, "concurrency", 0, "backups of one provider in work at once, over all executors (default 2)")
+	return cmd
+}

@@ -1,0 +1,160 @@
+// Package up runs all of backupbus in one process: an embedded NATS with its files under the data folder,
+// the view in memory (or in a Redis), and the four services through their New. It has no pipeline code of
+// its own.
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/backupbus/backupbus/events/bus"
+	"github.com/backupbus/backupbus/services/host"
+	"github.com/backupbus/backupbus/services/notifier"
+	executors "github.com/backupbus/backupbus/services/provider-executors"
+	"github.com/backupbus/backupbus/services/requester"
+	tracker "github.com/backupbus/backupbus/services/status-tracker"
+	"github.com/backupbus/backupbus/services/status-tracker/view"
+)
+
+// Options of the single process. Data is needed.
+type Options struct {
+	Data      string        // folder of everything that is kept: log, copies, scratch
+	Settings  string        // file with settings, empty for none
+	Listen    string        // address of all doors, default 127.0.0.1:8080
+	RedisURL  string        // the view in a Redis instead of memory
+	TakeOver  time.Duration // after this, work of a process that died is taken over; default 60 s
+	LogWriter *os.File
+}
+
+// settings are what the file says: the common part, and each service's.
+type settings struct {
+	host.Settings
+	requester requester.Config
+	executors executors.Config
+	tracker   tracker.Config
+	notifier  notifier.Config
+}
+
+// Run serves until ctx ends. ready gets the address of the doors.
+func Run(ctx context.Context, o Options, ready func(addr string)) error {
+	s, err := load(&o)
+	if err != nil {
+		return &UsageError{err}
+	}
+	log := host.NewLogger(o.LogWriter, s.Log.Level, s.Log.JSON)
+	unlock, err := lock(o.Data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	server, err := startNATS(filepath.Join(o.Data, "nats"), log)
+	if err != nil {
+		return err
+	}
+	defer stopNATS(server)
+	b, err := bus.Connect(ctx, bus.Config{InProcess: server, Client: "backupbus-up", Bus: s.Bus.Name, Log: log})
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if err := b.Provision(ctx, bus.Topology{AckWait: o.TakeOver, Executors: executors.Consumers(s.executors)}); err != nil {
+		return fmt.Errorf("provision the bus: %w", err)
+	}
+	store, closeStore, err := openStore(o, s)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+	return serve(ctx, o, s, b, store, log, ready)
+}
+
+func serve(ctx context.Context, o Options, s *settings, b *bus.Bus, store view.Store, log *slog.Logger, ready func(string)) error {
+	state, err := b.State(ctx)
+	if err != nil {
+		return err
+	}
+	v := view.New(store, state.ViewShards)
+	health, metrics := host.NewHealth(), host.NewMetrics()
+	health.Check("bus", func(context.Context) error { return b.Healthy() })
+
+	track, err := tracker.New(tracker.Deps{Bus: b, View: v, Log: log.With("service", "status-tracker"), Metrics: metrics}, s.tracker)
+	if err != nil {
+		return err
+	}
+	exec, err := executors.New(ctx, executors.Deps{Bus: b, Log: log.With("service", "provider-executors"), Now: time.Now}, s.executors)
+	if err != nil {
+		return err
+	}
+	tell, err := notifier.New(ctx, notifier.Deps{Bus: b, Log: log.With("service", "notifier"), Now: time.Now, Metrics: metrics}, s.notifier)
+	if err != nil {
+		return err
+	}
+	doors, err := requester.New(requester.Deps{Bus: b, View: v, Log: log.With("service", "requester"), Now: time.Now,
+		Version: host.Version(), Ops: host.Ops(health, metrics)}, s.requester)
+	if err != nil {
+		return err
+	}
+	log.WarnContext(ctx, "no authentication: whoever reaches this loopback address may do everything", "address", doors.Addr())
+	return host.Run(ctx, host.Config{Log: log, Health: health}, func() { ready(doors.Addr()) }, track, exec, tell, doors)
+}
+
+// UsageError is a mistake in options or settings.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the mistake.
+func (e *UsageError) Unwrap() error { return e.Err }
+
+func load(o *Options) (*settings, error) {
+	if o.Data == "" {
+		return nil, errors.New("--data: name the folder in which everything is kept")
+	}
+	data, err := filepath.Abs(o.Data)
+	if err != nil {
+		return nil, err
+	}
+	o.Data = data
+	if o.LogWriter == nil {
+		o.LogWriter = os.Stderr
+	}
+	s := &settings{}
+	if o.Settings != "" {
+		sections := map[string]any{"requester": &s.requester, "provider-executors": &s.executors, "status-tracker": &s.tracker, "notifier": &s.notifier}
+		if err := host.DecodeSections(o.Settings, &s.Settings, sections); err != nil {
+			return nil, err
+		}
+	}
+	if o.Listen != "" {
+		s.requester.Listen = o.Listen
+	}
+	if len(s.requester.Providers) == 0 {
+		s.requester.Providers = executors.Providers()
+	}
+	if len(s.executors.Storages) == 0 {
+		s.executors.Storages = map[string]string{"default": "file://" + filepath.ToSlash(filepath.Join(data, "backups"))}
+	}
+	if s.executors.Scratch == "" {
+		s.executors.Scratch = filepath.Join(data, "scratch")
+	}
+	if o.RedisURL == "" {
+		o.RedisURL = s.View.RedisURL
+	}
+	return s, nil
+}
+
+func openStore(o Options, s *settings) (view.Store, func(), error) {
+	if o.RedisURL == "" {
+		return view.NewMemory(time.Now), func() {}, nil
+	}
+	c, err := host.OpenRedis(o.RedisURL, s.View.RedisPasswordFile)
+	if err != nil {
+		return nil, nil, &UsageError{err}
+	}
+	return view.NewRedis(c), func() { _ = c.Close() }, nil
+}

@@ -1,0 +1,90 @@
+package compat
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/backupbus/backupbus/tools/backupbus/up"
+)
+
+const patience = 60 * time.Second
+
+// startUp runs all of backupbus in this process and returns its address. requests counts what is called.
+func startUp(t *testing.T) string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready, done := make(chan string, 1), make(chan error, 1)
+	data := t.TempDir()
+	go func() {
+		done <- up.Run(ctx, up.Options{Data: data, Listen: "127.0.0.1:0", LogWriter: log}, func(addr string) { ready <- addr })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("up: %v", err)
+		}
+		_ = log.Close()
+	})
+	select {
+	case addr := <-ready:
+		return "http://" + addr
+	case err := <-done:
+		done <- nil
+		t.Fatalf("up: %v", err)
+	case <-time.After(patience):
+		t.Fatal("up is not ready")
+	}
+	return ""
+}
+
+// register makes a SQLite database and makes it known.
+func register(t *testing.T, server, instance string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), instance+".db")
+	db, err := sql.Open("sqlite", "file:"+file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("CREATE TABLE t (a); INSERT INTO t VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	body := fmt.Sprintf(`{"provider":"sqlite","instance":%q,"config":{"engine":"sqlite","region":"eu","file":%q}}`, instance, file)
+	resp, err := http.Post(server+"/api/v1/projects/acme/instances", "application/json", bytes.NewBufferString(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("register %s: %s", instance, resp.Status)
+	}
+}
+
+// recorder notes the requests that a client makes.
+type recorder struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.mu.Lock()
+	r.seen = append(r.seen, req.Method+" "+req.URL.Path)
+	r.mu.Unlock()
+	return http.DefaultTransport.RoundTrip(req)
+}

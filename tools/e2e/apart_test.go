@@ -1,0 +1,190 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backupbus/backupbus/events/bustest"
+	"github.com/backupbus/backupbus/services/status-tracker/view/viewtest"
+)
+
+var services = sync.OnceValues(func() (string, error) {
+	path, err := binary()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Dir(path)
+	for _, s := range []string{"requester", "provider-executors", "status-tracker", "notifier"} {
+		pkg := "github.com/backupbus/backupbus/services/" + s + "/cmd/" + s
+		if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, s), pkg).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("build %s: %w\n%s", s, err, out)
+		}
+	}
+	return dir, nil
+})
+
+// apart is the four services as processes of their own, over a NATS and a real Redis.
+type apart struct {
+	*program
+	settings string
+	dir      string
+	cmds     map[string]*exec.Cmd
+}
+
+func startApart(t *testing.T) *apart {
+	t.Helper()
+	redis := viewtest.Redis(t)
+	nats := bustest.Run(t)
+	dir, err := services()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := t.TempDir()
+	a := &apart{dir: dir, cmds: map[string]*exec.Cmd{}, settings: filepath.Join(data, "settings.yaml"),
+		program: &program{t: t, path: filepath.Join(dir, "backupbus"), data: data, addr: freeAddress(t)}}
+	if a.log, err = os.Create(filepath.Join(data, "log")); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer("NATS", nats.URL(), "SOCKET", redis.Socket, "ADDR", a.addr, "DATA", data).Replace(`
+bus: {url: "NATS"}
+view: {redisURL: "unix://SOCKET"}
+requester: {listen: "ADDR"}
+provider-executors:
+  storages: {default: "file://DATA/backups"}
+  scratch: DATA/scratch
+  backoff: [10ms]
+`)
+	if err := os.WriteFile(a.settings, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.must("provision", "--nats", nats.URL(), "--take-over-after", "1s")
+	t.Cleanup(func() {
+		for name := range a.cmds {
+			a.killService(name)
+		}
+		if t.Failed() {
+			b, _ := os.ReadFile(a.log.Name())
+			t.Logf("log of the services:\n%s", b)
+		}
+		_ = a.log.Close()
+	})
+	for _, s := range []string{"status-tracker", "provider-executors", "notifier", "requester"} {
+		a.startService(s)
+	}
+	for end := time.Now().Add(patience); ; {
+		if c, err := net.Dial("tcp", a.addr); err == nil {
+			_ = c.Close()
+			return a
+		}
+		if time.Now().After(end) {
+			t.Fatal("the requester does not serve")
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
+}
+
+func (a *apart) startService(name string) {
+	a.t.Helper()
+	cmd := exec.Command(filepath.Join(a.dir, name), "--config", a.settings)
+	cmd.Stderr = a.log
+	if err := cmd.Start(); err != nil {
+		a.t.Fatal(err)
+	}
+	a.cmds[name] = cmd
+}
+
+func (a *apart) killService(name string) {
+	if cmd := a.cmds[name]; cmd != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		delete(a.cmds, name)
+	}
+}
+
+// An executor killed with SIGKILL in the middle of a backup and started again: one outcome, no half object
+// under a final name, and the next backup is not blocked.
+func TestApart_ExecutorKilledInTheMiddle(t *testing.T) {
+	t.Parallel()
+	a := startApart(t)
+	a.apply(map[string]string{"db": newDatabase(t, 200)})
+	id, ok := a.ask("db", "k")
+	if !ok {
+		t.Fatal("not accepted")
+	}
+	for { // until the copy is being written
+		if found, _ := filepath.Glob(filepath.Join(a.data, "backups", "shop", "db", id, "attempt-1", "*")); len(found) > 0 {
+			break
+		}
+	}
+	a.killService("provider-executors")
+	a.startService("provider-executors")
+	b := a.await(id)
+	if b.State != "SUCCESSFUL" || b.Attempt != 2 {
+		t.Errorf("%+v", b)
+	}
+	if diff := cmp.Diff(map[string]bool{strings.TrimPrefix(b.Copy, "default:"): true}, manifests(t, a.program)); diff != "" {
+		t.Error(diff)
+	}
+	noLeftovers(t, a.program)
+	var steps []string
+	for _, line := range strings.Split(strings.TrimSpace(a.must("events", "tail", "--since", "10m", "--backup", id, "-n", "5", "-o", "json")), "\n") {
+		var ev struct{ Type string }
+		if err := json.Unmarshal([]byte(line), &ev); err != nil {
+			t.Fatal(err)
+		}
+		steps = append(steps, strings.TrimSuffix(strings.TrimPrefix(ev.Type, "dev.backupbus.backup."), ".v1"))
+	}
+	if diff := cmp.Diff([]string{"requested", "started", "attempt_failed", "started", "succeeded"}, steps); diff != "" {
+		t.Error(diff)
+	}
+	if id, ok := a.ask("db", "next"); !ok || a.await(id).State != "SUCCESSFUL" {
+		t.Error("the next backup is blocked")
+	}
+}
+
+// Each service may die and come back while requests go on.
+func TestApart_EveryServiceRestarts(t *testing.T) {
+	t.Parallel()
+	a := startApart(t)
+	a.apply(map[string]string{"db": newDatabase(t, 1)})
+	for _, s := range []string{"requester", "status-tracker", "notifier", "provider-executors"} {
+		a.killService(s)
+		a.startService(s)
+		var id string
+		for end := time.Now().Add(patience); id == ""; {
+			if time.Now().After(end) {
+				t.Fatalf("after %s was killed no request is accepted", s)
+			}
+			if got, ok := a.ask("db", s); ok {
+				id = got
+			}
+		}
+		if b := a.await(id); b.State != "SUCCESSFUL" {
+			t.Errorf("after %s was killed: %+v", s, b)
+		}
+	}
+	if resp, err := http.Get("http://" + a.addr + "/livez"); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("livez: %v %v", resp, err)
+	}
+}
