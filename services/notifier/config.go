@@ -44,7 +44,7 @@ func (c Config) Validate() error {
 	for i, s := range c.Subscriptions {
 		path := fmt.Sprintf("subscriptions[%d]", i)
 		errs = append(errs, s.Problems(path)...)
-		if _, err := rules.Parse(s.Sink); err != nil {
+		if _, err := rules.Parse(string(s.Sink)); err != nil {
 			errs = append(errs, fmt.Errorf("%s.sink: %w", path, err))
 		}
 		if err := checkRef(s.SecretRef); err != nil {

@@ -33,9 +33,10 @@ subscriptions:
 `
 	want := Config{Origin: "backup.example.com", AllowCIDRs: []string{"10.1.2.0/24"}, AllowedPorts: []int{8080},
 		Subscriptions: []subscription.Subscription{{
-			Name: "pager", Project: "shop", Sink: "https://hooks.example.com/in?key=x", Types: []string{"dev.backupbus.backup.failed.v1"},
-			Filters: []subscription.Filter{{Prefix: map[string]string{"instance": "orders"}},
-				{Not: &subscription.Filter{Exact: map[string]string{"provider": "sqlite"}}}},
+			Name: "pager", Project: "shop", Sink: "https://hooks.example.com/in?key=x",
+			Interest: subscription.Interest{Types: []string{"dev.backupbus.backup.failed.v1"},
+				Filters: []subscription.Filter{{Prefix: map[string]string{"instance": "orders"}},
+					{Not: &subscription.Filter{Exact: map[string]string{"provider": "sqlite"}}}}},
 			SecretRef: "env:PAGER_SECRET", TimeoutMs: 5000, MaxInFlight: 2,
 		}}}
 	var got Config
@@ -61,8 +62,8 @@ func TestValidate_ReportsAllMistakesAtOnce(t *testing.T) {
 		Origin: "two words", AllowCIDRs: []string{"127.0.0.1/32", "10.0.0.1/8", "nonsense"}, AllowedPorts: []int{0, 8080},
 		Subscriptions: []subscription.Subscription{
 			{Name: "a", Project: "shop", Sink: "https://2130706433/?key=canary", SecretRef: "whsec_canary"},
-			{Name: "a", Project: "shop", Sink: "https://hooks.example.com:8080", SecretRef: "env:X", Types: []string{"nonsense"}},
-			{Sink: "http://10.0.0.1:8080", TimeoutMs: 1, MaxInFlight: -1, Filters: []subscription.Filter{{}}},
+			{Name: "a", Project: "shop", Sink: "https://hooks.example.com:8080", SecretRef: "env:X", Interest: subscription.Interest{Types: []string{"nonsense"}}},
+			{Sink: "http://10.0.0.1:8080", TimeoutMs: 1, MaxInFlight: -1, Interest: subscription.Interest{Filters: []subscription.Filter{{}}}},
 			{Name: "ok", Project: "shop", Sink: "http://127.0.0.1:8080", SecretRef: "file:/run/secrets/hook"},
 			{Name: "b", Project: "shop", Sink: "https://hooks.example.com", SecretRef: "file:hook"},
 		},

@@ -119,7 +119,7 @@ func openOne(rules sink.Rules, s subscription.Subscription, env func(string) (st
 	if err != nil {
 		return delivery.Subscription{}, nil, fmt.Errorf("name: %w", err)
 	}
-	to, err := rules.Parse(s.Sink)
+	to, err := rules.Parse(string(s.Sink))
 	if err != nil {
 		return delivery.Subscription{}, nil, fmt.Errorf("sink: %w", err)
 	}
@@ -129,7 +129,7 @@ func openOne(rules sink.Rules, s subscription.Subscription, env func(string) (st
 	}
 	w := rules.New(to, s.InFlight())
 	return delivery.Subscription{
-		ID: id, Name: s.Name, Project: s.Project, Interest: s, Secret: secret, Endpoint: w,
+		ID: id, Name: s.Name, Project: s.Project, Interest: s.Interest, Secret: secret, Endpoint: w,
 		Timeout: s.Timeout(), MaxInFlight: s.InFlight(),
 	}, w, nil
 }

@@ -1,6 +1,7 @@
 package subscription
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -142,10 +143,7 @@ func TestProblems_NameEveryPlace(t *testing.T) {
 		{`[` + deep + `]`, []string{`s.filters[0]` + strings.Repeat(".not", maxNesting) + `: is nested 9 deep, at most 8`}},
 		{`[` + many + `]`, []string{`s.filters: are 33 with those inside, at most 32: split the subscription`}},
 	} {
-		var got []string
-		for _, p := range parse(t, ``, c.filters).Problems("s") {
-			got = append(got, p.Error())
-		}
+		got := texts(parse(t, ``, c.filters).Problems("s"))
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s: %s", c.filters, diff)
 		}
@@ -154,17 +152,17 @@ func TestProblems_NameEveryPlace(t *testing.T) {
 
 func TestProblems_OfEverythingElse(t *testing.T) {
 	t.Parallel()
-	s := Subscription{Name: "a\nb", Types: []string{"dev.backupbus.backup.failed.v1", "backup.failed", "dev.backupbus.backup.progress.v1"},
-		TimeoutMs: 999, MaxInFlight: 65}
+	s := Subscription{Name: "a\nb", TimeoutMs: 999, MaxInFlight: 65,
+		Interest: Interest{Types: []string{"dev.backupbus.backup.failed.v1", "backup.failed", "dev.backupbus.backup.progress.v1"}}}
 	want := []string{
 		"s.name: holds a line feed: remove it",
 		"s.project: is missing",
-		`s.types[1]: "backup.failed" is no event type: write it as dev.backupbus.backup.succeeded.v1`,
-		"s.types[2]: progress never goes to webhooks: read it from the event stream",
 		"s.timeoutMs: 999 is not between 1000 and 30000",
 		"s.maxInFlight: 65 is not between 1 and 64",
+		`s.types[1]: "backup.failed" is no event type: write it as dev.backupbus.backup.succeeded.v1`,
+		"s.types[2]: progress never goes to webhooks: read it from the event stream",
 	}
-	if diff := cmp.Diff(want, strings.Split(fmt.Sprint(joined(s.Problems("s"))), "\n")); diff != "" {
+	if diff := cmp.Diff(want, texts(s.Problems("s"))); diff != "" {
 		t.Error(diff)
 	}
 	d := Subscription{Name: "n", Project: "p"}
@@ -173,10 +171,27 @@ func TestProblems_OfEverythingElse(t *testing.T) {
 	}
 }
 
-func joined(errs []error) string {
+func texts(errs []error) []string {
 	var out []string
 	for _, e := range errs {
 		out = append(out, e.Error())
 	}
-	return strings.Join(out, "\n")
+	return out
+}
+
+func TestURL_ShowsNoQuery(t *testing.T) {
+	t.Parallel()
+	s := Subscription{Sink: "https://a.example/in?token=canary"}
+	out := fmt.Sprintf("%v %+v %#v %v", s, s, s, &s)
+	j, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := yaml.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out += string(j) + string(y); strings.Contains(out, "canary") || !strings.Contains(out, "https://a.example/in?…") {
+		t.Errorf("got %s", out)
+	}
 }

@@ -3,7 +3,7 @@ package subscription
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -15,11 +15,9 @@ type Subscription struct {
 	Name    string `yaml:"name"`
 	Project string `yaml:"project"`
 	// Sink is the URL that is posted to (events.md 7.7). Its query is kept, and treated as a secret.
-	Sink string `yaml:"sink"`
-	// Types are exact event types, as dev.backupbus.backup.failed.v1; none means all.
-	Types []string `yaml:"types"`
-	// Filters have to be true, all of them.
-	Filters []Filter `yaml:"filters"`
+	Sink URL `yaml:"sink"`
+	// Interest is which events are wanted; nothing means all.
+	Interest `yaml:",inline"`
 	// SecretRef is where the signing secret is: env:NAME or file:/path (mode 0600).
 	SecretRef string `yaml:"secretRef"`
 	// TimeoutMs bounds a whole attempt: 1000 to 30000, default 15000.
@@ -28,9 +26,25 @@ type Subscription struct {
 	MaxInFlight int `yaml:"maxInFlight"`
 }
 
+// URL is a sink as it was written. Printed, logged or encoded it shows no query.
+type URL string
+
+// String hides the query.
+func (u URL) String() string {
+	if head, _, ok := strings.Cut(string(u), "?"); ok {
+		return head + "?…"
+	}
+	return string(u)
+}
+
+// GoString hides the query.
+func (u URL) GoString() string { return u.String() }
+
+// MarshalText hides the query from every encoder.
+func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
 const (
 	maxName     = 100 // bytes, of a project's name too
-	maxTypes    = 100
 	minTimeout  = 1000
 	maxTimeout  = 30_000
 	maxInFlight = 64
@@ -57,20 +71,6 @@ func orDefault(n, or int) int {
 	return n
 }
 
-// Wants tells whether an event of the subscription's project is to be delivered. It looks at attributes
-// only, never at data.
-func (s Subscription) Wants(ev events.Event) bool {
-	if len(s.Types) > 0 && !slices.Contains(s.Types, ev.Type) {
-		return false
-	}
-	for _, f := range s.Filters {
-		if !f.match(ev) {
-			return false
-		}
-	}
-	return true
-}
-
 // Problems lists what is wrong with everything but the sink and the secret, which others look at. path is
 // where the subscription stands in the configuration.
 func (s Subscription) Problems(path string) []error {
@@ -82,15 +82,9 @@ func (s Subscription) Problems(path string) []error {
 	}
 	add("name", name(s.Name))
 	add("project", name(s.Project))
-	if len(s.Types) > maxTypes {
-		add("types", fmt.Errorf("are %d, at most %d: use a prefix filter", len(s.Types), maxTypes))
-	}
-	for i, t := range s.Types {
-		add(fmt.Sprintf("types[%d]", i), checkType(t))
-	}
 	add("timeoutMs", within(s.Timeout().Milliseconds(), minTimeout, maxTimeout))
 	add("maxInFlight", within(int64(s.InFlight()), 1, maxInFlight))
-	return append(out, filterProblems(path+".filters", s.Filters)...)
+	return append(out, s.Interest.problems(path)...)
 }
 
 func name(s string) error {
@@ -105,17 +99,6 @@ func name(s string) error {
 	}
 	if _, err := events.Token(s); err != nil {
 		return errors.New("is not UTF-8")
-	}
-	return nil
-}
-
-func checkType(s string) error {
-	t, err := events.ParseType(s)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%q is no event type: write it as dev.backupbus.backup.succeeded.v1", s)
-	case t.Step == events.ProgressStep:
-		return errors.New("progress never goes to webhooks: read it from the event stream")
 	}
 	return nil
 }

@@ -1,10 +1,7 @@
 package archive
 
 import (
-	"io/fs"
-	"os"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/backupbus/backupbus/events"
@@ -39,40 +36,4 @@ func TestAt_RefusesEverythingButOneAttempt(t *testing.T) {
 	if _, err := s.Of(bad); err == nil {
 		t.Error("a backup id with a slash has a place")
 	}
-}
-
-func TestOpen_StorageThatCannotBeWritten(t *testing.T) {
-	t.Parallel()
-	st := &storage{name: "main"}
-	for _, c := range []struct {
-		err  error
-		want events.Code
-	}{
-		{&fs.PathError{Op: "open", Path: "/secret", Err: syscall.EACCES}, events.PermissionDenied},
-		{&fs.PathError{Op: "open", Path: "/secret", Err: syscall.EROFS}, events.PermissionDenied},
-		{&fs.PathError{Op: "write", Path: "/secret", Err: syscall.ENOSPC}, events.StorageFull},
-		{&fs.PathError{Op: "write", Path: "/secret", Err: syscall.EDQUOT}, events.StorageFull},
-		{&fs.PathError{Op: "read", Path: "/secret", Err: syscall.EIO}, events.ProviderUnavailable},
-	} {
-		wantCode(t, st.fail("write to", c.err), c.want)
-		if strings.Contains(st.failure(c.err).Message, "secret") {
-			t.Error("the message names a path")
-		}
-	}
-	if os.Geteuid() != 0 {
-		dir := t.TempDir()
-		if err := os.Chmod(dir, 0o500); err != nil {
-			t.Fatal(err)
-		}
-		_, err := Open(t.Context(), map[string]string{"main": "file://" + dir})
-		wantCode(t, err, events.PermissionDenied)
-		return
-	}
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_RDONLY, ""); err != nil {
-		t.Skip("a storage that cannot be written needs another user than root, or the right to mount")
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
-	_, err := Open(t.Context(), map[string]string{"main": "file://" + dir})
-	wantCode(t, err, events.PermissionDenied)
 }

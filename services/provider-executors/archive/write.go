@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -71,9 +72,10 @@ func (c *Copy) write(ctx context.Context, object string, produce func(io.Writer)
 		out.abort()
 		return Stored{}, fmt.Errorf("set up zstd: %w", err)
 	}
-	defer func() { // in this order: what zstd still holds goes nowhere. Harmless after commit.
+	defer func() { // Harmless after commit. In this order: zstd writes from a goroutine of its own, which has to
+		out.refuse() // end before the object's writer is closed.
+		enc.Reset(nil)
 		out.abort()
-		_ = enc.Close()
 	}()
 	in := &counting{ctx: ctx, to: enc}
 	if err := produce(in); err != nil {
@@ -132,6 +134,7 @@ type upload struct {
 	file   *os.File // of a file storage
 	cancel context.CancelFunc
 	ended  bool
+	closed atomic.Bool
 }
 
 func (st *storage) create(ctx context.Context, key string) (*upload, error) {
@@ -159,7 +162,13 @@ func (u *upload) private(as func(any) bool) error {
 	return f.Chmod(0o600)
 }
 
+// refuse ends writing from any goroutine; commit and abort are still to come.
+func (u *upload) refuse() { u.closed.Store(true) }
+
 func (u *upload) Write(p []byte) (int, error) {
+	if u.closed.Load() {
+		return 0, context.Canceled
+	}
 	n, err := u.w.Write(p)
 	if err != nil {
 		return n, u.st.fail("write to", err)

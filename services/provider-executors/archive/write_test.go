@@ -3,13 +3,11 @@ package archive
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -114,28 +112,5 @@ func TestWrite_FinishedCopyIsLeftAlone(t *testing.T) {
 	wantCode(t, err, events.AlreadyExists)
 	if _, err := c.Check(t.Context(), m); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestWrite_FullDisk(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		missing := "a full disk needs the right to mount a tmpfs: " + err.Error()
-		if os.Getenv("BACKUPBUS_REQUIRE_SERVERS") == "1" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
-	c := opened(t, dir)
-	noise := io.LimitReader(rand.Reader, 8<<20)
-	_, err := c.Write(t.Context(), object, func(w io.Writer) error {
-		_, err := io.Copy(w, noise)
-		return err
-	})
-	wantCode(t, err, events.StorageFull)
-	if left := files(t, dir); len(left) != 0 {
-		t.Errorf("left behind: %q", left)
 	}
 }

@@ -9,10 +9,12 @@
 package projector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -47,7 +49,9 @@ type Projector struct {
 	view   *view.View
 	slog   *slog.Logger
 	stats  Stats
-	at     view.Checkpoint // what this projector wrote last
+	at     view.Checkpoint // where the view stands as far as this projector knows
+	idleAt view.Checkpoint // where it stood at the idle look before: it should have moved if it is behind
+	behind bool            // messages were taken that may not have been applied
 }
 
 // Stats is told what became of each event; the owner turns it into metrics.
@@ -96,9 +100,11 @@ func (p *Projector) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if p.at, err = p.view.Checkpoint(ctx); err != nil {
+	at, err := p.view.Checkpoint(ctx)
+	if err != nil {
 		return err
 	}
+	p.at = at
 	if p.at.Epoch != state.Epoch || p.at.Seq > state.Last {
 		if p.at != (view.Checkpoint{}) {
 			p.slog.WarnContext(ctx, "view is not of this log: rebuilding", "view_epoch", p.at.Epoch, "view_seq", p.at.Seq,
@@ -139,8 +145,15 @@ type arrived struct {
 	msg bus.Message
 }
 
-// step applies one batch, or looks after the view when nothing comes.
+// step applies one batch, or looks after the view when nothing comes. Whatever goes wrong after messages
+// were taken, they may never come again: the next step reads what is missing from the log.
 func (p *Projector) step(ctx context.Context) error {
+	if p.behind {
+		if err := p.catchUp(ctx); err != nil {
+			return err
+		}
+		p.behind = false
+	}
 	wait, cancel := context.WithTimeout(ctx, checkEvery)
 	msgs, err := p.source.Next(wait, maxBatch)
 	cancel()
@@ -150,30 +163,50 @@ func (p *Projector) step(ctx context.Context) error {
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
+	if len(msgs) == 0 {
+		return p.idle(ctx)
+	}
+	p.behind = true
+	if err := p.take(ctx, msgs); err != nil {
+		return err
+	}
+	p.behind = false
+	return nil
+}
+
+// take brings the view to the end of a batch. A redelivery may stand anywhere in it, and a gap means that
+// a reader before this one took messages and did not apply them: the next ack covers those too, so they
+// are read from the log.
+func (p *Projector) take(ctx context.Context, msgs []bus.Message) error {
+	slices.SortFunc(msgs, func(a, b bus.Message) int { return cmp.Compare(a.Seq, b.Seq) })
+	last := msgs[len(msgs)-1]
 	if ok, err := p.inStep(ctx); err != nil || !ok {
 		if err == nil {
 			err = p.catchUp(ctx)
 		}
-		return err
-	}
-	if len(msgs) == 0 {
-		return nil
-	}
-	if msgs[0].Seq > p.at.Seq+1 {
-		// A reader before this one took messages and did not apply them; the next ack covers them too.
-		if err := p.catchUp(ctx); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	last := msgs[len(msgs)-1]
-	batch := make([]arrived, 0, len(msgs))
+	next, gap := p.at.Seq+1, false
+	var batch []arrived
 	for _, m := range msgs {
+		if m.Seq < next {
+			continue
+		}
+		gap = gap || m.Seq > next
+		next = m.Seq + 1
 		ev, err := events.Parse(m.Header, m.Data)
 		if err != nil {
 			p.refuse(ctx, "unreadable", m, err)
 			continue
 		}
 		batch = append(batch, arrived{events.Stored{Event: ev, Seq: m.Seq}, m})
+	}
+	if gap {
+		if err := p.catchUp(ctx); err != nil {
+			return err
+		}
 	}
 	refused, err := p.apply(ctx, batch, max(p.at.Seq, last.Seq))
 	if err != nil {
@@ -183,6 +216,25 @@ func (p *Projector) step(ctx context.Context) error {
 		p.refuse(ctx, r.verdict, r.msg, r.err)
 	}
 	return p.source.Ack(last)
+}
+
+// idle looks whether the view is still there and has everything. Another replica that is ahead is only
+// followed: nothing is written.
+func (p *Projector) idle(ctx context.Context) error {
+	cp, err := p.view.Checkpoint(ctx)
+	if err != nil {
+		return err
+	}
+	state, err := p.log.State(ctx)
+	if err != nil {
+		return err
+	}
+	if cp.Epoch == state.Epoch && cp.Seq >= p.at.Seq && cp.Seq <= state.Last && (cp.Seq == state.Last || cp != p.idleAt) {
+		p.at, p.idleAt = cp, cp
+		return nil
+	}
+	p.slog.WarnContext(ctx, "view is behind the log while nothing comes: catching up", "view_seq", cp.Seq, "log_seq", state.Last)
+	return p.catchUp(ctx)
 }
 
 // inStep tells whether the view still stands where this projector left it.
