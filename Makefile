@@ -14,6 +14,10 @@ help: ## list the targets
 build: ## build the program into bin/
 	go build -o bin/backupbus ./tools/backupbus
 
+.PHONY: services
+services: ## build the four services into bin/, for running them apart
+	@for s in requester provider-executors status-tracker notifier; do go build -o bin/$$s ./services/$$s/cmd/$$s || exit 1; done
+
 .PHONY: install
 install: ## install the program with go install
 	go install ./tools/backupbus
@@ -33,7 +37,7 @@ test: servers ## all tests; real servers where they are installed
 
 .PHONY: race
 race: servers ## all tests, with the race detector on everything that runs in the test's own process
-	go test -race $$(go list work | grep -v /tools/e2e)
+	go test -race -timeout 30m $$(go list work | grep -v /tools/e2e)
 	go test ./tools/e2e
 
 .PHONY: servers

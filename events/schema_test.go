@@ -136,9 +136,9 @@ func examples(t testing.TB) []events.Event {
 	good := step(lifecycle.Complete(running, tick(), lifecycle.Outcome{Proof: events.ProofChecked, SizeBytes: 52 << 20,
 		Kind: "PHYSICAL", EngineVersion: "3.50.4", ConsistencyTime: at, Ref: ref,
 		Checksum: &events.Checksum{Algorithm: "sha256", Value: strings.Repeat("0a", 32)}}), events.Succeeded, 1, 3)
-	step(lifecycle.Fail(running, tick(), wrong, false), events.Failed, 1, 3)
+	step(lifecycle.Fail(running, tick(), wrong, nil, false), events.Failed, 1, 3)
 	stopping := step(lifecycle.AskCancel(running, events.Cancel{RequestTime: events.At(at), RequestID: rq, Reason: "wrong day"}), events.CancelRequested, 0, 3)
-	step(lifecycle.Stop(stopping, tick(), false), events.Cancelled, 0, 4)
+	step(lifecycle.Stop(stopping, tick(), nil, false), events.Cancelled, 0, 4)
 
 	due := base
 	due.Trigger, due.Door = events.Scheduled, "schedule"

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -20,6 +21,9 @@ type SubscriberConfig struct {
 	// Grace is how long Close waits for handlers after their contexts have ended; default 20 s. What is not
 	// settled by then is handed back.
 	Grace time.Duration
+	// OnDemand fetches a message only when a slot of the window is free, one by one: nothing waits here
+	// unmarked while handlers are at work for longer than AckWait. It is slower (a round trip a message).
+	OnDemand bool
 	// NakDelay is when a message is redelivered that a handler only Nacked; default RetryDelay.
 	NakDelay func(deliveries int) time.Duration
 }
@@ -135,7 +139,11 @@ func (s *subscription) run(ctx context.Context, closing <-chan struct{}, cons je
 		}
 	}()
 	for ctx.Err() == nil && !s.bus.nc.IsClosed() {
-		err := s.fetch(ctx, cons)
+		fetch := s.fetch
+		if s.config.OnDemand {
+			fetch = s.fetchOnDemand
+		}
+		err := fetch(ctx, cons)
 		if ctx.Err() != nil {
 			break
 		}
@@ -173,7 +181,7 @@ func (s *subscription) fetch(ctx context.Context, cons jetstream.Consumer) error
 		if err != nil {
 			return err
 		}
-		s.receive(ctx, m, c)
+		s.receive(ctx, m, c, func() bool { return s.slot(ctx) })
 	}
 }
 
@@ -191,11 +199,50 @@ func handBack(iter jetstream.MessagesContext) {
 	}
 }
 
-// receive takes charge of a message and waits until a handler takes it, or ctx ends.
-func (s *subscription) receive(ctx context.Context, m jetstream.Msg, c jetstream.ConsumerConfig) {
+// onDemandWait is how long one request for a message stands.
+const onDemandWait = 3 * time.Second
+
+// fetchOnDemand hands out messages one by one, each when a slot is free, until fetching breaks or ctx ends.
+func (s *subscription) fetchOnDemand(ctx context.Context, cons jetstream.Consumer) error {
+	c := cons.CachedInfo().Config
+	for {
+		if !s.slot(ctx) {
+			return ctx.Err()
+		}
+		wait, cancel := context.WithTimeout(ctx, onDemandWait)
+		m, err := cons.Next(jetstream.FetchContext(wait))
+		cancel()
+		switch {
+		case err == nil:
+			s.receive(ctx, m, c, func() bool { return true })
+			continue
+		case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrNoMessages):
+			<-s.slots
+			continue
+		}
+		<-s.slots
+		return err
+	}
+}
+
+// slot takes a slot of the window, or tells that ctx ended first.
+func (s *subscription) slot(ctx context.Context) bool {
+	select {
+	case s.slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// receive takes charge of a message and waits for a slot, and until a handler takes it, or ctx ends.
+func (s *subscription) receive(ctx context.Context, m jetstream.Msg, c jetstream.ConsumerConfig, slot func() bool) {
 	got, err := received(m)
 	if err != nil { // no reply subject of JetStream: it cannot even be settled
 		s.bus.log.WarnContext(ctx, "message without metadata", "durable", s.durable, "error", err)
+		if slot() {
+			<-s.slots
+		}
 		return
 	}
 	d := &delivery{Message: got, durable: s.durable, maxDeliver: max(c.MaxDeliver, 0), closing: ctx.Done()}
@@ -208,9 +255,7 @@ func (s *subscription) receive(ctx context.Context, m jetstream.Msg, c jetstream
 		defer release()
 		s.settle(d, msg, taken, c.AckWait)
 	}()
-	select {
-	case s.slots <- struct{}{}:
-	case <-ctx.Done():
+	if !slot() {
 		return
 	}
 	select {

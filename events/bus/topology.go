@@ -57,13 +57,7 @@ type Topology struct {
 	Replicas   int           // of streams: 1 (default), 3 in a cluster
 	AckWait    time.Duration // of durables, default 60 s; in-progress marks come three times as often
 	ViewShards int           // default 16; kept in the log when it is created and never changed after
-	Executors  []ExecutorConsumer
-}
-
-// ExecutorConsumer is a provider with executors, and how many operations they run at once.
-type ExecutorConsumer struct {
-	Provider    string
-	Concurrency int
+	Executors  []string      // providers that have executors
 }
 
 const (
@@ -73,7 +67,10 @@ const (
 
 	maxDeliver    = 10
 	maxAckPending = 1000
-	batchPending  = 20_000 // a projector reads far ahead of what it acknowledges
+	// A message that waits for its next try counts as pending on the server. So that waiting deliveries to a
+	// dead endpoint do not stop those to others, there is room for many.
+	deliveriesPending = 100_000
+	batchPending      = 20_000 // a projector reads far ahead of what it acknowledges
 
 	// The pin moves on when its holder has not pulled for pinnedTTL; pulls last pullExpiry, the shortest
 	// that leaves room for a heartbeat.
@@ -125,12 +122,14 @@ func (t Topology) consumers() map[string][]jetstream.ConsumerConfig {
 		t.durable(NotifierDurable, all),
 	}
 	for _, e := range t.Executors {
-		c := t.durable(ExecutorDurable(e.Provider), events.WorkFilters(e.Provider))
-		c.MaxDeliver = -1 // an executor counts errors itself
-		c.MaxAckPending = max(e.Concurrency, 1)
+		c := t.durable(ExecutorDurable(e), events.WorkFilters(e))
+		// An executor counts errors itself. How much it does at once is the window of its subscriber: as
+		// MaxAckPending it would let backups that wait for their next try block all others.
+		c.MaxDeliver = -1
 		onEvents = append(onEvents, c)
 	}
 	deliveries := t.durable(DeliveriesDurable, []string{DeliveryRoot + ".>"})
+	deliveries.MaxAckPending = deliveriesPending
 	deliveries.MaxDeliver = -1 // the notifier ends a delivery by an event, never by silence
 	return map[string][]jetstream.ConsumerConfig{
 		EventStream:    onEvents,

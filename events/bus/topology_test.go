@@ -14,17 +14,17 @@ import (
 
 func TestProvision_AgainAndChanged(t *testing.T) {
 	t.Parallel()
-	first := bus.Topology{ViewShards: 4, Executors: []bus.ExecutorConsumer{{Provider: "sqlite", Concurrency: 2}}}
+	first := bus.Topology{ViewShards: 4, Executors: []string{"sqlite"}}
 	ctx, s, b := setup(t, first)
 	before := must[bus.LogState](t)(b.State(ctx))
 	bustest.Provision(t, b, first)
 	bustest.Provision(t, b, bus.Topology{
-		AckWait: 7 * time.Second, Executors: []bus.ExecutorConsumer{{Provider: "sqlite", Concurrency: 5}, {Provider: "mysql", Concurrency: 1}},
+		AckWait: 7 * time.Second, Executors: []string{"sqlite", "mysql"},
 	})
 	js := raw(t, s)
 	for durable, pending := range map[string]int{
-		bus.ExecutorDurable("sqlite"): 5, bus.ExecutorDurable("mysql"): 1,
-		bus.TrackerDurable: 20_000, bus.ProgressDurable: 20_000, bus.NotifierDurable: 1000, bus.DeliveriesDurable: 1000,
+		bus.ExecutorDurable("sqlite"): 1000, bus.ExecutorDurable("mysql"): 1000,
+		bus.TrackerDurable: 20_000, bus.ProgressDurable: 20_000, bus.NotifierDurable: 1000, bus.DeliveriesDurable: 100_000,
 	} {
 		stream, ok := bus.StreamOf(durable)
 		if !ok {

@@ -94,11 +94,10 @@ func Complete(b events.Backup, at time.Time, o Outcome) events.Backup {
 	return b
 }
 
-// Fail is `failed`: no further try.
-func Fail(b events.Backup, at time.Time, f *events.Failure, remains bool) events.Backup {
-	b = end(b, at)
-	b.NextAttemptTime = events.Time{}
-	b.Error, b.PartialRemains = f, remains
+// Fail is `failed`: no further try. ref, if known, is where remains may be deleted.
+func Fail(b events.Backup, at time.Time, f *events.Failure, ref *events.ProviderRef, remains bool) events.Backup {
+	b = leave(end(b, at), ref, remains)
+	b.Error = f
 	return b
 }
 
@@ -109,11 +108,17 @@ func AskCancel(b events.Backup, c events.Cancel) events.Backup {
 	return b
 }
 
-// Stop is `cancelled`.
-func Stop(b events.Backup, at time.Time, remains bool) events.Backup {
-	b = end(b, at)
+// Stop is `cancelled`. ref, if known, is where remains may be deleted.
+func Stop(b events.Backup, at time.Time, ref *events.ProviderRef, remains bool) events.Backup {
+	return leave(end(b, at), ref, remains)
+}
+
+func leave(b events.Backup, ref *events.ProviderRef, remains bool) events.Backup {
 	b.NextAttemptTime = events.Time{}
 	b.PartialRemains = remains
+	if remains && b.ProviderRef == nil {
+		b.ProviderRef = ref
+	}
 	return b
 }
 

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -58,6 +59,12 @@ func run[C any](service string, config C, build func(ctx context.Context, h *Hos
 	if err != nil {
 		fmt.Fprintln(os.Stderr, service+":", err)
 		return 2
+	}
+	if v, ok := any(config).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			fmt.Fprintln(os.Stderr, service+":", err)
+			return 2
+		}
 	}
 	log := NewLogger(os.Stderr, settings.Log.Level, settings.Log.JSON).With("service", service)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -116,7 +123,7 @@ func OpenRedis(url, passwordFile string) (redis.UniversalClient, error) {
 	}
 	o, err := redis.ParseURL(url)
 	if err != nil {
-		return nil, fmt.Errorf("view.redisURL: %w", err)
+		return nil, errors.New("view.redisURL is not a URL as redis://127.0.0.1:6379, rediss://host:6379 or unix:///path") // err quotes it
 	}
 	if o.Password != "" {
 		return nil, fmt.Errorf("view.redisURL holds a password: put it into a file and name that in view.redisPasswordFile")

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -33,9 +34,30 @@ func Listen(name, address string, h http.Handler) (*Server, error) {
 	p.SetHTTP1(true)
 	p.SetUnencryptedHTTP2(true)
 	return &Server{name: name, ln: ln, http: &http.Server{
-		Handler: h, Protocols: p,
+		Handler: fromHere(h), Protocols: p,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}}, nil
+}
+
+// fromHere keeps web pages out: without authentication, any page that a browser on this machine shows could
+// otherwise send requests (refused by Origin and Sec-Fetch-Site) or read answers under a name of its own that
+// points here (refused by Host).
+func fromHere(h http.Handler) http.Handler {
+	same := http.NewCrossOriginProtection().Handler(h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if loopbackOnly(withPort(r.Host)) != nil {
+			http.Error(w, "this server answers to loopback names only: use 127.0.0.1, [::1] or localhost", http.StatusForbidden)
+			return
+		}
+		same.ServeHTTP(w, r)
+	})
+}
+
+func withPort(host string) string {
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		return net.JoinHostPort(strings.Trim(host, "[]"), "80")
+	}
+	return host
 }
 
 // Addr is the address that is served, with the port that the system chose if 0 was asked for.
@@ -80,6 +102,9 @@ func Stopping(ctx context.Context) <-chan struct{} {
 
 // ErrNotLoopback is returned for an address that others could reach.
 var ErrNotLoopback = errors.New("there is no authentication yet, so only a loopback address can be served")
+
+// CheckListen tells whether Listen would accept an address.
+func CheckListen(address string) error { return loopbackOnly(address) }
 
 func loopbackOnly(address string) error {
 	host, _, err := net.SplitHostPort(address)

@@ -149,8 +149,8 @@ func (n *notifier) Run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	router.AddNoPublisherHandler("match", bus.NotifierDurable, n.Bus.Subscriber(bus.SubscriberConfig{}), n.match)
-	router.AddNoPublisherHandler("deliver", bus.DeliveriesDurable, n.Bus.Subscriber(bus.SubscriberConfig{Window: window}), n.deliver)
+	router.AddConsumerHandler("match", bus.NotifierDurable, n.Bus.Subscriber(bus.SubscriberConfig{}), n.match)
+	router.AddConsumerHandler("deliver", bus.DeliveriesDurable, n.Bus.Subscriber(bus.SubscriberConfig{Window: window}), n.deliver)
 	go func() {
 		select {
 		case <-router.Running():

@@ -258,7 +258,7 @@ func TestNotifier_ShowsNoSecret(t *testing.T) {
 			out += fmt.Sprintf(verb, v)
 		}
 	}
-	if b, err := json.Marshal(n.sinks[0]); err == nil {
+	if b, err := json.Marshal(n.sinks[0]); err == nil { //nolint:staticcheck // that nothing is exported is what this looks for
 		out += string(b)
 	}
 	if !strings.Contains(out, "delivery finished") {

@@ -28,7 +28,7 @@ import (
 )
 
 // Patience is how long a test waits for what must come.
-const Patience = 20 * time.Second
+const Patience = 60 * time.Second
 
 // Pipeline is requester, executors and tracker over one log.
 type Pipeline struct {
@@ -60,7 +60,7 @@ func Start(t testing.TB, o Options) *Pipeline {
 	t.Helper()
 	p := &Pipeline{t: t, NATS: bustest.Run(t), Hand: NewHand(), Store: o.Store, Dir: t.TempDir()}
 	p.Bus = p.NATS.Connect(t)
-	bustest.Provision(t, p.Bus, bus.Topology{AckWait: o.AckWait, Executors: executors.Consumers(o.Executors)})
+	bustest.Provision(t, p.Bus, bus.Topology{AckWait: o.AckWait, Executors: executors.Providers()})
 	t.Cleanup(func() { p.validate() })
 	if p.Store == nil {
 		p.Store = view.NewMemory(time.Now)

@@ -24,6 +24,8 @@ type Config struct {
 	// default 24 h.
 	StallAfter time.Duration `yaml:"stallAfter"`
 	Deadline   time.Duration `yaml:"deadline"`
+	// CancelLimit is how long a tool has to obey a cancel, default 1 min.
+	CancelLimit time.Duration `yaml:"cancelLimit"`
 	// Backoff are the pauses before the second, third … attempt; default 30 s, 2 min, 10 min.
 	Backoff []time.Duration `yaml:"backoff"`
 }
@@ -42,7 +44,7 @@ func (c Config) Validate() error {
 	if c.Concurrency < 0 || c.Concurrency > maxConcurrency {
 		errs = append(errs, fmt.Errorf("concurrency: %d is not between 1 and %d", c.Concurrency, maxConcurrency))
 	}
-	for name, d := range map[string]time.Duration{"stallAfter": c.StallAfter, "deadline": c.Deadline} {
+	for name, d := range map[string]time.Duration{"stallAfter": c.StallAfter, "deadline": c.Deadline, "cancelLimit": c.CancelLimit} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("%s: %s is negative", name, d))
 		}
@@ -63,7 +65,7 @@ func (c Config) concurrency() int {
 }
 
 func (c Config) runner() executor.Config {
-	return executor.Config{StallAfter: c.StallAfter, Deadline: c.Deadline, Backoff: c.Backoff}
+	return executor.Config{StallAfter: c.StallAfter, Deadline: c.Deadline, CancelLimit: c.CancelLimit, Backoff: c.Backoff}
 }
 
 func (c Config) sqlite() sqlite.Config {

@@ -55,15 +55,6 @@ func Providers() []string {
 	return names
 }
 
-// Consumers are the durables that Provision has to make for the providers of a config.
-func Consumers(c Config) []bus.ExecutorConsumer {
-	var out []bus.ExecutorConsumer
-	for _, name := range Providers() {
-		out = append(out, bus.ExecutorConsumer{Provider: name, Concurrency: c.concurrency()})
-	}
-	return out
-}
-
 // New opens the storages and the executors. The part is ready when it takes work.
 func New(ctx context.Context, d Deps, c Config) (host.Part, error) {
 	if d.Bus == nil || d.Log == nil || d.Now == nil {
@@ -111,7 +102,13 @@ func (s *service) Run(ctx context.Context, ready func()) (err error) {
 			return fmt.Errorf("listen for cancels: %w", err)
 		}
 		defer stop()
-		sub := s.Bus.Subscriber(bus.SubscriberConfig{Window: s.config.concurrency()})
+		quiet, err := s.Bus.AnswerWorking(s.runners[i].ExecutorID(), s.runners[i].InWork)
+		if err != nil {
+			return err
+		}
+		defer quiet()
+		// On demand: a trigger that waited here unmarked could be given to another executor too.
+		sub := s.Bus.Subscriber(bus.SubscriberConfig{Window: s.config.concurrency(), OnDemand: true, Grace: stopIn})
 		router.AddConsumerHandler("exec-"+p.Name, bus.ExecutorDurable(p.Name), sub, handler(s.runners[i]))
 	}
 	go func() {
@@ -124,6 +121,9 @@ func (s *service) Run(ctx context.Context, ready func()) (err error) {
 	return router.Run(ctx)
 }
 
+// stopIn is how long work has to stop before its trigger is handed back all the same.
+const stopIn = 15 * time.Second
+
 func (s *service) close() error {
 	var err error
 	for _, e := range s.executors {
@@ -132,14 +132,20 @@ func (s *service) close() error {
 	return err
 }
 
+// maxFaults is how often a trigger is tried that meets nothing but faults of our own.
+const maxFaults = 10
+
 // handler puts a runner behind Watermill's router.
 func handler(r *executor.Runner) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
 		trigger, _, err := bus.EventOf(msg)
 		if err != nil {
-			return bus.Refuse(bus.Unreadable, err)
+			return err
 		}
 		err = r.Handle(msg.Context(), trigger)
+		if err != nil && bus.MetaOf(msg).Deliveries >= maxFaults && executor.Hopeless(err) {
+			return bus.Refuse(bus.MaxDeliveries, err)
+		}
 		var later executor.Later
 		if errors.As(err, &later) {
 			return bus.RetryAfter(err, later.After)

@@ -2,6 +2,7 @@ package executors_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"testing"
@@ -329,3 +330,62 @@ func TestConfig_ReportsAllMistakes(t *testing.T) {
 }
 
 func oneTry() requester.Config { return requester.Config{MaxAttempts: 1} }
+
+// Backups that wait for their next try hold no slot: others go on.
+func TestBackup_ThatWaitsBlocksNoOther(t *testing.T) {
+	t.Parallel()
+	p := setup(t, pipelinetest.Options{Executors: executors.Config{Concurrency: 1, Backoff: []time.Duration{time.Hour}}}, "a", "b", "c")
+	for _, i := range []string{"a", "b"} {
+		id := create(p, i)
+		started(t, p, id)
+		p.Hand.Finish(id, &events.Failure{Code: events.StorageFull, Category: events.ByUser, Retryable: true, Message: "full"})
+		p.Await("shop", id, events.AttemptFailed)
+	}
+	id := create(p, "c")
+	started(t, p, id)
+	p.Hand.Finish(id, nil)
+	p.Await("shop", id, events.Succeeded)
+}
+
+// A second executor that gets the trigger of work that another one is at leaves it alone.
+func TestBackup_LiveWorkIsNotTakenOver(t *testing.T) {
+	t.Parallel()
+	p := setup(t, pipelinetest.Options{}, "a")
+	id := create(p, "a")
+	request := p.Await("shop", id, events.Requested)
+	started(t, p, id)
+	other := executor.NewRunner(p.Hand, executor.Capabilities{}, p.Bus, time.Now, pipelinetest.Logger(t), executor.Config{})
+	var later executor.Later
+	if err := other.Handle(t.Context(), request); !errors.As(err, &later) {
+		t.Errorf("the other executor: %v", err)
+	}
+	p.Hand.Finish(id, nil)
+	p.Await("shop", id, events.Succeeded)
+	if diff := cmp.Diff([]string{"requested", "started", "succeeded"}, steps(p, id)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Work that does not obey a cancel ends all the same, and says that something may be left.
+func TestAttempt_DeafWorkEndsWithoutAnotherTry(t *testing.T) {
+	t.Parallel()
+	deaf := &deafHand{pipelinetest.NewHand()}
+	p := pipelinetest.Start(t, pipelinetest.Options{Executors: executors.Config{StallAfter: 30 * time.Millisecond, CancelLimit: 30 * time.Millisecond},
+		Providers: []executors.Provider{{Name: "sqlite", Capabilities: executor.Capabilities{PollEvery: 10 * time.Millisecond},
+			Open: func(context.Context, func() time.Time, executors.Config) (executors.Opened, error) { return deaf, nil }}}})
+	p.Register("shop", "a")
+	id := create(p, "a")
+	last := p.Await("shop", id, events.Failed)
+	b, err := events.Decode[events.Backup](last.Event)
+	if err != nil || !b.PartialRemains || b.ProviderRef == nil || b.Attempt != 1 {
+		t.Errorf("%+v, %v", b, err)
+	}
+}
+
+// deafHand does not obey.
+type deafHand struct{ *pipelinetest.Hand }
+
+func (d *deafHand) Cancel(ctx context.Context, _ executor.Ref) (bool, error) {
+	<-ctx.Done()
+	return true, ctx.Err()
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/backupbus/backupbus/services/host"
 	"github.com/backupbus/backupbus/services/requester/door/cloudsql"
 )
 
@@ -25,6 +26,9 @@ type Config struct {
 // Validate reports all mistakes at once.
 func (c Config) Validate() error {
 	var errs []error
+	if err := host.CheckListen(c.listen()); err != nil {
+		errs = append(errs, fmt.Errorf("listen: %w", err))
+	}
 	if c.MaxAttempts < 0 || c.MaxAttempts > 20 {
 		errs = append(errs, fmt.Errorf("maxAttempts: %d is not between 1 and 20", c.MaxAttempts))
 	}

@@ -42,7 +42,7 @@ func New(d Deps, c Config) (*Requester, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("requester: %w", err)
 	}
-	reader := view.NewFallback(d.View, d.Bus, d.Now)
+	reader := view.NewFallback(d.View, truth{d.Bus}, d.Now)
 	in := intake.New(d.Bus, reader, d.Now, d.Log, intake.Config{Bus: d.Bus.Name(), MaxAttempts: c.MaxAttempts, VisibleIn: c.VisibleIn, Providers: c.providers()})
 	h := handler{
 		{cloudsql.Prefix, cloudsql.New(in, d.Now, d.Log, c.CloudSQL)},
@@ -85,6 +85,15 @@ func fallback(ops http.Handler) http.Handler {
 		}
 		cloudsql.NotFound(w, r)
 	})
+}
+
+// truth is the log behind the view.
+type truth struct{ *bus.Bus }
+
+// End implements view.Log.
+func (t truth) End(ctx context.Context) (view.Checkpoint, error) {
+	s, err := t.State(ctx)
+	return view.Checkpoint{Epoch: s.Epoch, Seq: s.Last}, err
 }
 
 // eventLog is what the native door's event stream reads from.

@@ -104,6 +104,29 @@ func TestView_AwayRefusesNoRequest(t *testing.T) {
 	p.Await("shop", second, events.Succeeded)
 }
 
+// A view that is being rebuilt, or is gone while nobody rebuilds it, is not believed.
+func TestView_EmptyIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	p, s := onRedis(t)
+	p.Hand.Auto()
+	id := create(p)
+	p.Await("shop", id, events.Succeeded)
+	p.Tracker.Stop()
+	if err := s.Client(t).FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got := stateOf(p, id); got != "SUCCESSFUL" {
+		t.Errorf("%s", got)
+	}
+	list := pipelinetest.JSON[struct{ Backups []created }](p, http.MethodGet, "/api/v1/projects/shop/backups", "")
+	if len(list.Backups) != 1 {
+		t.Errorf("%+v", list)
+	}
+	second := create(p) // a request is not refused either
+	p.Tracker.Start()
+	p.Await("shop", second, events.Succeeded)
+}
+
 func TestView_OfAnotherLogIsRebuilt(t *testing.T) {
 	t.Parallel()
 	p := pipelinetest.Start(t, pipelinetest.Options{})

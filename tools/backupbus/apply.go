@@ -91,7 +91,11 @@ func readConfiguration(path string, stdin io.Reader) (configuration, error) {
 	var err error
 	if path == "-" {
 		var doc []byte
-		if doc, err = io.ReadAll(io.LimitReader(stdin, 1<<20)); err == nil {
+		const most = 1 << 20
+		if doc, err = io.ReadAll(io.LimitReader(stdin, most+1)); err == nil {
+			if len(doc) > most {
+				return c, fmt.Errorf("standard input is larger than %d bytes", most)
+			}
 			err = host.Decode("standard input", doc, &c)
 		}
 	} else {

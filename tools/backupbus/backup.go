@@ -265,7 +265,7 @@ func describeBackup(w io.Writer, answer json.RawMessage) error {
 	}
 	row := func(name, value string) {
 		if value != "" {
-			_, _ = fmt.Fprintf(w, "%s\t%s\n", name, value)
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", name, dash(value))
 		}
 	}
 	row("backup", b.BackupID)

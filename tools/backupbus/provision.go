@@ -14,7 +14,6 @@ import (
 func newProvision() *cobra.Command {
 	var c bus.Config
 	var t bus.Topology
-	var concurrency int
 	cmd := &cobra.Command{
 		Use:   "provision",
 		Short: "Make the streams and durables on an external NATS",
@@ -24,7 +23,7 @@ func newProvision() *cobra.Command {
 			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
 			defer cancel()
 			c.Client = "backupbus-provision"
-			t.Executors = executors.Consumers(executors.Config{Concurrency: concurrency})
+			t.Executors = executors.Providers()
 			b, err := bus.Connect(ctx, c)
 			if err != nil {
 				return err
@@ -47,6 +46,5 @@ func newProvision() *cobra.Command {
 	f.IntVar(&t.Replicas, "replicas", 1, "of each stream: 3 in a cluster")
 	f.IntVar(&t.ViewShards, "view-shards", 0, "slots of the view in a Redis Cluster; fixed for ever by the first call (default 16)")
 	f.DurationVar(&t.AckWait, "take-over-after", 0, "when work of a process that died is taken over (default 1m0s)")
-	f.IntVar(&concurrency, "concurrency", 0, "backups of one provider in work at once, over all executors (default 2)")
 	return cmd
 }

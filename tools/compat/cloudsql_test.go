@@ -5,10 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
 	sqladmin "google.golang.org/api/sqladmin/v1beta4"
@@ -74,11 +74,14 @@ func TestCloudSQL_GoClient(t *testing.T) {
 		t.Errorf("after the deletion: %+v, %v", gone, err)
 	}
 	refusals(t, c)
-	base := "/sql/v1beta4/projects/acme/"
-	for _, r := range rec.seen {
-		if !strings.Contains(r, base) {
-			t.Errorf("the client made a request outside of the API: %s", r)
-		}
+	const base = " /sql/v1beta4/projects/acme/"
+	want := []string{
+		"DELETE" + base + "instances/orders/backupRuns/ID", "GET" + base + "instances/empty/backupRuns",
+		"GET" + base + "instances/none/backupRuns", "GET" + base + "instances/orders", "GET" + base + "instances/orders/backupRuns",
+		"GET" + base + "instances/orders/backupRuns/ID", "GET" + base + "operations/ID", "POST" + base + "instances/orders/backupRuns",
+	}
+	if diff := cmp.Diff(want, rec.shapes()); diff != "" {
+		t.Errorf("requests of the client:\n%s", diff)
 	}
 }
 

@@ -5,9 +5,12 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -87,4 +90,17 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	r.seen = append(r.seen, req.Method+" "+req.URL.Path)
 	r.mu.Unlock()
 	return http.DefaultTransport.RoundTrip(req)
+}
+
+var ids = regexp.MustCompile(`/(backupRuns|operations)/[^/]+$`)
+
+// shapes are the distinct requests so far, sorted, with ID for ids.
+func (r *recorder) shapes() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seen := map[string]bool{}
+	for _, s := range r.seen {
+		seen[ids.ReplaceAllString(s, "/$1/ID")] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
 }

@@ -132,11 +132,10 @@ func TestApart_ExecutorKilledInTheMiddle(t *testing.T) {
 	if !ok {
 		t.Fatal("not accepted")
 	}
-	for { // until the copy is being written
-		if found, _ := filepath.Glob(filepath.Join(a.data, "backups", "shop", "db", id, "attempt-1", "*")); len(found) > 0 {
-			break
-		}
-	}
+	eventually(t, "the copy is being written", func() bool {
+		found, _ := filepath.Glob(filepath.Join(a.data, "backups", "shop", "db", id, "attempt-1", "*"))
+		return len(found) > 0
+	})
 	a.killService("provider-executors")
 	a.startService("provider-executors")
 	b := a.await(id)

@@ -201,3 +201,14 @@ func (p *program) await(id string) backup {
 		<-time.After(20 * time.Millisecond)
 	}
 }
+
+// eventually waits until ok, at most patience.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}

@@ -142,7 +142,7 @@ func TestSecret_IsNeverShown(t *testing.T) {
 	}
 	shown := out.String()
 	for _, canary := range []string{"canary", base64.StdEncoding.EncodeToString(key)[:20], hex.EncodeToString(key)[:20],
-		strings.ToUpper(hex.EncodeToString(key)[:20]), strings.Trim(fmt.Sprint(key[:6]), "[]"), "0x63, 0x61, 0x6e"} {
+		strings.ToUpper(hex.EncodeToString(key)[:20]), strings.Trim(fmt.Sprint(key[:6]), "[]"), "0x63, 0x61, 0x6e"} { //nolint:staticcheck // the bytes as fmt prints them are the point
 		if strings.Contains(shown, canary) {
 			t.Errorf("output holds %q", canary)
 		}

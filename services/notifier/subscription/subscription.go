@@ -84,7 +84,7 @@ func (s Subscription) Problems(path string) []error {
 	add("project", name(s.Project))
 	add("timeoutMs", within(s.Timeout().Milliseconds(), minTimeout, maxTimeout))
 	add("maxInFlight", within(int64(s.InFlight()), 1, maxInFlight))
-	return append(out, s.Interest.problems(path)...)
+	return append(out, s.problems(path)...)
 }
 
 func name(s string) error {

@@ -49,7 +49,7 @@ func (c *Copy) list(ctx context.Context) ([]*blob.ListObject, error) {
 	var found []*blob.ListObject
 	for it := c.at.bucket.List(&blob.ListOptions{Prefix: c.prefix}); ; {
 		o, err := it.Next(ctx)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return found, nil
 		}
 		if err != nil {

@@ -18,7 +18,7 @@ func (r *Runner) attempt(ctx context.Context, last events.Stored, b events.Backu
 			return ctx.Err()
 		}
 		r.slog.WarnContext(ctx, "backup did not start", "backup_id", b.BackupID, "attempt", b.Attempt, "error", events.Redact(err.Error()))
-		return r.fail(ctx, last, b, FailureOf(err), sameAttempt(b))
+		return r.fail(ctx, last, b, FailureOf(err), nil, false, sameAttempt(b))
 	}
 	return r.follow(ctx, last, b, ref, heard)
 }
@@ -26,15 +26,15 @@ func (r *Runner) attempt(ctx context.Context, last events.Stored, b events.Backu
 // follow polls until the work has ended, was cancelled, stalls, or runs too long. When ctx ends it returns
 // at once: the backup stays RUNNING, and who gets the trigger next goes on.
 func (r *Runner) follow(ctx context.Context, last events.Stored, b events.Backup, ref Ref, heard <-chan struct{}) error {
-	w := watch{began: r.now(), moved: r.now(), looked: r.now()}
+	w := watch{began: last.Time, moved: r.now(), looked: r.now()} // taken over: it began when it was claimed
 	pause := 10 * time.Millisecond
 	for {
 		p, err := r.exec.Poll(ctx, ref)
 		switch {
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return r.handBack(ctx, ref)
 		case errors.Is(err, ErrLost):
-			return r.fail(ctx, last, b, FailureOf(err), sameAttempt(b))
+			return r.fail(ctx, last, b, FailureOf(err), &ref, false, sameAttempt(b))
 		case err != nil:
 			r.slog.WarnContext(ctx, "state of the work is not known", "backup_id", b.BackupID, "error", events.Redact(err.Error()))
 		case p.Done:
@@ -50,15 +50,15 @@ func (r *Runner) follow(ctx context.Context, last events.Stored, b events.Backup
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return r.handBack(ctx, ref)
 		case <-heard:
 			timer.Stop()
-			heard = nil
-			w.looked = time.Time{} // look at once
+			w.hinted, pause = r.now(), 10*time.Millisecond
 		case <-timer.C:
 		}
 		pause = min(pause*3/2, r.caps.PollEvery)
-		if r.now().Sub(w.looked) < r.c.LookEvery {
+		// A hint may be faster than the event that it tells of: for a while the log is asked at every turn.
+		if r.now().Sub(w.looked) < r.c.LookEvery && r.now().Sub(w.hinted) > hintHolds {
 			continue
 		}
 		w.looked = r.now()
@@ -68,11 +68,25 @@ func (r *Runner) follow(ctx context.Context, last events.Stored, b events.Backup
 	}
 }
 
+// hintHolds is how long after a hint the log is asked at every turn.
+const hintHolds = 3 * time.Second
+
+// handBack ends what this process does when it has to stop: work that would end with it is stopped first,
+// so that nothing of it runs when another process gets the trigger. The backup stays RUNNING.
+func (r *Runner) handBack(ctx context.Context, ref Ref) error {
+	if r.caps.Local {
+		if _, err := r.cancel(context.WithoutCancel(ctx), ref); err != nil {
+			r.slog.WarnContext(ctx, "work could not be stopped", "error", events.Redact(err.Error()))
+		}
+	}
+	return ctx.Err()
+}
+
 // look asks the log whether the backup is still ours, and stops the work if it is to be cancelled.
 func (r *Runner) look(ctx context.Context, last events.Stored, b events.Backup, ref Ref) (stop bool, err error) {
-	_, now, err := r.lastBackup(ctx, b)
-	if err != nil {
-		return false, nil //nolint:nilerr // the bus is away; the work goes on and is asked about again
+	at, now, err := r.lastBackup(ctx, b)
+	if err != nil || at.Seq < last.Seq {
+		return false, nil //nolint:nilerr // the bus is away or a replica is behind; it is asked again
 	}
 	switch {
 	case !sameAttempt(b)(now):
@@ -88,22 +102,29 @@ func (r *Runner) look(ctx context.Context, last events.Stored, b events.Backup, 
 func (r *Runner) stop(ctx context.Context, last events.Stored, b events.Backup, ref Ref) error {
 	remains, err := r.cancel(ctx, ref)
 	if err != nil {
-		return err
+		r.slog.ErrorContext(ctx, "work could not be stopped", "backup_id", b.BackupID, "error", events.Redact(err.Error()))
+		remains = true
 	}
 	if p, err := r.exec.Poll(ctx, ref); err == nil && p.Done && p.Err == nil {
 		return r.finish(ctx, last, b, p)
 	}
 	return r.report(ctx, last, b, events.Cancelled, 0, sameAttempt(b), func(b events.Backup) events.Backup {
-		return lifecycle.Stop(b, r.now(), remains)
+		return lifecycle.Stop(b, r.now(), &ref, remains)
 	})
 }
 
 // abandon stops work that stalls or runs too long.
 func (r *Runner) abandon(ctx context.Context, last events.Stored, b events.Backup, ref Ref, why *events.Failure) error {
-	if _, err := r.cancel(ctx, ref); err != nil {
+	remains, err := r.cancel(ctx, ref)
+	if err != nil {
+		// It may still run: another attempt beside it would be a second one.
 		r.slog.ErrorContext(ctx, "work could not be stopped", "backup_id", b.BackupID, "error", events.Redact(err.Error()))
+		deaf := *why
+		deaf.Retryable = false
+		deaf.Message += "; it does not obey, so no further attempt is made"
+		return r.fail(ctx, last, b, &deaf, &ref, true, sameAttempt(b))
 	}
-	return r.fail(ctx, last, b, why, sameAttempt(b))
+	return r.fail(ctx, last, b, why, &ref, remains, sameAttempt(b))
 }
 
 func (r *Runner) cancel(ctx context.Context, ref Ref) (bool, error) {
@@ -111,6 +132,8 @@ func (r *Runner) cancel(ctx context.Context, ref Ref) (bool, error) {
 	if !ok {
 		return true, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, r.c.CancelLimit)
+	defer cancel()
 	return c.Cancel(ctx, ref)
 }
 
@@ -118,7 +141,7 @@ func (r *Runner) cancel(ctx context.Context, ref Ref) (bool, error) {
 func (r *Runner) finish(ctx context.Context, last events.Stored, b events.Backup, p Progress) error {
 	if p.Err != nil {
 		r.slog.WarnContext(ctx, "backup attempt finished", "backup_id", b.BackupID, "attempt", b.Attempt, "outcome", "failed", "error", events.Redact(p.Err.Error()))
-		return r.fail(ctx, last, b, FailureOf(p.Err), sameAttempt(b))
+		return r.fail(ctx, last, b, FailureOf(p.Err), nil, false, sameAttempt(b))
 	}
 	r.slog.InfoContext(ctx, "backup attempt finished", "backup_id", b.BackupID, "project", b.Project, "instance", b.Instance,
 		"attempt", b.Attempt, "outcome", "succeeded", "bytes", p.Outcome.SizeBytes, "proof", p.Outcome.Proof)
@@ -128,9 +151,9 @@ func (r *Runner) finish(ctx context.Context, last events.Stored, b events.Backup
 }
 
 // fail reports `attempt_failed` if another try makes sense, else `failed`. A backup that is being
-// cancelled gets no further try.
-func (r *Runner) fail(ctx context.Context, last events.Stored, b events.Backup, f *events.Failure, whose owner) error {
-	if f.Retryable && b.Attempt < b.MaxAttempts {
+// cancelled gets no further try. ref and remains: where something may be left to delete.
+func (r *Runner) fail(ctx context.Context, last events.Stored, b events.Backup, f *events.Failure, ref *Ref, remains bool, whose owner) error {
+	if !remains && f.Retryable && b.Attempt < b.MaxAttempts {
 		pause := r.c.Backoff[min(b.Attempt-1, len(r.c.Backoff)-1)]
 		err := r.report(ctx, last, b, events.AttemptFailed, b.Attempt, whose, func(b events.Backup) events.Backup {
 			return lifecycle.FailAttempt(b, f, r.now().Add(pause))
@@ -143,15 +166,15 @@ func (r *Runner) fail(ctx context.Context, last events.Stored, b events.Backup, 
 		}
 	}
 	return r.report(ctx, last, b, events.Failed, b.Attempt, whose, func(b events.Backup) events.Backup {
-		return lifecycle.Fail(b, r.now(), f, false)
+		return lifecycle.Fail(b, r.now(), f, ref, remains)
 	})
 }
 
 // watch is what the runner knows of an attempt's progress.
 type watch struct {
-	began, moved, looked, told time.Time
-	last                       Progress
-	sent                       events.Progress
+	began, moved, looked, hinted, told time.Time
+	last                               Progress
+	sent                               events.Progress
 }
 
 // over says why an attempt has to be stopped, nil if it need not.
@@ -170,7 +193,8 @@ func (w *watch) over(now time.Time, c Config) *events.Failure {
 // progress publishes how far the work is, when it has moved and the last word is old enough.
 func (r *Runner) progress(ctx context.Context, last events.Stored, b events.Backup, w *watch, p Progress) {
 	now := r.now()
-	if p.BytesDone != w.last.BytesDone || p.Phase != w.last.Phase {
+	// While a copy is being proven no bytes of the source move; the deadline alone bounds that.
+	if p.BytesDone != w.last.BytesDone || p.Phase != w.last.Phase || p.Phase == events.Finalizing {
 		w.moved = now
 	}
 	w.last = p

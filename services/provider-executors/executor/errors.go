@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"context"
 	"errors"
 
 	"github.com/backupbus/backupbus/events"
@@ -20,4 +21,11 @@ func FailureOf(err error) *events.Failure {
 		Code: events.Internal, Category: events.BySystem, Retryable: true,
 		Message: "the executor met an error of its own: its log has the details under this backup's id",
 	}
+}
+
+// Hopeless tells an error of Handle that trying again will not mend: not a pause, and not a bus that is away.
+func Hopeless(err error) bool {
+	var later Later
+	return !errors.As(err, &later) && !errors.Is(err, events.ErrUnavailable) && !errors.Is(err, events.ErrContended) &&
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }

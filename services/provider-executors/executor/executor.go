@@ -56,6 +56,12 @@ type Restorer interface {
 	Restore(ctx context.Context, j RestoreJob) (int64, error)
 }
 
+// RestoreRecoverer is implemented by executors whose restores may leave something behind when they die.
+type RestoreRecoverer interface {
+	// RecoverRestore removes what an earlier process left of j. Nothing of it runs any more.
+	RecoverRestore(ctx context.Context, j RestoreJob) error
+}
+
 // Job is one attempt at one backup.
 type Job struct {
 	BackupID string
@@ -95,4 +101,5 @@ type Progress struct {
 // Capabilities is what a runner has to know about a provider.
 type Capabilities struct {
 	PollEvery time.Duration // the longest pause between two polls
+	Local     bool          // the work runs in or under this process and ends with it
 }

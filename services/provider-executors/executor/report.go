@@ -20,7 +20,12 @@ func anyone(events.Backup) bool { return true }
 
 // sameAttempt: the attempt is still the one that this runner claimed or took over; no other was started since.
 func sameAttempt(held events.Backup) owner {
-	return func(b events.Backup) bool { return b.Attempt == held.Attempt && b.ExecutorID == held.ExecutorID }
+	return func(b events.Backup) bool {
+		if p := lifecycle.PhaseOf(b); p != lifecycle.Working && p != lifecycle.Stopping {
+			return false
+		}
+		return b.Attempt == held.Attempt && b.ExecutorID == held.ExecutorID
+	}
 }
 
 // report appends a step of a backup's life. It outlives the end of ctx: what has happened is said, within

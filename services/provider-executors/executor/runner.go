@@ -17,6 +17,9 @@ type Log interface {
 	Append(ctx context.Context, d events.Draft) (events.Appended, error)
 	Last(ctx context.Context, filter string) (events.Stored, bool, error)
 	PublishProgress(ctx context.Context, p events.Progress, sequence string, at time.Time, c events.Cause) error
+	// Working asks another executor whether it is at work on a backup or restore; one that does not answer
+	// is not.
+	Working(ctx context.Context, executorID, aggregateID string) (bool, error)
 }
 
 // Config are the settings of a runner. The zero value works.
@@ -26,6 +29,7 @@ type Config struct {
 	LookEvery     time.Duration   // how often the log is asked whether the backup is still ours, default 20 s
 	StallAfter    time.Duration   // an attempt without progress for so long is stopped, default 15 min
 	Deadline      time.Duration   // an attempt that runs for so long is stopped, default 24 h
+	CancelLimit   time.Duration   // how long work has to obey a cancel, default 1 min
 	Backoff       []time.Duration // pause before the second, third … attempt, default 30 s, 2 min, 10 min
 }
 
@@ -42,6 +46,7 @@ func (c Config) withDefaults() Config {
 	set(&c.LookEvery, 20*time.Second)
 	set(&c.StallAfter, 15*time.Minute)
 	set(&c.Deadline, 24*time.Hour)
+	set(&c.CancelLimit, time.Minute)
 	if len(c.Backoff) == 0 {
 		c.Backoff = []time.Duration{30 * time.Second, 2 * time.Minute, 10 * time.Minute}
 	}
@@ -65,8 +70,8 @@ type Runner struct {
 	slog *slog.Logger
 	c    Config
 
-	mu      sync.Mutex
-	cancels map[string]chan struct{} // backups in work here → closed when a cancel is heard of
+	mu     sync.Mutex
+	inWork map[string]chan struct{} // backups and restores in work here → hints that a cancel was asked for
 }
 
 // NewRunner makes a runner for an executor that the caller opened and closes.
@@ -74,7 +79,7 @@ func NewRunner(exec Executor, caps Capabilities, log Log, now func() time.Time, 
 	if caps.PollEvery <= 0 {
 		caps.PollEvery = time.Second
 	}
-	return &Runner{exec: exec, caps: caps, log: log, now: now, slog: l, c: c.withDefaults(), cancels: map[string]chan struct{}{}}
+	return &Runner{exec: exec, caps: caps, log: log, now: now, slog: l, c: c.withDefaults(), inWork: map[string]chan struct{}{}}
 }
 
 // Handle does what a trigger asks for and returns when its outcome is stored: nil means that the trigger
@@ -93,48 +98,88 @@ func (r *Runner) Handle(ctx context.Context, trigger events.Stored) error {
 	}
 	switch trigger.Step() {
 	case events.Requested:
-		return r.backup(ctx, b)
+		return r.backup(ctx, trigger, b)
 	case events.DeletionRequested:
-		return r.remove(ctx, b)
+		return r.remove(ctx, trigger, b)
 	case events.VerificationRequested:
-		return r.verify(ctx, b)
+		return r.verify(ctx, trigger, b)
 	}
 	return fmt.Errorf("%s is no work for an executor", trigger.Type)
 }
 
-// HearCancel tells the runner that a backup is to be stopped. It is quick and may be wrong: the log decides.
+// ExecutorID is the name under which this runner claims work.
+func (r *Runner) ExecutorID() string { return r.c.ExecutorID }
+
+// InWork tells whether this runner is at work on a backup or restore: the answer to Log.Working.
+func (r *Runner) InWork(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, here := r.inWork[id]
+	return here
+}
+
+// HearCancel tells the runner that a backup is to be stopped. It is a hint: it may come before the event
+// is in the log, twice, or not at all.
 func (r *Runner) HearCancel(backupID string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c, here := r.cancels[backupID]; here {
-		close(c)
-		delete(r.cancels, backupID)
-	}
-}
-
-// listen registers a backup for HearCancel.
-func (r *Runner) listen(backupID string) (heard <-chan struct{}, stop func()) {
-	c := make(chan struct{})
-	r.mu.Lock()
-	r.cancels[backupID] = c
-	r.mu.Unlock()
-	return c, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.cancels[backupID] == c {
-			delete(r.cancels, backupID)
+	if hints, here := r.inWork[backupID]; here {
+		select {
+		case hints <- struct{}{}:
+		default:
 		}
 	}
 }
 
+// heldFor is how long a trigger is put off whose work somebody else, or another handler here, is at.
+const heldFor = 10 * time.Second
+
+// enter registers work, unless it is in work here already: a trigger may be delivered twice when the bus
+// was away for long.
+func (r *Runner) enter(id string) (hints <-chan struct{}, leave func(), ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, here := r.inWork[id]; here {
+		return nil, nil, false
+	}
+	c := make(chan struct{}, 1)
+	r.inWork[id] = c
+	return c, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.inWork, id)
+	}, true
+}
+
+// abandoned tells whether the process that claimed work is gone. Our own id without an entry in inWork is
+// work of ours that ended without a word.
+func (r *Runner) abandoned(ctx context.Context, executorID, id string) (bool, error) {
+	if executorID == "" || executorID == r.c.ExecutorID {
+		return true, nil
+	}
+	working, err := r.log.Working(ctx, executorID, id)
+	return !working && err == nil, err
+}
+
 // backup takes one backup to its end, or to the pause before its next attempt.
-func (r *Runner) backup(ctx context.Context, b events.Backup) error {
-	heard, stop := r.listen(b.BackupID)
-	defer stop()
+func (r *Runner) backup(ctx context.Context, trigger events.Stored, b events.Backup) error {
+	heard, leave, ok := r.enter(b.BackupID)
+	if !ok {
+		return Later{heldFor}
+	}
+	defer leave()
 	for range maxTurns {
 		last, b, err := r.lastBackup(ctx, b)
 		if err != nil {
 			return err
+		}
+		if last.Seq < trigger.Seq {
+			return Later{time.Second} // read from a replica that is behind
+		}
+		if phase := lifecycle.PhaseOf(b); phase == lifecycle.Working || phase == lifecycle.Stopping {
+			if gone, err := r.abandoned(ctx, b.ExecutorID, b.BackupID); err != nil || !gone {
+				return errors.Join(err, Later{heldFor})
+			}
 		}
 		switch lifecycle.PhaseOf(b) {
 		case lifecycle.Waiting:
@@ -169,7 +214,7 @@ func (r *Runner) claim(ctx context.Context, last events.Stored, b events.Backup,
 			return err
 		}
 		return r.report(ctx, last, b, events.Failed, b.Attempt, anyone, func(b events.Backup) events.Backup {
-			return lifecycle.Fail(b, r.now(), f, false)
+			return lifecycle.Fail(b, r.now(), f, nil, false)
 		})
 	}
 	attempt := b.Attempt + 1
@@ -197,12 +242,16 @@ func (r *Runner) takeOver(ctx context.Context, last events.Stored, b events.Back
 	cfg, err := r.instance(ctx, b.Project, b.Provider, b.Instance)
 	var gone *events.Failure
 	if errors.As(err, &gone) {
-		return r.fail(ctx, last, b, gone, anyone)
+		return r.fail(ctx, last, b, gone, nil, true, anyone)
 	}
 	if err != nil {
 		return err
 	}
 	ref, found, err := r.recover(ctx, b, cfg)
+	var lost *events.Failure
+	if errors.As(err, &lost) && !lost.Retryable { // what was written may be out of reach: end it, and say so
+		return r.fail(ctx, last, b, lost, nil, true, anyone)
+	}
 	if err != nil {
 		return err
 	}
@@ -212,7 +261,7 @@ func (r *Runner) takeOver(ctx context.Context, last events.Stored, b events.Back
 	return r.fail(ctx, last, b, &events.Failure{
 		Code: events.Internal, Category: events.BySystem, Retryable: true,
 		Message: fmt.Sprintf("the executor stopped during attempt %d", b.Attempt),
-	}, anyone)
+	}, nil, false, anyone)
 }
 
 // clearUp ends a cancel that nobody else can end: the one who worked is gone.
@@ -227,7 +276,11 @@ func (r *Runner) clearUp(ctx context.Context, last events.Stored, b events.Backu
 		return err
 	case b.Attempt > 0:
 		ref, found, err := r.recover(ctx, b, cfg)
-		if err != nil {
+		var lost *events.Failure
+		switch {
+		case errors.As(err, &lost) && !lost.Retryable:
+			remains = true // out of reach
+		case err != nil:
 			return err
 		}
 		if found {
@@ -237,7 +290,7 @@ func (r *Runner) clearUp(ctx context.Context, last events.Stored, b events.Backu
 		}
 	}
 	return r.report(ctx, last, b, events.Cancelled, 0, anyone, func(b events.Backup) events.Backup {
-		return lifecycle.Stop(b, r.now(), remains)
+		return lifecycle.Stop(b, r.now(), nil, remains)
 	})
 }
 

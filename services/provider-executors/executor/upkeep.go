@@ -4,23 +4,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
 )
 
 // remove deletes the copy of a backup. What fails ends as `deletion_failed` and may be asked for again.
-func (r *Runner) remove(ctx context.Context, b events.Backup) error {
+func (r *Runner) remove(ctx context.Context, trigger events.Stored, b events.Backup) error {
 	last, b, err := r.lastBackup(ctx, b)
 	if err != nil {
 		return err
+	}
+	if last.Seq < trigger.Seq {
+		return Later{time.Second} // read from a replica that is behind
 	}
 	if lifecycle.PhaseOf(b) != lifecycle.Deleting {
 		return nil
 	}
 	var freed int64
-	if b.ProviderRef != nil {
+	switch {
+	case b.ProviderRef != nil:
 		freed, err = r.exec.Delete(ctx, *b.ProviderRef)
+	case b.Attempt > 0: // no copy, but an attempt may have left something
+		var cfg events.InstanceConfig
+		if cfg, err = r.instance(ctx, b.Project, b.Provider, b.Instance); err == nil {
+			_, _, err = r.recover(ctx, b, cfg)
+		}
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -39,13 +49,17 @@ func (r *Runner) remove(ctx context.Context, b events.Backup) error {
 }
 
 // verify proves a stored copy again.
-func (r *Runner) verify(ctx context.Context, b events.Backup) error {
+func (r *Runner) verify(ctx context.Context, trigger events.Stored, b events.Backup) error {
+	asked := b.Check
 	last, b, err := r.lastBackup(ctx, b)
 	if err != nil {
 		return err
 	}
-	if last.Step() != events.VerificationRequested {
-		return nil // answered, or deleted meanwhile
+	if last.Seq < trigger.Seq {
+		return Later{time.Second} // read from a replica that is behind
+	}
+	if asked == nil || b.Check == nil || b.Check.Run != asked.Run || !b.Check.EndTime.IsZero() || !lifecycle.Good(b) {
+		return nil // answered, asked for again, or deleted meanwhile
 	}
 	start := r.now()
 	var checked int64
@@ -76,6 +90,11 @@ func (r *Runner) restore(ctx context.Context, trigger events.Stored) error {
 	if err != nil {
 		return err
 	}
+	_, leave, ok := r.enter(rec.RestoreID)
+	if !ok {
+		return Later{heldFor}
+	}
+	defer leave()
 	last, err := r.last(ctx, rec.Aggregate())
 	if err != nil {
 		return err
@@ -85,6 +104,12 @@ func (r *Runner) restore(ctx context.Context, trigger events.Stored) error {
 	}
 	switch lifecycle.RestorePhaseOf(rec) {
 	case lifecycle.Working:
+		if gone, err := r.abandoned(ctx, rec.ExecutorID, rec.RestoreID); err != nil || !gone {
+			return errors.Join(err, Later{heldFor})
+		}
+		if err := r.clearRestore(ctx, rec); err != nil {
+			return err
+		}
 		return r.endRestore(ctx, last, rec, 0, &events.Failure{Code: events.Internal, Category: events.BySystem,
 			Message: "the executor stopped during the restore: look whether the target is complete, then ask again"})
 	case lifecycle.Ended:
@@ -100,11 +125,17 @@ func (r *Runner) restore(ctx context.Context, trigger events.Stored) error {
 	started, err := r.appendRestore(ctx, last, rec, events.Started, func(x events.Restore) events.Restore {
 		return lifecycle.ClaimRestore(x, r.now(), r.c.ExecutorID)
 	})
-	if err != nil {
-		return settled(err)
+	if errors.Is(err, lifecycle.ErrIllegal) {
+		return Later{heldFor} // somebody else was faster: the trigger stays until there is an outcome
 	}
-	if rec, err = events.Decode[events.Restore](started.Event); err != nil || rec.ExecutorID != r.c.ExecutorID {
+	if err != nil {
 		return err
+	}
+	if rec, err = events.Decode[events.Restore](started.Event); err != nil {
+		return err
+	}
+	if rec.ExecutorID != r.c.ExecutorID {
+		return Later{heldFor}
 	}
 	restorer, ok := r.exec.(Restorer)
 	if !ok {
@@ -113,10 +144,31 @@ func (r *Runner) restore(ctx context.Context, trigger events.Stored) error {
 	n, err := restorer.Restore(ctx, job)
 	if err != nil {
 		r.slog.WarnContext(ctx, "restore finished", "restore_id", rec.RestoreID, "outcome", "failed", "error", events.Redact(err.Error()))
-		return r.endRestore(ctx, started.Stored, rec, 0, FailureOf(err))
+		f := FailureOf(err)
+		if ctx.Err() != nil {
+			f = &events.Failure{Code: events.Internal, Category: events.BySystem, Message: "the executor was stopped during the restore: ask again"}
+		}
+		return r.endRestore(ctx, started.Stored, rec, 0, f)
 	}
 	r.slog.InfoContext(ctx, "restore finished", "restore_id", rec.RestoreID, "outcome", "succeeded", "bytes", n)
 	return r.endRestore(ctx, started.Stored, rec, n, nil)
+}
+
+// clearRestore removes what a dead process left of a restore.
+func (r *Runner) clearRestore(ctx context.Context, rec events.Restore) error {
+	rr, ok := r.exec.(RestoreRecoverer)
+	if !ok {
+		return nil
+	}
+	target, err := r.instance(ctx, rec.Project, rec.Provider, rec.Target.Instance)
+	var gone *events.Failure
+	if errors.As(err, &gone) {
+		return nil // nobody knows any more where to look
+	}
+	if err != nil {
+		return err
+	}
+	return rr.RecoverRestore(ctx, RestoreJob{RestoreID: rec.RestoreID, BackupID: rec.BackupID, Target: target, Database: rec.Target.Database})
 }
 
 func (r *Runner) restoreJob(ctx context.Context, rec events.Restore) (RestoreJob, *events.Failure, error) {

@@ -95,7 +95,7 @@ func (e *Executor) finish(ctx context.Context, c *archive.Copy, s *snapshot, j e
 	return lifecycle.Outcome{
 		Proof: m.Proof, SizeBytes: m.StoredBytes, Kind: kindPhysical, EngineVersion: m.EngineVersion,
 		Checksum:        &events.Checksum{Algorithm: "sha256", Value: m.SHA256},
-		ConsistencyTime: s.taken, Location: c.Storage(), Encryption: &events.Encryption{Type: "NONE"}, Ref: &ref,
+		ConsistencyTime: s.taken, Encryption: &events.Encryption{Type: "NONE"}, Ref: &ref,
 	}, nil
 }
 

@@ -18,7 +18,7 @@ func TestCancel_InTheMiddleLeavesNoFile(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			source := w.file("source.db")
-			fillDB(t, source, 9000)
+			fillDB(t, source, 2500)
 			e := w.executor(t)
 			at := make(chan struct{}, 8)
 			e.reported = func(ctx context.Context, _ executor.Job, p executor.Progress) {

@@ -31,7 +31,7 @@ func TestConformance_WAL(t *testing.T) {
 func harness(t testing.TB, journal string) executortest.Harness {
 	w := newWorld(t)
 	source := w.file("source.db")
-	fillDB(t, source, 9000, "journal_mode("+journal+")") // enough for two reports of progress
+	fillDB(t, source, 2500, "journal_mode("+journal+")") // enough for more than one report of progress
 	targets := 0
 	return executortest.Harness{
 		New: func(t testing.TB) executor.Executor { return w.executor(t) },

@@ -14,7 +14,7 @@ import (
 )
 
 // reportEvery is how many bytes pass between two reports of progress.
-const reportEvery = 4 << 20
+const reportEvery = 1 << 20
 
 // snapshot is a read transaction on a source, and what it learned.
 type snapshot struct {

@@ -60,10 +60,14 @@ var (
 	_ executor.Recoverer = (*Executor)(nil)
 	_ executor.Verifier  = (*Executor)(nil)
 	_ executor.Restorer  = (*Executor)(nil)
+
+	_ executor.RestoreRecoverer = (*Executor)(nil)
 )
 
 // Capabilities is what a runner has to know about this provider.
-func Capabilities() executor.Capabilities { return executor.Capabilities{PollEvery: time.Second} }
+func Capabilities() executor.Capabilities {
+	return executor.Capabilities{PollEvery: time.Second, Local: true}
+}
 
 // New opens the storages and proves that they and the scratch folder can be written. Close it.
 func New(ctx context.Context, d Deps, c Config) (*Executor, error) {

@@ -111,6 +111,16 @@ func (e *Executor) restore(ctx context.Context, c *archive.Copy, m archive.Manif
 	return install(temp, path)
 }
 
+// RecoverRestore implements executor.RestoreRecoverer: it removes the unpacked copy beside the target.
+func (e *Executor) RecoverRestore(_ context.Context, j executor.RestoreJob) error {
+	path, _, err := e.target(j.Target.File)
+	if err != nil {
+		return nil //nolint:nilerr // a target that may not be written holds nothing of ours
+	}
+	_, err = tempBeside(path, j.RestoreID)
+	return err
+}
+
 // tempBeside is the name of the unpacked copy; what a killed restore of the same id left is removed.
 func tempBeside(path, restoreID string) (string, error) {
 	token, err := events.Token(restoreID)

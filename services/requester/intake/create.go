@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -185,7 +186,26 @@ func (i *Intake) admit(ctx context.Context, b events.Backup, scopeSeq uint64, de
 		}
 		taken = taken.Add(time.Millisecond)
 	}
-	return lifecycle.Advance(b, events.Requested)
+	next, err := lifecycle.Advance(b, events.Requested)
+	if err != nil {
+		return nil, err
+	}
+	return next, roomy(next)
+}
+
+// maxRecord is the largest record that is accepted, encoded. Every later event carries it whole with what
+// is added then, and must not become too large (events.md 2.5: 48 KiB).
+const maxRecord = 16 << 10
+
+func roomy(b events.Backup) error {
+	doc, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	if len(doc) > maxRecord {
+		return refuse(Invalid, SchemaViolation, "the request makes a record of %d bytes, at most %d are allowed: shorten labels or description", len(doc), maxRecord)
+	}
+	return nil
 }
 
 func pending(b events.Backup) *Error {

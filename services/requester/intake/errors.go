@@ -18,7 +18,7 @@ const (
 	NotFound                // what it names is not there
 	Conflict                // not in this state; later perhaps
 	Exhausted               // too much at once
-	Unavailable             // the bus or the log cannot be reached; nothing was stored
+	Unavailable             // the bus did not answer; whether it was stored has to be looked up
 )
 
 // Reason is the word of events.md 5.5.
@@ -44,7 +44,8 @@ const (
 	Fault               Reason = "INTERNAL"
 )
 
-// Error is every refusal of intake. Nothing was stored when one is returned.
+// Error is every refusal of intake. Nothing was stored when one is returned, unless its kind is Unavailable:
+// then the answer was lost, and the event may be in the log.
 type Error struct {
 	Kind     Kind
 	Reason   Reason
@@ -83,7 +84,7 @@ func fault(doing string, err error) error {
 	case errors.Is(err, events.ErrContended):
 		return &Error{Kind: Unavailable, Reason: BusUnavailable, Message: "too many requests for this instance at once: try again", cause: fmt.Errorf("%s: %w", doing, err)}
 	case errors.Is(err, events.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &Error{Kind: Unavailable, Reason: BusUnavailable, Message: "the event log cannot be reached: nothing was stored, try again", cause: fmt.Errorf("%s: %w", doing, err)}
+		return &Error{Kind: Unavailable, Reason: BusUnavailable, Message: "the event log did not answer: look whether the request is there before you send it again, or send it with the same Idempotency-Key", cause: fmt.Errorf("%s: %w", doing, err)}
 	case errors.Is(err, events.ErrTooLarge):
 		return &Error{Kind: Invalid, Reason: SchemaViolation, Message: "the record would be too large: shorten labels or description", cause: err}
 	case errors.Is(err, lifecycle.ErrIllegal):

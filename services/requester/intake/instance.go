@@ -35,7 +35,7 @@ func (i *Intake) Apply(ctx context.Context, c Apply) (events.Instance, string, e
 	if err != nil {
 		return events.Instance{}, "", err
 	}
-	for { // a round per change that somebody else makes meanwhile
+	for range maxRounds { // a round per change that somebody else makes meanwhile
 		done, outcome, err := i.applyOnce(ctx, inst, c)
 		if err != nil {
 			return events.Instance{}, "", err
@@ -47,7 +47,11 @@ func (i *Intake) Apply(ctx context.Context, c Apply) (events.Instance, string, e
 			return done, outcome, nil
 		}
 	}
+	return events.Instance{}, "", refuse(Unavailable, BusUnavailable, "others keep changing instance %s: look at it, then apply again", c.Instance)
 }
+
+// maxRounds bounds how often a decision is taken anew because others were faster.
+const maxRounds = 10
 
 func (i *Intake) draftInstance(c Apply) (events.Instance, error) {
 	var err error

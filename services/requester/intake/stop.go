@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
@@ -24,9 +25,13 @@ func (i *Intake) Cancel(ctx context.Context, c Change) (Receipt, error) {
 	if err := text("reason", c.Reason, 256); err != nil {
 		return Receipt{}, err
 	}
-	return i.change(ctx, c, events.CancelRequested, 0, NotCancellable, func(b events.Backup, rq string) (events.Backup, error) {
-		return lifecycle.AskCancel(b, events.Cancel{RequestTime: events.At(i.now()), RequestID: rq, RequestedBy: c.Name, Reason: c.Reason}), nil
-	}, i.finishCancel)
+	return i.change(ctx, c, change{
+		step: events.CancelRequested, illegal: NotCancellable,
+		move: func(_ context.Context, b events.Backup, rq string, _ events.Prior) (events.Backup, error) {
+			return lifecycle.AskCancel(b, events.Cancel{RequestTime: events.At(i.now()), RequestID: rq, RequestedBy: c.Name, Reason: c.Reason}), nil
+		},
+		finish: i.finishCancel,
+	})
 }
 
 // finishCancel completes the cancel of a backup that was waiting: no executor will.
@@ -44,7 +49,7 @@ func (i *Intake) finishCancel(ctx context.Context, asked events.Appended, b even
 			if err != nil {
 				return nil, err
 			}
-			return lifecycle.Advance(lifecycle.Stop(b, i.now(), false), events.Cancelled)
+			return lifecycle.Advance(lifecycle.Stop(b, i.now(), nil, false), events.Cancelled)
 		},
 	})
 	if err != nil {
@@ -54,9 +59,22 @@ func (i *Intake) finishCancel(ctx context.Context, asked events.Appended, b even
 	return done, b, err
 }
 
+// errMoved carries out of Decide that the number of the event was taken from an older state.
+var errMoved = errors.New("the backup moved on")
+
 // Delete appends `deletion_requested`. What is still being made, or already going, is NOT_DELETABLE, and
 // so is a backup that a restore reads.
 func (i *Intake) Delete(ctx context.Context, c Change) (Receipt, error) {
+	for range maxRounds {
+		r, err := i.deleteOnce(ctx, c)
+		if !errors.Is(err, errMoved) {
+			return r, err
+		}
+	}
+	return Receipt{}, refuse(Unavailable, BusUnavailable, "others keep changing backup %s: look at it, then ask again", c.BackupID)
+}
+
+func (i *Intake) deleteOnce(ctx context.Context, c Change) (Receipt, error) {
 	b, err := i.Backup(ctx, c.Project, c.BackupID)
 	if err != nil {
 		return Receipt{}, err
@@ -68,26 +86,43 @@ func (i *Intake) Delete(ctx context.Context, c Change) (Receipt, error) {
 	if len(open) > 0 {
 		return Receipt{}, refuse(Conflict, NotDeletable, "restore %s reads this backup: wait for it, then ask again", open[0].RestoreID)
 	}
+	n := lifecycle.NextDeletion(b)
+	ch := change{step: events.DeletionRequested, n: n, illegal: NotDeletable}
 	whole := c.WholeInstance || b.Provider == "cloudsql"
-	return i.change(ctx, c, events.DeletionRequested, lifecycle.NextDeletion(b), NotDeletable, func(b events.Backup, rq string) (events.Backup, error) {
+	if whole {
+		ch.scope = events.ScopeInstance // a creation at the same time must see the deletion, or it the creation
+	}
+	ch.move = func(ctx context.Context, b events.Backup, rq string, p events.Prior) (events.Backup, error) {
+		if lifecycle.NextDeletion(b) != n {
+			return b, errMoved
+		}
 		if whole {
-			active, _, err := i.view.Active(ctx, b.Project, b.Instance)
+			state, err := i.instanceState(ctx, b.Aggregate(), p.ScopeSeq)
 			if err != nil {
 				return b, err
 			}
-			if len(active) > 0 {
-				return b, pending(active[0])
+			if busy, ok := state.occupied(true); ok {
+				return b, pending(busy)
 			}
 		}
 		return lifecycle.AskDeletion(b, events.Deletion{Cause: "USER", RequestTime: events.At(i.now()), RequestID: rq, RequestedBy: c.Name}), nil
-	}, nil)
+	}
+	return i.change(ctx, c, ch)
 }
 
-// change appends one step to a backup that is there.
-func (i *Intake) change(ctx context.Context, c Change, step events.Step, n int, illegal Reason,
-	move func(b events.Backup, requestID string) (events.Backup, error),
-	finish func(context.Context, events.Appended, events.Backup) (events.Appended, events.Backup, error),
-) (Receipt, error) {
+// change is one step that is asked for.
+type change struct {
+	step    events.Step
+	n       int // of the event's id
+	scope   events.Scope
+	illegal Reason
+	move    func(ctx context.Context, b events.Backup, requestID string, p events.Prior) (events.Backup, error)
+	finish  func(context.Context, events.Appended, events.Backup) (events.Appended, events.Backup, error)
+}
+
+// change appends one step to a backup that is there. A repeat of a request that has been answered gets the
+// same answer, with the backup as it is now.
+func (i *Intake) change(ctx context.Context, c Change, ch change) (Receipt, error) {
 	b, err := i.Backup(ctx, c.Project, c.BackupID)
 	if err != nil {
 		return Receipt{}, err
@@ -97,47 +132,60 @@ func (i *Intake) change(ctx context.Context, c Change, step events.Step, n int, 
 		return Receipt{}, refuse(Invalid, SchemaViolation, "idempotency key: %s", err.Error())
 	}
 	done, err := i.log.Append(ctx, events.Draft{
-		Aggregate: b.Aggregate(), Step: step, At: i.now(),
-		EventID: events.EventID(b.BackupID, events.Backups, step, n),
+		Aggregate: b.Aggregate(), Step: ch.step, Scope: ch.scope, At: i.now(),
+		EventID: events.EventID(b.BackupID, events.Backups, ch.step, ch.n),
 		Cause:   events.Cause{CorrelationID: b.RequestID, Trace: c.Trace},
-		Decide: func(_ context.Context, p events.Prior) (events.Payload, error) {
+		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {
 			b, err := decodePrior(p)
 			if err != nil {
 				return nil, err
 			}
-			moved, err := move(b, rq)
+			if asked(b, ch.step, rq) {
+				return nil, errKnown{b}
+			}
+			moved, err := ch.move(ctx, b, rq, p)
 			if err != nil {
 				return nil, err
 			}
-			next, err := lifecycle.Advance(moved, step)
+			next, err := lifecycle.Advance(moved, ch.step)
 			if err != nil {
-				return nil, stateRefusal(b, illegal, err)
+				return nil, stateRefusal(b, ch.illegal, err)
 			}
 			return next, nil
 		},
 	})
+	var known errKnown
+	if errors.As(err, &known) {
+		return Receipt{RequestID: rq, Backup: known.Backup, Repeat: true}, nil
+	}
+	if errors.Is(err, errMoved) {
+		return Receipt{}, err
+	}
 	if err != nil {
-		return Receipt{}, fault("append "+string(step), err)
+		return Receipt{}, fault("append "+string(ch.step), err)
 	}
 	stored, err := events.Decode[events.Backup](done.Event)
 	if err != nil {
-		return Receipt{}, fault("read back "+string(step), err)
+		return Receipt{}, fault("read back "+string(ch.step), err)
 	}
-	if done.Repeat && !asked(stored, rq) {
-		return Receipt{}, stateRefusal(stored, illegal, lifecycle.ErrIllegal)
+	if done.Repeat && !asked(stored, ch.step, rq) {
+		return Receipt{}, stateRefusal(stored, ch.illegal, lifecycle.ErrIllegal)
 	}
-	if finish != nil {
-		if done, stored, err = finish(ctx, done, stored); err != nil {
-			return Receipt{}, fault("finish "+string(step), err)
+	if ch.finish != nil {
+		if done, stored, err = ch.finish(ctx, done, stored); err != nil {
+			return Receipt{}, fault("finish "+string(ch.step), err)
 		}
 	}
 	i.visible(ctx, c.Project, done.Seq)
 	return Receipt{RequestID: rq, Backup: stored, Repeat: done.Repeat}, nil
 }
 
-// asked tells whether the cancel or deletion in a record is the one of this request.
-func asked(b events.Backup, rq string) bool {
-	return b.Cancel != nil && b.Cancel.RequestID == rq || b.Deletion != nil && b.Deletion.RequestID == rq
+// asked tells whether the cancel or the deletion in a record is the one of this request.
+func asked(b events.Backup, step events.Step, rq string) bool {
+	if step == events.CancelRequested {
+		return b.Cancel != nil && b.Cancel.RequestID == rq
+	}
+	return b.Deletion != nil && b.Deletion.RequestID == rq
 }
 
 // stateRefusal says in which state the backup is, which the door shows in its own words.

@@ -103,6 +103,9 @@ func config(provider string, c events.InstanceConfig) error {
 	if err := text("config.file", c.File, 1024); err != nil {
 		return err
 	}
+	if err := text("config.credentialRef", c.CredentialRef, 512); err != nil {
+		return err
+	}
 	if strings.ContainsFunc(c.File, unicode.IsControl) {
 		return refuse(Invalid, SchemaViolation, "config.file contains a control character")
 	}

@@ -11,6 +11,13 @@ import (
 	"github.com/backupbus/backupbus/events/lifecycle"
 )
 
+// Log is the truth behind the view.
+type Log interface {
+	Scanner
+	// End is the log's epoch and its last sequence.
+	End(ctx context.Context) (Checkpoint, error)
+}
+
 // Scanner reads the log: every event from a sequence on whose subject matches a filter.
 type Scanner interface {
 	Scan(ctx context.Context, filter string, from uint64, latestOnly bool, fn func(subject string, s events.Stored) error) (uint64, error)
@@ -47,33 +54,36 @@ func FromLog(ctx context.Context, log Scanner, project string, now func() time.T
 	return v, v.Save(ctx, changes, Checkpoint{Epoch: "log", Seq: end})
 }
 
-// Fallback reads the view, and the log where the view cannot be read or is known to be behind what this
-// process has written (design.md 2: answer after visible).
+// Fallback reads the view, and the log where the view cannot be read, is of another log, or has not yet what
+// this process knows to be there: what it found at its first read, and what it has written since (design.md 2:
+// answer after visible). So a view that is being rebuilt is not believed.
 type Fallback struct {
 	view Reader
-	log  Scanner
+	log  Log
 	now  func() time.Time
 
-	mu     sync.Mutex
-	behind map[string]uint64 // project → sequence that the view had not passed in time
+	mu    sync.Mutex
+	floor Checkpoint // the least that a view must have; no epoch before the first read
 }
 
 var _ Reader = (*Fallback)(nil)
 
 // NewFallback puts a log behind a view.
-func NewFallback(v Reader, log Scanner, now func() time.Time) *Fallback {
-	return &Fallback{view: v, log: log, now: now, behind: map[string]uint64{}}
+func NewFallback(v Reader, log Log, now func() time.Time) *Fallback {
+	return &Fallback{view: v, log: log, now: now}
 }
 
-// Passed implements Reader. If ctx ends first, reads of the project go to the log until the view is there.
+// Position implements Reader: that of the view.
+func (f *Fallback) Position(ctx context.Context, project string) (Checkpoint, error) {
+	return f.view.Position(ctx, project)
+}
+
+// Passed implements Reader. If ctx ends first, reads go to the log until the view is there.
 func (f *Fallback) Passed(ctx context.Context, project string, seq uint64) error {
-	err := f.view.Passed(ctx, project, seq)
-	if err != nil {
-		f.mu.Lock()
-		f.behind[project] = max(f.behind[project], seq)
-		f.mu.Unlock()
-	}
-	return err
+	f.mu.Lock()
+	f.floor.Seq = max(f.floor.Seq, seq)
+	f.mu.Unlock()
+	return f.view.Passed(ctx, project, seq)
 }
 
 // Backup implements Reader.
@@ -144,7 +154,7 @@ func (f *Fallback) Operations(ctx context.Context, project, instance, cursor str
 }
 
 func read[T any](ctx context.Context, f *Fallback, project string, get func(Reader) (T, error)) (T, error) {
-	if !f.stale(ctx, project) {
+	if f.current(ctx, project) {
 		got, err := get(f.view)
 		if err == nil || errors.Is(err, events.ErrNotFound) || ctx.Err() != nil {
 			return got, err
@@ -167,26 +177,21 @@ func page[T any](ctx context.Context, f *Fallback, project string, get func(Read
 	return list, next, err
 }
 
-// stale tells whether the view has still not passed what it was once too late for.
-func (f *Fallback) stale(ctx context.Context, project string) bool {
+// current tells whether the view has at least what this process knows to be there.
+func (f *Fallback) current(ctx context.Context, project string) bool {
 	f.mu.Lock()
-	seq, was := f.behind[project]
+	floor := f.floor
 	f.mu.Unlock()
-	if !was {
-		return false
+	if floor.Epoch == "" {
+		end, err := f.log.End(ctx)
+		if err != nil {
+			return true // without the log there is nothing better than the view
+		}
+		f.mu.Lock()
+		f.floor = Checkpoint{Epoch: end.Epoch, Seq: max(f.floor.Seq, end.Seq)}
+		floor = f.floor
+		f.mu.Unlock()
 	}
-	now, cancel := context.WithTimeout(ctx, staleCheck)
-	defer cancel()
-	if f.view.Passed(now, project, seq) != nil {
-		return true
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.behind[project] == seq {
-		delete(f.behind, project)
-	}
-	return false
+	at, err := f.view.Position(ctx, project)
+	return err == nil && at.Epoch == floor.Epoch && at.Seq >= floor.Seq
 }
-
-// staleCheck bounds the look at a view that may be away.
-const staleCheck = 20 * time.Millisecond

@@ -33,6 +33,8 @@ type Reader interface {
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
 	// Operations are sorted by start time, newest first; of one instance, or of the project if it is empty.
 	Operations(ctx context.Context, project, instance string, cursor string, limit int) ([]lifecycle.Operation, string, error)
+	// Position is how far the view is, and in which log.
+	Position(ctx context.Context, project string) (Checkpoint, error)
 	// Passed returns when the view has applied the event with this stream sequence, or when ctx ends.
 	Passed(ctx context.Context, project string, seq uint64) error
 }
@@ -220,6 +222,11 @@ func (v *View) operationsOf(ctx context.Context, project string, wanted, refs []
 		}
 	}
 	return out, nil
+}
+
+// Position implements Reader.
+func (v *View) Position(ctx context.Context, project string) (Checkpoint, error) {
+	return v.checkpoint(ctx, v.shard(project))
 }
 
 // Passed implements Reader.

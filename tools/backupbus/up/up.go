@@ -62,7 +62,7 @@ func Run(ctx context.Context, o Options, ready func(addr string)) error {
 		return err
 	}
 	defer b.Close()
-	if err := b.Provision(ctx, bus.Topology{AckWait: o.TakeOver, Executors: executors.Consumers(s.executors)}); err != nil {
+	if err := b.Provision(ctx, bus.Topology{AckWait: o.TakeOver, Executors: executors.Providers()}); err != nil {
 		return fmt.Errorf("provision the bus: %w", err)
 	}
 	store, closeStore, err := openStore(o, s)
@@ -144,6 +144,11 @@ func load(o *Options) (*settings, error) {
 	}
 	if o.RedisURL == "" {
 		o.RedisURL = s.View.RedisURL
+	}
+	for name, err := range map[string]error{"requester": s.requester.Validate(), "provider-executors": s.executors.Validate(), "notifier": s.notifier.Validate()} {
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	return s, nil
 }

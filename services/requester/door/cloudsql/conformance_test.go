@@ -401,3 +401,63 @@ func TestAnswers_HaveTheServicesHeaders(t *testing.T) {
 		t.Errorf("instances %+v", list)
 	}
 }
+
+func TestConformance_LateEventsChangeNothing(t *testing.T) { // case 40
+	t.Parallel()
+	p := setup(t, "orders")
+	o := insert(t, p, "orders", "")
+	bk := backupID(t, p)
+	started := p.Await("acme", bk, events.Started)
+	p.Hand.Finish(bk, nil)
+	p.Await("acme", bk, events.Succeeded)
+	before, opBefore := getRun(p, "orders", o.BackupContext.BackupId), getOp(p, o.Name)
+	subject := "backupbus.v1.event.acme.sqlite.orders.backup." + bk + ".started"
+	p.NATS.Publish(t, subject, started.Event) // again, behind the success
+	next := insert(t, p, "orders", "")        // the view has passed it when this is answered
+	if diff := cmp.Diff(before, getRun(p, "orders", before.Id)); diff != "" {
+		t.Errorf("run:\n%s", diff)
+	}
+	if diff := cmp.Diff(opBefore, getOp(p, o.Name)); diff != "" {
+		t.Errorf("operation:\n%s", diff)
+	}
+	if next.Status != "PENDING" {
+		t.Errorf("%+v", next)
+	}
+}
+
+func TestConformance_DeletedNeighboursRemain(t *testing.T) { // case 20, B24
+	t.Parallel()
+	p := setup(t, "orders")
+	p.Hand.Auto()
+	var ids, backups []string
+	for range 3 {
+		ids = append(ids, insert(t, p, "orders", "").BackupContext.BackupId)
+		backups = append(backups, backupID(t, p))
+		p.Await("acme", backups[len(backups)-1], events.Succeeded)
+	}
+	pipelinetest.JSON[op](p, http.MethodDelete, path("acme", "instances", "orders", "backupRuns", ids[1]), "")
+	p.Await("acme", backups[1], events.Deleted)
+	list := pipelinetest.JSON[runList](p, http.MethodGet, path("acme", "instances", "orders", "backupRuns")+"?maxResults=100000", "")
+	if len(list.Items) != 2 || list.Items[0].Id != ids[2] || list.Items[1].Id != ids[0] {
+		t.Errorf("%+v", list.Items)
+	}
+}
+
+func TestConformance_InsertAndDeleteAtOnce(t *testing.T) { // PD-5: one of them gets the lock
+	t.Parallel()
+	p := setup(t, "orders")
+	p.Hand.Auto()
+	id := insert(t, p, "orders", "").BackupContext.BackupId
+	p.Await("acme", backupID(t, p), events.Succeeded)
+	p.Executors.Stop()
+	codes := make(chan int, 2)
+	for method, at := range map[string]string{http.MethodPost: "", http.MethodDelete: "/" + id} {
+		go func() {
+			code, _ := p.Call(method, path("acme", "instances", "orders", "backupRuns")+at, "")
+			codes <- code
+		}()
+	}
+	if a, b := <-codes, <-codes; a+b != 200+409 {
+		t.Errorf("answers %d and %d, want one 200 and one 409", a, b)
+	}
+}

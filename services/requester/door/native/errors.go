@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -55,6 +56,15 @@ func (d *Door) problem(ctx context.Context, err error) error {
 		d.slog.ErrorContext(ctx, "request failed", "door", "native", "error", errors.Join(err, errors.Unwrap(err)).Error())
 	}
 	return p
+}
+
+// unknown answers for what is no method of this API.
+func unknown(w http.ResponseWriter, _ *http.Request) {
+	p := &problem{Title: http.StatusText(http.StatusNotFound), Status: http.StatusNotFound, Reason: "NOT_FOUND",
+		Detail: "no such method: /api/openapi.json lists all"}
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // a client that has gone cannot be told
 }
 
 // problems gives huma's own refusals (validation, malformed JSON, size) the same form.

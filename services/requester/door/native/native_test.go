@@ -3,6 +3,7 @@ package native_test
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -239,8 +240,13 @@ func TestRefusals(t *testing.T) {
 		"relative file":              {"POST", "/instances", `{"provider":"sqlite","instance":"x","config":{"file":"x.db"}}`, 400, "SCHEMA_VIOLATION"},
 		"credential instead of name": {"POST", "/instances", `{"provider":"sqlite","instance":"x","config":{"file":"/x","credentialRef":"hunter2"}}`, 400, "SCHEMA_VIOLATION"},
 		"limit":                      {"GET", "/backups?limit=0", ``, 422, "SCHEMA_VIOLATION"},
+		"unknown path":               {"GET", "/nothing", ``, 404, "NOT_FOUND"},
+		"doubled slash":              {"GET", "//backups", ``, 404, "NOT_FOUND"},
+		"wrong verb":                 {"PUT", "/backups", `{}`, 404, "NOT_FOUND"},
+		"credential with a secret":   {"POST", "/instances", `{"provider":"sqlite","instance":"x","config":{"file":"/x","credentialRef":"file:/run/token:x"}}`, 400, "FORBIDDEN_CONTENT"},
+		"record too large":           {"POST", "/backups", `{"instance":"orders","labels":{` + manyLabels() + `}}`, 400, "SCHEMA_VIOLATION"},
 		"stream cursor":              {"GET", "/events?cursor=x", ``, 400, "SCHEMA_VIOLATION"},
-		"stream since":               {"GET", "/events?since=yesterday", ``, 422, "SCHEMA_VIOLATION"},
+		"stream since":               {"GET", "/events?since=yesterday", ``, 400, "SCHEMA_VIOLATION"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := refused(t, p, c.method, base+c.path, c.body, c.code, c.reason)
@@ -297,5 +303,61 @@ func TestOpenAPI_IsTheGoldenDocument(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), string(got)+"\n"); diff != "" {
 		t.Errorf("the API changed (go test -update rewrites the document):\n%s", diff)
+	}
+}
+
+// manyLabels are labels that grow sixfold when they are encoded.
+func manyLabels() string {
+	var l []string
+	for n := range 32 {
+		l = append(l, fmt.Sprintf(`"l%d":"%s"`, n, strings.Repeat("<", 255)))
+	}
+	return strings.Join(l, ",")
+}
+
+// A repeat of a cancel or a deletion with its key gets the same answer, whatever has become of it.
+func TestChange_TheSameKeyTwice(t *testing.T) {
+	t.Parallel()
+	p := setup(t, "orders")
+	key := http.Header{"Idempotency-Key": {"k"}}
+	p.Executors.Stop()
+	id := pipelinetest.JSON[receipt](p, http.MethodPost, base+"/backups", `{"instance":"orders"}`).BackupID
+	for range 2 {
+		if code, _, raw := p.CallHeaders(http.MethodPost, base+"/backups/"+id+":cancel", "", key); code != http.StatusAccepted {
+			t.Errorf("cancel: %d %s", code, raw)
+		}
+	}
+	p.Executors.Start()
+	p.Hand.Auto()
+	id = pipelinetest.JSON[receipt](p, http.MethodPost, base+"/backups", `{"instance":"orders"}`).BackupID
+	p.Await("shop", id, events.Succeeded)
+	for range 2 {
+		code, _, raw := p.CallHeaders(http.MethodDelete, base+"/backups/"+id, "", key)
+		if code != http.StatusAccepted {
+			t.Errorf("delete: %d %s", code, raw)
+		}
+		p.Await("shop", id, events.Deleted)
+	}
+}
+
+// A page that a browser shows may neither send requests nor read answers.
+func TestServer_AnswersNoWebPage(t *testing.T) {
+	t.Parallel()
+	p := setup(t, "orders")
+	if code, _, raw := p.CallHeaders(http.MethodPost, base+"/backups", `{"instance":"orders"}`, http.Header{"Origin": {"https://evil.example"}}); code != http.StatusForbidden {
+		t.Errorf("foreign origin: %d %s", code, raw)
+	}
+	req, err := http.NewRequest(http.MethodGet, p.URL+base+"/backups", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "evil.example"
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("foreign host: %d", resp.StatusCode)
 	}
 }

@@ -68,6 +68,7 @@ func New(in Intake, log Log, now func() time.Time, l *slog.Logger, c Config) *Do
 	d.backups(api)
 	d.restores(api)
 	d.events(api)
+	mux.HandleFunc("/", unknown)
 	d.http = http.StripPrefix("/api", splitVerb(mux))
 	return d
 }
@@ -88,6 +89,10 @@ func (v verbs) Handle(op *huma.Operation, handler func(huma.Context)) {
 func splitVerb(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()
+		if strings.Contains(path, "//") || strings.Contains(path, "/./") || strings.Contains(path, "/../") {
+			unknown(w, r) // the mux would redirect to a path without our prefix
+			return
+		}
 		slash := strings.LastIndexByte(path, '/')
 		if colon := strings.LastIndexByte(path, ':'); r.Method == http.MethodPost && colon > slash+1 {
 			again := r.Clone(r.Context())

@@ -42,7 +42,7 @@ type streamInput struct {
 	Instance    string   `query:"instance" maxLength:"100"`
 	Backup      string   `query:"backup" maxLength:"40"`
 	Cursor      string   `query:"cursor" maxLength:"64" doc:"go on after this event"`
-	Since       string   `query:"since" maxLength:"40" format:"date-time" doc:"start at this time"`
+	Since       string   `query:"since" maxLength:"40" doc:"start at this time (RFC 3339)"`
 	LastEventID string   `header:"Last-Event-ID" maxLength:"64"`
 }
 
@@ -129,8 +129,10 @@ func (s *stream) run(hc huma.Context) {
 		return
 	}
 	ctl := http.NewResponseController(rw)
-	ctx, stop := context.WithTimeout(hc.Context(), maxStream)
+	ctx, stop := context.WithCancel(hc.Context())
 	defer stop()
+	end := time.NewTimer(maxStream)
+	defer end.Stop()
 	var mu sync.Mutex // the log's goroutine and the heartbeat both write
 	send := func(text string) error {
 		mu.Lock()
@@ -151,9 +153,9 @@ func (s *stream) run(hc huma.Context) {
 		return
 	}
 	followed := make(chan error, 1)
-	seen := make(chan uint64, buffered)
+	seen, sent := make(chan uint64, buffered), make(chan struct{}, 1)
 	go func() {
-		followed <- s.log.Follow(ctx, s.project, s.from, s.since, func(ev events.Stored) error { return s.one(ev, send, seen) })
+		followed <- s.log.Follow(ctx, s.project, s.from, s.since, func(ev events.Stored) error { return s.one(ev, send, seen, sent) })
 	}()
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
@@ -163,41 +165,50 @@ func (s *stream) run(hc huma.Context) {
 		case <-followed:
 			return
 		case at = <-seen:
+		case <-sent:
 			beat.Reset(heartbeat)
 		case <-beat.C:
 			if send(":hb\n"+s.idBlock(at)) != nil {
 				stop()
 			}
+		case <-end.C:
+			s.goAway(send, stop, followed)
+			return
 		case <-s.log.Stopping(ctx):
-			_ = send("event: backupbus.goaway\ndata: {}\n\n")
-			stop()
-			<-followed
+			s.goAway(send, stop, followed)
 			return
 		}
 	}
 }
 
-// unknown stands for a place in the log that is not known yet: a stream that starts at a time has none
+// goAway says goodbye: the client comes back with its last id and misses nothing.
+func (s *stream) goAway(send func(string) error, stop func(), followed <-chan error) {
+	_ = send("event: backupbus.goaway\ndata: {}\n\n")
+	stop()
+	<-followed
+}
+
+// nowhere stands for a place in the log that is not known yet: a stream that starts at a time has none
 // before its first event.
-const unknown = ^uint64(0)
+const nowhere = ^uint64(0)
 
 func (s *stream) start() uint64 {
 	if s.from == 0 {
-		return unknown
+		return nowhere
 	}
 	return s.from - 1
 }
 
 // idBlock moves the client's resume point without dispatching anything.
 func (s *stream) idBlock(seq uint64) string {
-	if seq == unknown {
+	if seq == nowhere {
 		return "\n"
 	}
 	return "id: " + s.id(seq) + "\n\n"
 }
 
 // one sends an event that the client asked for, and passes over any other.
-func (s *stream) one(ev events.Stored, send func(string) error, seen chan<- uint64) error {
+func (s *stream) one(ev events.Stored, send func(string) error, seen chan<- uint64, sent chan<- struct{}) error {
 	if s.wanted(ev.Event) {
 		line, err := events.Structured(ev.Event)
 		if err != nil {
@@ -205,6 +216,10 @@ func (s *stream) one(ev events.Stored, send func(string) error, seen chan<- uint
 		}
 		if err := send(fmt.Sprintf("id: %s\nevent: %s\ndata: %s\n\n", s.id(ev.Seq), ev.Type, line)); err != nil {
 			return errClosed
+		}
+		select {
+		case sent <- struct{}{}:
+		default:
 		}
 	}
 	select {

@@ -69,7 +69,7 @@ func life(t testing.TB) *history {
 	good = h.step(lifecycle.Claim(good, at, "ex"), events.Started)
 	h.step(lifecycle.Complete(good, at, lifecycle.Outcome{Proof: events.ProofChecked}), events.Succeeded)
 	bad := h.step(newBackup("a", 3), events.Requested)
-	h.step(lifecycle.Fail(bad, at, &events.Failure{Code: events.NotFound}, false), events.Failed)
+	h.step(lifecycle.Fail(bad, at, &events.Failure{Code: events.NotFound}, nil, false), events.Failed)
 	running := h.step(newBackup("a", 4), events.Requested)
 	h.step(lifecycle.Claim(running, at, "ex"), events.Started)
 	r, err := lifecycle.AdvanceRestore(events.Restore{RestoreID: "rs_1", BackupID: "bk_a2", Project: "p", Provider: "sqlite", Instance: "a",
