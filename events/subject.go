@@ -47,6 +47,16 @@ func (a Aggregate) InstanceScope() (string, error) {
 	return head + "." + string(Backups) + ".>", nil
 }
 
+// AnywhereScope is the subject filter over the aggregate's id in any instance of the project. An id does not
+// contain the instance, so a key that was used for two of them shows here.
+func (a Aggregate) AnywhereScope() (string, error) {
+	p, err := Token(a.Project)
+	if err != nil {
+		return "", fmt.Errorf("project: %w", err)
+	}
+	return EventRoot + "." + p + ".*.*." + string(a.Entity) + "." + a.ID + ".*", nil
+}
+
 // NameScope is the subject filter over every instance of that name in the project, whatever its
 // provider: the scope of `instance.registered`.
 func (a Aggregate) NameScope() (string, error) {

@@ -98,8 +98,9 @@ func (t Topology) streams(shards int) []jetstream.StreamConfig {
 		MaxMsgSize: events.MaxMessage, Replicas: t.Replicas,
 		Metadata: map[string]string{shardsKey: strconv.Itoa(shards)},
 	}, {
+		// A stream in memory is gone, definition and durable included, when a single server restarts.
 		Name: ProgressStream, Subjects: []string{events.ProgressRoot + ".>"},
-		Retention: jetstream.LimitsPolicy, Storage: jetstream.MemoryStorage, Discard: jetstream.DiscardOld,
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld,
 		MaxMsgsPerSubject: 1, MaxAge: 24 * time.Hour, Duplicates: 2 * time.Minute, AllowDirect: true,
 		MaxMsgSize: events.MaxMessage, Replicas: t.Replicas,
 	}, {

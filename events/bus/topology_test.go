@@ -95,3 +95,23 @@ func TestConnect_WaitsForTheServerOrTheContext(t *testing.T) {
 		t.Error("a closed bus is healthy")
 	}
 }
+
+// What Provision made is there after a restart of a single server: nothing has to be provisioned again.
+func TestProvision_SurvivesARestart(t *testing.T) {
+	t.Parallel()
+	ctx, s, b := setup(t, bus.Topology{Executors: []string{"sqlite"}})
+	s.Restart(t)
+	js := raw(t, s)
+	for _, durable := range []string{bus.ExecutorDurable("sqlite"), bus.TrackerDurable, bus.ProgressDurable, bus.NotifierDurable, bus.DeliveriesDurable} {
+		stream, _ := bus.StreamOf(durable)
+		if _, err := js.Consumer(ctx, stream, durable); err != nil {
+			t.Errorf("%s of %s: %v", durable, stream, err)
+		}
+	}
+	if _, err := js.Stream(ctx, bus.DeadLetterStream); err != nil {
+		t.Errorf("%s: %v", bus.DeadLetterStream, err)
+	}
+	if _, err := b.State(ctx); err != nil {
+		t.Error(err)
+	}
+}

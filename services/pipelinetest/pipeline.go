@@ -273,8 +273,10 @@ func (p *Pipeline) validate() {
 	if p.t.Failed() {
 		return
 	}
-	for _, s := range p.scan(events.EventRoot + ".>") {
-		eventstest.Valid(p.t, s.Event)
+	for _, root := range []string{events.EventRoot, events.ProgressRoot} {
+		for _, s := range p.scan(root + ".>") {
+			eventstest.Valid(p.t, s.Event)
+		}
 	}
 }
 

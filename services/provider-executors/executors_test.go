@@ -247,6 +247,28 @@ func TestAttempt_ThatRunsTooLongIsStopped(t *testing.T) {
 	}
 }
 
+// What a running backup tells of itself reaches the reader, and only while it runs.
+func TestProgress_IsShownWhileTheBackupRuns(t *testing.T) {
+	t.Parallel()
+	p := setup(t, pipelinetest.Options{}, "a")
+	id := create(p, "a")
+	started(t, p, id)
+	type running struct{ Progress *struct{ Phase string } }
+	for end := time.Now().Add(pipelinetest.Patience); ; {
+		if b := pipelinetest.JSON[running](p, http.MethodGet, base+"/"+id, ""); b.Progress != nil && b.Progress.Phase == events.Preparing {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("no progress is shown")
+		}
+	}
+	p.Hand.Finish(id, nil)
+	p.Await("shop", id, events.Succeeded)
+	if b := pipelinetest.JSON[running](p, http.MethodGet, base+"/"+id, ""); b.Progress != nil {
+		t.Errorf("after the end: %+v", b.Progress)
+	}
+}
+
 // Case S4: two executors read the same request; one starts it.
 func TestBackup_TwoExecutorsOneStart(t *testing.T) {
 	t.Parallel()

@@ -114,8 +114,12 @@ func (e *Executor) restore(ctx context.Context, c *archive.Copy, m archive.Manif
 // RecoverRestore implements executor.RestoreRecoverer: it removes the unpacked copy beside the target.
 func (e *Executor) RecoverRestore(_ context.Context, j executor.RestoreJob) error {
 	path, _, err := e.target(j.Target.File)
+	var f *events.Failure
+	if errors.As(err, &f) && !f.Retryable {
+		return nil // a target that may not be written holds nothing of ours
+	}
 	if err != nil {
-		return nil //nolint:nilerr // a target that may not be written holds nothing of ours
+		return err
 	}
 	_, err = tempBeside(path, j.RestoreID)
 	return err

@@ -54,19 +54,23 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	if c.Key != "" {
-		// The key may have made a backup of another instance, whose events lie outside the append's scope.
-		if known, err := i.view.Backup(ctx, c.Project, b.BackupID); err == nil {
-			return i.repeat(known, c)
-		}
-	}
 	done, err := i.log.Append(ctx, events.Draft{
 		Aggregate: b.Aggregate(), Step: events.Requested, Scope: events.ScopeInstance, At: i.now(),
 		EventID: events.EventID(b.BackupID, events.Backups, events.Requested, 0),
 		Cause:   events.Cause{CorrelationID: b.RequestID, Trace: c.Trace},
 		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {
-			if p.Last != nil {
-				known, err := events.Decode[events.Backup](p.Last.Event)
+			last := p.Last
+			if last == nil && c.Key != "" {
+				other, found, err := i.elsewhere(ctx, b.Aggregate())
+				if err != nil {
+					return nil, err
+				}
+				if found {
+					last = &other
+				}
+			}
+			if last != nil {
+				known, err := events.Decode[events.Backup](last.Event)
 				if err != nil {
 					return nil, err
 				}

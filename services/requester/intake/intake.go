@@ -95,6 +95,15 @@ func (i *Intake) visible(ctx context.Context, project string, seq uint64) {
 	}
 }
 
+// elsewhere looks for an aggregate of the same id in another instance: the caller's key was used before.
+func (i *Intake) elsewhere(ctx context.Context, a events.Aggregate) (events.Stored, bool, error) {
+	scope, err := a.AnywhereScope()
+	if err != nil {
+		return events.Stored{}, false, err
+	}
+	return i.log.Last(ctx, scope)
+}
+
 func (i *Intake) last(ctx context.Context, a events.Aggregate) (events.Stored, bool, error) {
 	scope, err := a.Scope()
 	if err != nil {

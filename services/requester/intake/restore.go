@@ -55,8 +55,18 @@ func (i *Intake) Restore(ctx context.Context, c Restore) (RestoreReceipt, error)
 		EventID: events.EventID(r.RestoreID, events.Restores, events.Requested, 0),
 		Cause:   events.Cause{CorrelationID: r.RequestID, Trace: c.Trace},
 		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {
-			if p.Last != nil {
-				known, err := events.Decode[events.Restore](p.Last.Event)
+			last := p.Last
+			if last == nil && c.Key != "" {
+				other, found, err := i.elsewhere(ctx, r.Aggregate())
+				if err != nil {
+					return nil, err
+				}
+				if found {
+					last = &other
+				}
+			}
+			if last != nil {
+				known, err := events.Decode[events.Restore](last.Event)
 				if err != nil {
 					return nil, err
 				}
