@@ -107,7 +107,10 @@ func (r *reader) once(ctx context.Context) error {
 		return nil
 	}
 	cut := r.bus.cuts.watch() // before the consumer exists, or a cut right after it would go unnoticed
-	cons, err := r.bus.js.CreateConsumer(ctx, r.stream, r.config())
+	// A question that a cut swallowed is never answered: without a limit of its own it would wait as long as ctx.
+	ask, answered := context.WithTimeout(ctx, answerWait)
+	cons, err := r.bus.js.CreateConsumer(ask, r.stream, r.config())
+	answered()
 	if err != nil {
 		return fmt.Errorf("read %s of %s: %w", r.filter, r.stream, err)
 	}

@@ -237,7 +237,11 @@ func (p *Pipeline) Await(project, aggregate string, steps ...events.Step) events
 		return nil
 	})
 	if found.ID == "" {
-		p.t.Fatalf("%s of %s did not come: %v", steps, aggregate, err)
+		var there []string
+		for _, s := range p.scan(filter) {
+			there = append(there, s.ID)
+		}
+		p.t.Fatalf("%s of %s did not come: %v; the log has %v", steps, aggregate, err, there)
 	}
 	if err := p.View.Passed(ctx, project, found.Seq); err != nil {
 		p.t.Fatalf("%s is not in the view: %v", found.ID, err)
