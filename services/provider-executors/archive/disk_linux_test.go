@@ -12,15 +12,20 @@ import (
 	"github.com/backupbus/backupbus/events"
 )
 
+// required skips, or fails where everything has to be tested.
+func required(t testing.TB, missing string) {
+	t.Helper()
+	if os.Getenv("BACKUPBUS_REQUIRE_SERVERS") == "1" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+}
+
 func TestWrite_FullDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		missing := "a full disk needs the right to mount a tmpfs: " + err.Error()
-		if os.Getenv("BACKUPBUS_REQUIRE_SERVERS") == "1" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
+		required(t, "a full disk needs the right to mount a tmpfs: "+err.Error())
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
 	c := opened(t, dir)
@@ -64,7 +69,7 @@ func TestOpen_StorageThatCannotBeWritten(t *testing.T) {
 	}
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_RDONLY, ""); err != nil {
-		t.Skip("a storage that cannot be written needs another user than root, or the right to mount")
+		required(t, "a storage that cannot be written needs another user than root, or the right to mount: "+err.Error())
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
 	_, err := Open(t.Context(), map[string]string{"main": "file://" + dir})
