@@ -170,16 +170,13 @@ func CancelFilter(provider string) string {
 	return EventRoot + ".*." + provider + ".*.backup.*.cancel_requested"
 }
 
-// DeadLetterSubject is where a service puts what it could not use. project may be empty (unreadable).
+// DeadLetterSubject is where a service puts what it could not use. project is a token, as the message's own
+// subject has it (the raw name may be gone), or empty if nobody can tell.
 func DeadLetterSubject(service, project, reason string) (string, error) {
-	p := none
-	if project != "" {
-		var err error
-		if p, err = Token(project); err != nil {
-			return "", fmt.Errorf("project: %w", err)
-		}
+	if project == "" {
+		project = none
 	}
-	return bounded(DeadLetterRoot + "." + service + "." + p + "." + reason)
+	return bounded(DeadLetterRoot + "." + service + "." + project + "." + reason)
 }
 
 // Subject is a parsed event or progress subject. Names are tokens, as hashed ones have no way back.

@@ -54,18 +54,14 @@ func (b *Bus) DeadLetter(ctx context.Context, service, reason string, m Message,
 	return nil
 }
 
-// deadLetterSubject names the project that the message's own subject names: a token already, of which the
-// raw name may be gone. That of what nobody can read is left open.
+// deadLetterSubject names the project that the message's own subject names; that of what nobody can read is
+// left open.
 func deadLetterSubject(service, reason, subject string) (string, error) {
-	s, err := events.DeadLetterSubject(service, "", reason)
-	if err != nil || reason == Unreadable {
-		return s, err
+	project := ""
+	if t := strings.SplitN(subject, ".", 5); reason != Unreadable && len(t) == 5 && t[0]+"."+t[1] == "backupbus.v1" {
+		project = t[3]
 	}
-	t := strings.SplitN(subject, ".", 5)
-	if len(t) < 5 || t[0]+"."+t[1] != "backupbus.v1" {
-		return s, nil
-	}
-	return strings.Replace(s, "._.", "."+t[3]+".", 1), nil
+	return events.DeadLetterSubject(service, project, reason)
 }
 
 func deadLetterHeader(service, reason string, m Message, cause error) nats.Header {
