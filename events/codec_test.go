@@ -169,6 +169,7 @@ func TestRedact(t *testing.T) {
 		"-----BEGIN RSA PRIVATE KEY-----\nx\n-----END RSA PRIVATE KEY-----": "[redacted]",
 		"Bearer eyJhbGciOiJ9.eyJzdWIi.c2ln":                                 "Bearer [redacted]",
 		"whsec_n+VyQXfKZFHh0TkFGdCnY3WSCIqSRRu0wQg=":                        "[redacted]",
+		"to AGE-SECRET-KEY-1QQPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L:":             "to [redacted]:",
 		"key AKIAIOSFODNN7EXAMPLE.":                                         "key [redacted].",
 		"https://b.example/o?X-Amz-Signature=abc&d=1":                       "https://b.example/o?X-Amz-Signature=[redacted]&d=1",
 		"https://b.example/o?a=1&sig=abc%3D":                                "https://b.example/o?a=1&sig=[redacted]",

@@ -17,13 +17,14 @@ var secrets = []*regexp.Regexp{
 	regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|$)`),
 	regexp.MustCompile(`\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`),
 	regexp.MustCompile(`\bwhsec_[A-Za-z0-9+/=_-]*`),
+	regexp.MustCompile(`(?i)\bAGE-SECRET-KEY-[0-9A-Z-]+`),
 	regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z0-9]{12,}`),
 	regexp.MustCompile(`((?:X-Amz-Signature|X-Goog-Signature|[?&]sig)=)[^\s&"]+`),
 }
 
 // suspicious finds every JSON text in which one of secrets might match, and few others: it keeps the
 // usual event off the slow way.
-var suspicious = regexp.MustCompile(`(?i)://[^\s/"]*@|password|passwd|pwd|secret|token|api_?-?key|-----BEGIN|eyJ|whsec_|AKIA|ASIA|-Signature=|sig=`)
+var suspicious = regexp.MustCompile(`(?i)://[^\s/"]*@|password|passwd|pwd|secret|token|api_?-?key|-----BEGIN|eyJ|whsec_|AGE-SECRET-KEY|AKIA|ASIA|-Signature=|sig=`)
 
 // Redact replaces whatever looks like a credential in free text. Logs and events use the same function.
 func Redact(s string) string {

@@ -182,15 +182,19 @@ func examples(t testing.TB) []events.Event {
 	again(lifecycle.CompleteRestore(r, tick(), 200<<20), events.Succeeded, 3)
 	again(lifecycle.FailRestore(r, tick(), wrong), events.Failed, 3)
 
-	in, err := events.InstanceID("shop", "sqlite", "orders-db")
+	in, err := events.InstanceID("shop", "mysql", "orders-server")
 	if err != nil {
 		t.Fatal(err)
 	}
-	inst := events.Instance{Project: "shop", InstanceID: in, Provider: "sqlite", Instance: "orders-db", Generation: 1,
-		IDs:    events.InstanceIDs{GaussDB: events.GaussInstanceID(in)},
-		Config: events.InstanceConfig{Engine: "sqlite", File: "/var/lib/shop/orders.db", Storage: "default", SuccessfulWhen: events.ProofChecked}}
+	inst := events.Instance{Project: "shop", InstanceID: in, Provider: "mysql", Instance: "orders-server", Generation: 1,
+		IDs: events.InstanceIDs{GaussDB: events.GaussInstanceID(in)},
+		Config: events.InstanceConfig{Engine: "mariadb", EngineVersion: "10.11", Address: "db1.shop.internal:3306", User: "backup",
+			TLS: &events.InstanceTLS{Mode: events.TLSVerifyFull, CAFile: "/etc/backupbus/shop-ca.pem"}, Method: events.MethodLogical,
+			Storage: "default", EncryptTo: []string{"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"},
+			Databases: []string{"orders", "invoices"}, CredentialRef: "file:/etc/backupbus/orders.cnf",
+			Hooks: &events.InstanceHooks{Pre: "pause-jobs", Post: "resume-jobs"}, SuccessfulWhen: events.ProofChecked}}
 	emit(inst, events.Registered, 1, 1)
-	inst.Generation, inst.ChangedFields = 2, []string{"config.file"}
+	inst.Generation, inst.ChangedFields = 2, []string{"config.databases"}
 	emit(inst, events.Updated, 2, 2)
 	inst.Generation, inst.ChangedFields = 3, nil
 	emit(inst, events.Deregistered, 3, 3)

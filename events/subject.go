@@ -76,6 +76,15 @@ func (a Aggregate) EventSubject(s Step) (string, error) {
 	return bounded(head + "." + string(a.Entity) + "." + a.ID + "." + string(s))
 }
 
+// SiblingsFilter matches the events of one step of all aggregates of that entity in the instance.
+func (a Aggregate) SiblingsFilter(s Step) (string, error) {
+	head, err := a.head()
+	if err != nil {
+		return "", err
+	}
+	return bounded(head + "." + string(a.Entity) + ".*." + string(s))
+}
+
 // ProgressSubject is the subject of a backup's progress; the stream keeps the last message of each.
 func (a Aggregate) ProgressSubject() (string, error) {
 	head, err := a.head()

@@ -155,6 +155,24 @@ func FailDeletion(b events.Backup, at time.Time, f *events.Failure) events.Backu
 	return b
 }
 
+// NextCheck is the run number of the next `verification_requested`.
+func NextCheck(b events.Backup) int {
+	if b.Check == nil {
+		return 1
+	}
+	return b.Check.Run + 1
+}
+
+// Checking tells whether a check was asked for that has not ended.
+func Checking(b events.Backup) bool { return b.Check != nil && b.Check.EndTime.IsZero() }
+
+// AskCheck is `verification_requested`; the run number is NextCheck's.
+func AskCheck(b events.Backup, c events.Check) events.Backup {
+	c.Run = NextCheck(b)
+	b.Check = &c
+	return b
+}
+
 // FinishCheck is `verified`, or `verification_failed` if f is not nil.
 func FinishCheck(b events.Backup, start, at time.Time, checkedBytes int64, f *events.Failure) events.Backup {
 	c := *b.Check

@@ -72,7 +72,7 @@ func Start(t testing.TB, o Options) *Pipeline {
 	p.View = view.New(p.Store, state.ViewShards)
 	if o.Providers == nil {
 		o.Providers = []executors.Provider{{Name: "sqlite", Capabilities: executor.Capabilities{PollEvery: 20 * time.Millisecond},
-			Open: func(context.Context, func() time.Time, executors.Config) (executors.Opened, error) {
+			Open: func(context.Context, executors.Shared) (executors.Opened, error) {
 				return p.Hand, nil
 			}}}
 	}

@@ -3,21 +3,43 @@ package executors
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
+	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
-	"github.com/backupbus/backupbus/services/provider-executors/sqlite"
+	"github.com/backupbus/backupbus/services/provider-executors/tool"
 )
 
 // Config of the executors.
 type Config struct {
-	// Storages are where copies go: name → URL, as file:///var/backups. An instance names one; "default"
-	// is the one for instances that name none.
+	// Storages are where copies go: name → URL, as file:///var/backups or s3://bucket?region=eu-central-1
+	// (package remote lists the forms). An instance names one; "default" is the one for instances that
+	// name none.
 	Storages map[string]string `yaml:"storages"`
 	// Scratch is a private folder for copies that are being checked; it needs room for the largest database.
 	Scratch string `yaml:"scratch"`
+	// ScratchAccount runs scratch servers when the executor is root, which PostgreSQL refuses to be; default postgres.
+	ScratchAccount string `yaml:"scratchAccount"`
 	// SQLiteRoots, if set, are the only folders in which SQLite databases may be read and restored.
 	SQLiteRoots []string `yaml:"sqliteRoots"`
+
+	// Tools says where programs lie that are not on PATH: name → absolute path, as pg_dump: /opt/pg17/bin/pg_dump.
+	Tools map[string]string `yaml:"tools"`
+	// Credentials bounds what an instance's credentialRef may name.
+	Credentials Credentials `yaml:"credentials"`
+	// Identities is a file of age identities, by which encrypted copies are proven and restored.
+	Identities string `yaml:"identities"`
+	// Hooks are what instances may name to be run around their backups.
+	Hooks engine.Hooks `yaml:"hooks"`
+
+	Compression Compression `yaml:"compression"`
+	// BytesPerSecond bounds what goes to each storage; 0: no bound.
+	BytesPerSecond int64 `yaml:"bytesPerSecond"`
+	// MinSizeRatio fails a backup whose copy is smaller than this share of the last good one; 0: off.
+	MinSizeRatio float64 `yaml:"minSizeRatio"`
+
 	// Concurrency is how many backups of one provider this process does at once; default 2.
 	Concurrency int `yaml:"concurrency"`
 	// StallAfter stops an attempt that does not move, default 15 min; Deadline one that runs too long,
@@ -28,6 +50,22 @@ type Config struct {
 	CancelLimit time.Duration `yaml:"cancelLimit"`
 	// Backoff are the pauses before the second, third … attempt; default 30 s, 2 min, 10 min.
 	Backoff []time.Duration `yaml:"backoff"`
+}
+
+// Credentials are the names that an instance may use for its password. Empty lists allow all: set them
+// where other people than the operator register instances.
+type Credentials struct {
+	Roots     []string `yaml:"roots"`     // folders of credential files
+	Variables []string `yaml:"variables"` // environment variables of this process
+}
+
+// Compression of new copies. The format is zstd always.
+type Compression struct {
+	// Program: auto (default) takes the zstd program if it is installed, which is faster; builtin never
+	// does; a path names it.
+	Program string `yaml:"program"`
+	Level   int    `yaml:"level"`   // 1 to 19, default 3
+	Threads int    `yaml:"threads"` // default 2
 }
 
 const maxConcurrency = 64
@@ -54,6 +92,19 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("backoff[%d]: %s is not a pause", i, d))
 		}
 	}
+	for name, h := range c.Hooks {
+		if err := h.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("hooks.%s: %w", name, err))
+		}
+	}
+	for name, path := range c.Tools {
+		if !filepath.IsAbs(path) {
+			errs = append(errs, fmt.Errorf("tools.%s: %s is not an absolute path", name, path))
+		}
+	}
+	if c.BytesPerSecond < 0 {
+		errs = append(errs, errors.New("bytesPerSecond: a negative number is no bound; 0 is none"))
+	}
 	return errors.Join(errs...)
 }
 
@@ -68,6 +119,23 @@ func (c Config) runner() executor.Config {
 	return executor.Config{StallAfter: c.StallAfter, Deadline: c.Deadline, CancelLimit: c.CancelLimit, Backoff: c.Backoff}
 }
 
-func (c Config) sqlite() sqlite.Config {
-	return sqlite.Config{Storages: c.Storages, ScratchDir: c.Scratch, Roots: c.SQLiteRoots}
+// compression finds the zstd program.
+func (c Config) compression(p tool.Programs) (archive.Compression, error) {
+	z := archive.Compression{Program: c.Compression.Program, Level: c.Compression.Level, Threads: c.Compression.Threads}
+	switch z.Program {
+	case "", "auto":
+		z.Program = ""
+		if path, err := p.Find("zstd"); err == nil {
+			z.Program = path
+		}
+	case "builtin":
+		z.Program = ""
+	default:
+		path, err := tool.Programs{"zstd": z.Program}.Find("zstd")
+		if err != nil {
+			return z, fmt.Errorf("compression.program: %w", err)
+		}
+		z.Program = path
+	}
+	return z, nil
 }

@@ -14,23 +14,38 @@ import (
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/bus"
 	"github.com/backupbus/backupbus/services/host"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
+	"github.com/backupbus/backupbus/services/provider-executors/credential"
+	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/provider-executors/mysql"
+	"github.com/backupbus/backupbus/services/provider-executors/postgres"
 	"github.com/backupbus/backupbus/services/provider-executors/sqlite"
+	"github.com/backupbus/backupbus/services/provider-executors/tool"
 )
 
-// Deps are what the service stands on. All are needed but Providers.
+// Deps are what the service stands on. All are needed but Providers and Openers.
 type Deps struct {
 	Bus       *bus.Bus
 	Log       *slog.Logger
 	Now       func() time.Time
-	Providers []Provider // nil: those of this repository
+	Providers []Provider                // nil: those of this repository
+	Openers   map[string]archive.Opener // storages of other schemes than file; package remote has those of the clouds
 }
 
 // Provider is one entry of the list of what can be backed up.
 type Provider struct {
 	Name         string
 	Capabilities executor.Capabilities
-	Open         func(ctx context.Context, now func() time.Time, c Config) (Opened, error)
+	Open         func(ctx context.Context, s Shared) (Opened, error)
+}
+
+// Shared is what the providers of one process have in common. It stays open until they are closed.
+type Shared struct {
+	Engine      engine.Deps
+	Credentials credential.Resolver
+	Programs    tool.Programs
+	Config      Config
 }
 
 // Opened is an executor and how it is closed.
@@ -41,9 +56,26 @@ type Opened interface {
 
 // providers is the list. A provider of one's own is an entry here and a package beside sqlite.
 var providers = []Provider{
-	{sqlite.Provider, sqlite.Capabilities(), func(ctx context.Context, now func() time.Time, c Config) (Opened, error) {
-		return sqlite.New(ctx, sqlite.Deps{Now: now}, c.sqlite())
-	}},
+	self(sqlite.Provider, func(s Shared) (engine.Engine, error) {
+		return sqlite.New(sqlite.Deps{Now: s.Engine.Now}, sqlite.Config{Roots: s.Config.SQLiteRoots})
+	}),
+	self(mysql.Provider, func(s Shared) (engine.Engine, error) {
+		return mysql.New(mysql.Deps{Now: s.Engine.Now, Credentials: s.Credentials, Programs: s.Programs}, mysql.Config{})
+	}),
+	self(postgres.Provider, func(s Shared) (engine.Engine, error) {
+		return postgres.New(postgres.Deps{Now: s.Engine.Now, Credentials: s.Credentials, Programs: s.Programs}, postgres.Config{ScratchAccount: s.Config.ScratchAccount})
+	}),
+}
+
+// self is the entry of a self-hosted engine.
+func self(name string, open func(Shared) (engine.Engine, error)) Provider {
+	return Provider{Name: name, Capabilities: engine.Capabilities(), Open: func(_ context.Context, s Shared) (Opened, error) {
+		e, err := open(s)
+		if err != nil {
+			return nil, err
+		}
+		return engine.New(name, e, s.Engine)
+	}}
 }
 
 // Providers are the names that instances may have.
@@ -60,27 +92,59 @@ func New(ctx context.Context, d Deps, c Config) (host.Part, error) {
 	if d.Bus == nil || d.Log == nil || d.Now == nil {
 		return nil, errors.New("provider-executors: a dependency is missing")
 	}
-	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("provider-executors: %w", err)
-	}
 	if d.Providers == nil {
 		d.Providers = providers
 	}
 	s := &service{Deps: d, config: c}
+	shared, err := openShared(ctx, d.Openers, d.Now, d.Log, c)
+	if err != nil {
+		return nil, fmt.Errorf("provider-executors: %w", err)
+	}
+	s.storages = shared.Engine.Storages
 	for _, p := range d.Providers {
-		e, err := p.Open(ctx, d.Now, c)
+		own := shared
+		own.Engine.Log = d.Log.With("provider", p.Name)
+		e, err := p.Open(ctx, own)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("open executor %s: %w", p.Name, err), s.close())
 		}
 		s.executors = append(s.executors, e)
-		s.runners = append(s.runners, executor.NewRunner(e, p.Capabilities, d.Bus, d.Now, d.Log.With("provider", p.Name), c.runner()))
+		s.runners = append(s.runners, executor.NewRunner(e, p.Capabilities, d.Bus, d.Now, own.Engine.Log, c.runner()))
 	}
 	return s, nil
+}
+
+// openShared opens what the settings name. The caller closes the storages.
+func openShared(ctx context.Context, openers map[string]archive.Opener, now func() time.Time, log *slog.Logger, c Config) (Shared, error) {
+	if err := c.Validate(); err != nil {
+		return Shared{}, err
+	}
+	programs := tool.Programs(c.Tools)
+	scratch, err := engine.OpenScratch(c.Scratch)
+	if err != nil {
+		return Shared{}, err
+	}
+	compression, err := c.compression(programs)
+	if err != nil {
+		return Shared{}, err
+	}
+	storages, err := archive.Open(ctx, archive.Options{
+		URLs: c.Storages, Openers: openers, Compression: compression, Identities: c.Identities, BytesPerSecond: c.BytesPerSecond,
+	})
+	if err != nil {
+		return Shared{}, err
+	}
+	return Shared{
+		Engine:      engine.Deps{Now: now, Log: log, Storages: storages, Scratch: scratch, Hooks: c.Hooks, MinSizeRatio: c.MinSizeRatio},
+		Credentials: credential.Resolver{Roots: c.Credentials.Roots, Variables: c.Credentials.Variables},
+		Programs:    programs, Config: c,
+	}, nil
 }
 
 type service struct {
 	Deps
 	config    Config
+	storages  *archive.Storages
 	executors []Opened
 	runners   []*executor.Runner
 }
@@ -129,7 +193,7 @@ func (s *service) close() error {
 	for _, e := range s.executors {
 		err = errors.Join(err, e.Close())
 	}
-	return err
+	return errors.Join(err, s.storages.Close())
 }
 
 // maxFaults is how often a trigger is tried that meets nothing but faults of our own.

@@ -207,7 +207,7 @@ func TestCancel_LosesAgainstASuccess(t *testing.T) {
 	fast := &faster{Hand: pipelinetest.NewHand()}
 	p := pipelinetest.Start(t, pipelinetest.Options{Providers: []executors.Provider{{Name: "sqlite",
 		Capabilities: executor.Capabilities{PollEvery: 20 * time.Millisecond},
-		Open:         func(context.Context, func() time.Time, executors.Config) (executors.Opened, error) { return fast, nil }}}})
+		Open:         func(context.Context, executors.Shared) (executors.Opened, error) { return fast, nil }}}})
 	p.Hand = fast.Hand
 	p.Register("shop", "a")
 	id := create(p, "a")
@@ -394,7 +394,7 @@ func TestAttempt_DeafWorkEndsWithoutAnotherTry(t *testing.T) {
 	deaf := &deafHand{pipelinetest.NewHand()}
 	p := pipelinetest.Start(t, pipelinetest.Options{Executors: executors.Config{StallAfter: 30 * time.Millisecond, CancelLimit: 30 * time.Millisecond},
 		Providers: []executors.Provider{{Name: "sqlite", Capabilities: executor.Capabilities{PollEvery: 10 * time.Millisecond},
-			Open: func(context.Context, func() time.Time, executors.Config) (executors.Opened, error) { return deaf, nil }}}})
+			Open: func(context.Context, executors.Shared) (executors.Opened, error) { return deaf, nil }}}})
 	p.Register("shop", "a")
 	id := create(p, "a")
 	last := p.Await("shop", id, events.Failed)

@@ -25,11 +25,29 @@ type instance struct {
 	EngineVersion  string            `yaml:"engineVersion" json:"engineVersion,omitempty"`
 	Region         string            `yaml:"region" json:"region,omitempty"`
 	File           string            `yaml:"file" json:"file,omitempty"`
+	Files          []string          `yaml:"files" json:"files,omitempty"`
+	Address        string            `yaml:"address" json:"address,omitempty"`
+	User           string            `yaml:"user" json:"user,omitempty"`
+	TLS            *tlsSettings      `yaml:"tls" json:"tls,omitempty"`
+	Method         string            `yaml:"method" json:"method,omitempty"`
+	DataDir        string            `yaml:"dataDir" json:"dataDir,omitempty"`
 	Storage        string            `yaml:"storage" json:"storage,omitempty"`
+	EncryptTo      []string          `yaml:"encryptTo" json:"encryptTo,omitempty"`
 	Databases      []string          `yaml:"databases" json:"databases,omitempty"`
 	CredentialRef  string            `yaml:"credentialRef" json:"credentialRef,omitempty"`
+	Hooks          *hookNames        `yaml:"hooks" json:"hooks,omitempty"`
 	SuccessfulWhen string            `yaml:"successfulWhen" json:"successfulWhen,omitempty"`
 	Labels         map[string]string `yaml:"labels" json:"labels,omitempty"`
+}
+
+type tlsSettings struct {
+	Mode   string `yaml:"mode" json:"mode"`
+	CAFile string `yaml:"caFile" json:"caFile,omitempty"`
+}
+
+type hookNames struct {
+	Pre  string `yaml:"pre" json:"pre,omitempty"`
+	Post string `yaml:"post" json:"post,omitempty"`
 }
 
 func newApply(o *options) *cobra.Command {

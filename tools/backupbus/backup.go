@@ -32,6 +32,8 @@ type backup struct {
 	SkipReason   string    `json:"skipReason"`
 	Error        *failure  `json:"error"`
 	Progress     *progress `json:"progress"`
+	Verification string    `json:"verification"`
+	Check        *check    `json:"check"`
 	Checksum     *struct {
 		Algorithm string `json:"algorithm"`
 		Value     string `json:"value"`
@@ -58,8 +60,9 @@ type receipt struct {
 }
 
 func newBackup(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "backup", Short: "Create, list, describe, cancel and delete backups"}
-	c.AddCommand(newBackupCreate(o), newBackupList(o), newBackupDescribe(o), newBackupChange(o, "cancel"), newBackupChange(o, "delete"))
+	c := &cobra.Command{Use: "backup", Short: "Create, list, describe, verify, cancel and delete backups"}
+	c.AddCommand(newBackupCreate(o), newBackupList(o), newBackupDescribe(o), newBackupVerify(o),
+		newBackupChange(o, "cancel"), newBackupChange(o, "delete"))
 	return c
 }
 
@@ -286,6 +289,16 @@ func describeBackup(w io.Writer, answer json.RawMessage) error {
 	row("copy", b.Copy)
 	if b.Checksum != nil {
 		row(b.Checksum.Algorithm, b.Checksum.Value)
+	}
+	if c := b.Check; c != nil {
+		said := b.Verification
+		if c.EndTime.IsZero() {
+			said = "under way"
+		}
+		row("verification", fmt.Sprintf("%s, run %d by %s", said, c.Run, c.Method))
+		if c.Error != nil {
+			row("", c.Error.String())
+		}
 	}
 	row("description", b.Description)
 	if b.Error != nil {

@@ -36,6 +36,11 @@ func (c *Copy) Delete(ctx context.Context) (int64, error) {
 		}
 		freed += o.Size
 	}
+	if c.at.sweep != nil {
+		if err := c.at.sweep(ctx, c.prefix); err != nil {
+			return freed, c.at.fail("end unfinished uploads to", err)
+		}
+	}
 	return freed, c.at.removeFolders(c.prefix)
 }
 

@@ -17,7 +17,7 @@ func TestDelete_ObjectManifestAndTemporaryFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	freed, err := c.Delete(t.Context())
-	if err != nil || freed <= m.StoredBytes+6 {
+	if err != nil || freed <= m.StoredBytes()+6 {
 		t.Errorf("freed %d, %v", freed, err)
 	}
 	if left := files(t, dir); len(left) != 0 {
@@ -31,7 +31,7 @@ func TestDelete_ObjectManifestAndTemporaryFiles(t *testing.T) {
 func TestDelete_TouchesOneAttemptOnly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s, err := Open(t.Context(), map[string]string{"main": "file://" + dir})
+	s, err := Open(t.Context(), Options{URLs: map[string]string{"main": "file://" + dir}})
 	if err != nil {
 		t.Fatal(err)
 	}

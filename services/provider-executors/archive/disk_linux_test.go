@@ -30,7 +30,7 @@ func TestWrite_FullDisk(t *testing.T) {
 	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
 	c := opened(t, dir)
 	noise := io.LimitReader(rand.Reader, 8<<20)
-	_, err := c.Write(t.Context(), object, func(w io.Writer) error {
+	_, err := c.Write(t.Context(), part, func(w io.Writer) error {
 		_, err := io.Copy(w, noise)
 		return err
 	})
@@ -63,7 +63,7 @@ func TestOpen_StorageThatCannotBeWritten(t *testing.T) {
 		if err := os.Chmod(dir, 0o500); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Open(t.Context(), map[string]string{"main": "file://" + dir})
+		_, err := Open(t.Context(), Options{URLs: map[string]string{"main": "file://" + dir}})
 		wantCode(t, err, events.PermissionDenied)
 		return
 	}
@@ -72,6 +72,6 @@ func TestOpen_StorageThatCannotBeWritten(t *testing.T) {
 		required(t, "a storage that cannot be written needs another user than root, or the right to mount: "+err.Error())
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
-	_, err := Open(t.Context(), map[string]string{"main": "file://" + dir})
+	_, err := Open(t.Context(), Options{URLs: map[string]string{"main": "file://" + dir}})
 	wantCode(t, err, events.PermissionDenied)
 }

@@ -58,3 +58,8 @@ func corrupt(message string, why error) error {
 	}
 	return fmt.Errorf("%w: %w", f, why)
 }
+
+func isFailure(err error) bool {
+	var f *events.Failure
+	return errors.As(err, &f)
+}

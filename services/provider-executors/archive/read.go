@@ -24,59 +24,82 @@ func (m Manifest) Matches(want *events.Checksum) error {
 	if want == nil {
 		return nil
 	}
-	if want.Algorithm != "sha256" || want.Value != m.SHA256 {
+	if *want != *m.Checksum() {
 		return corrupt("the copy in the storage is not the one that was recorded: its checksum differs", nil)
 	}
 	return nil
 }
 
-// Check reads the whole object and compares size and checksum. It returns the bytes read. CORRUPT: they
-// differ. NOT_FOUND: the object is gone.
+// Check reads every object whole, compares size and checksum, and proves of encrypted ones that they can
+// be opened here. It returns the bytes read. CORRUPT: they differ. NOT_FOUND: an object is gone.
+// PERMISSION_DENIED: none of the executor's identities opens it.
 func (c *Copy) Check(ctx context.Context, m Manifest) (int64, error) {
-	r, err := c.open(ctx, m.Object)
+	var total int64
+	for _, o := range m.Objects {
+		n, err := c.check(ctx, o)
+		if total += n; err != nil {
+			return total, fmt.Errorf("check %s: %w", o.Name, err)
+		}
+	}
+	return total, nil
+}
+
+func (c *Copy) check(ctx context.Context, o Object) (int64, error) {
+	r, err := c.open(ctx, o.Name)
 	if err != nil {
-		return 0, fmt.Errorf("check %s: %w", m.Object, err)
+		return 0, err
 	}
 	defer r.Close()
-	sum := &verifying{ctx: ctx, from: r, hash: sha256.New(), max: m.StoredBytes}
+	sum := &verifying{ctx: ctx, from: r, hash: sha256.New(), max: o.StoredBytes}
+	if o.Encryption == Age {
+		if _, err := c.decrypt(sum); err != nil {
+			return sum.n, c.readFailure(sum, err)
+		}
+	}
 	if _, err := io.Copy(io.Discard, sum); err != nil {
 		return sum.n, c.readFailure(sum, err)
 	}
-	return sum.n, sum.verdict(m)
+	return sum.n, sum.verdict(o)
 }
 
-// Extract decompresses the object into w and returns the bytes written. Only a nil error means that w
-// got the complete source: size, checksum and decompressed size are compared at the end, so use what
-// was written only then. It never writes more than the manifest's sourceBytes, and the decoder's
+// Extract decrypts and decompresses an object into w and returns the bytes written. Only a nil error means
+// that w got the complete source: size, checksum and decompressed size are compared at the end, so use
+// what was written only then. It never writes more than the object's sourceBytes, and the decoder's
 // memory is bounded. An error of w comes back wrapped as it is.
-func (c *Copy) Extract(ctx context.Context, m Manifest, w io.Writer) (int64, error) {
-	r, err := c.open(ctx, m.Object)
+func (c *Copy) Extract(ctx context.Context, o Object, w io.Writer) (int64, error) {
+	r, err := c.open(ctx, o.Name)
 	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", m.Object, err)
+		return 0, fmt.Errorf("read %s: %w", o.Name, err)
 	}
 	defer r.Close()
-	sum := &verifying{ctx: ctx, from: r, hash: sha256.New(), max: m.StoredBytes}
-	dec, err := zstd.NewReader(sum, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(2))
+	sum := &verifying{ctx: ctx, from: r, hash: sha256.New(), max: o.StoredBytes}
+	var packed io.Reader = sum
+	if o.Encryption == Age {
+		if packed, err = c.decrypt(sum); err != nil {
+			return 0, c.readFailure(sum, err)
+		}
+	}
+	dec, err := zstd.NewReader(packed, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(2))
 	if err != nil {
 		return 0, fmt.Errorf("set up zstd: %w", err)
 	}
 	defer dec.Close()
 
 	out := &noting{to: w}
-	n, err := io.Copy(out, io.LimitReader(dec, m.SourceBytes+1))
+	n, err := io.Copy(out, io.LimitReader(dec, o.SourceBytes+1))
 	switch {
 	case out.err != nil:
-		return n, fmt.Errorf("extract %s: %w", m.Object, out.err)
+		return n, fmt.Errorf("extract %s: %w", o.Name, out.err)
 	case err != nil:
 		return n, c.readFailure(sum, err)
-	case n != m.SourceBytes:
+	case n != o.SourceBytes:
 		return n, corrupt("the stored object does not hold what its manifest says: the copy is damaged",
-			fmt.Errorf("%d bytes and not %d", n, m.SourceBytes))
+			fmt.Errorf("%d bytes and not %d", n, o.SourceBytes))
 	}
 	if _, err := io.Copy(io.Discard, sum); err != nil { // what follows the last frame
 		return n, c.readFailure(sum, err)
 	}
-	return n, sum.verdict(m)
+	return n, sum.verdict(o)
 }
 
 // open reads an object of the copy.
@@ -95,6 +118,9 @@ func (c *Copy) open(ctx context.Context, object string) (*blob.Reader, error) {
 func (c *Copy) readFailure(r *verifying, err error) error {
 	if r.err != nil {
 		return c.at.fail("read from", r.err)
+	}
+	if isFailure(err) {
+		return err
 	}
 	return corrupt("the stored object cannot be decompressed: the copy is damaged", err)
 }
@@ -128,8 +154,8 @@ func (v *verifying) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (v *verifying) verdict(m Manifest) error {
-	if got := hex.EncodeToString(v.hash.Sum(nil)); v.n != m.StoredBytes || got != m.SHA256 {
+func (v *verifying) verdict(o Object) error {
+	if got := hex.EncodeToString(v.hash.Sum(nil)); v.n != o.StoredBytes || got != o.SHA256 {
 		return corrupt("the stored object differs from its manifest: the copy is damaged",
 			fmt.Errorf("%d bytes with %s", v.n, got))
 	}

@@ -21,15 +21,15 @@ func TestRead_DamageIsCorrupt(t *testing.T) {
 		"cut":               func(m *Manifest, b []byte) []byte { return b[:len(b)-1] },
 		"longer":            func(m *Manifest, b []byte) []byte { return append(b, 0) },
 		"empty":             func(m *Manifest, b []byte) []byte { return nil },
-		"other source size": func(m *Manifest, b []byte) []byte { m.SourceBytes--; return b },
-		"larger source":     func(m *Manifest, b []byte) []byte { m.SourceBytes++; return b },
+		"other source size": func(m *Manifest, b []byte) []byte { m.Objects[0].SourceBytes--; return b },
+		"larger source":     func(m *Manifest, b []byte) []byte { m.Objects[0].SourceBytes++; return b },
 	}
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, dir := setup(t)
 			m := stored(t, c, data)
-			file := filepath.Join(dir, filepath.FromSlash(c.prefix), m.Object)
+			file := filepath.Join(dir, filepath.FromSlash(c.prefix), m.Objects[0].Name)
 			b, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -38,7 +38,7 @@ func TestRead_DamageIsCorrupt(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
-			_, err = c.Extract(t.Context(), m, &out)
+			_, err = c.Extract(t.Context(), m.Objects[0], &out)
 			wantCode(t, err, events.Corrupt)
 			if strings.Contains(name, "source") {
 				return
@@ -67,11 +67,11 @@ func TestExtract_BombIsBounded(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(c.prefix), object), bomb.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m.StoredBytes = int64(bomb.Len())
+	m.Objects[0].StoredBytes = int64(bomb.Len())
 	var out bytes.Buffer
-	_, err = c.Extract(t.Context(), m, &out)
+	_, err = c.Extract(t.Context(), m.Objects[0], &out)
 	wantCode(t, err, events.Corrupt)
-	if int64(out.Len()) > m.SourceBytes+1 {
+	if int64(out.Len()) > m.SourceBytes()+1 {
 		t.Errorf("%d bytes came out", out.Len())
 	}
 }
@@ -93,7 +93,7 @@ func TestManifest_MissingOrDamaged(t *testing.T) {
 	}
 	for name, doc := range map[string]string{
 		"no JSON":        "{",
-		"other version":  strings.Replace(string(good), `"version": 1`, `"version": 2`, 1),
+		"other version":  strings.Replace(string(good), `"version": 2`, `"version": 1`, 1),
 		"path as object": strings.Replace(string(good), `"data.zst"`, `"../data.zst"`, 1),
 		"too long":       string(good) + strings.Repeat(" ", maxManifest),
 	} {
@@ -108,13 +108,13 @@ func TestManifest_MissingOrDamaged(t *testing.T) {
 
 func TestMatches(t *testing.T) {
 	t.Parallel()
-	m := Manifest{SHA256: strings.Repeat("a", 64)}
+	m := Manifest{Objects: []Object{{SHA256: strings.Repeat("a", 64)}}}
 	if err := m.Matches(nil); err != nil {
 		t.Error(err)
 	}
-	if err := m.Matches(&events.Checksum{Algorithm: "sha256", Value: m.SHA256}); err != nil {
+	if err := m.Matches(&events.Checksum{Algorithm: "sha256", Value: m.Objects[0].SHA256}); err != nil {
 		t.Error(err)
 	}
 	wantCode(t, m.Matches(&events.Checksum{Algorithm: "sha256", Value: "b"}), events.Corrupt)
-	wantCode(t, m.Matches(&events.Checksum{Algorithm: "md5", Value: m.SHA256}), events.Corrupt)
+	wantCode(t, m.Matches(&events.Checksum{Algorithm: "md5", Value: m.Objects[0].SHA256}), events.Corrupt)
 }

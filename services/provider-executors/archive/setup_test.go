@@ -11,7 +11,10 @@ import (
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 )
 
+// The object of the tests, and what Write is told.
 const object = "data.zst"
+
+var part = Stream{Name: "data"}
 
 func job(attempt int) executor.Job {
 	return executor.Job{BackupID: "bk_aaaaaaaaaaaaaaaaaaaaaaaaaa", Attempt: attempt, Project: "shop", Instance: "a/b.c"}
@@ -25,7 +28,7 @@ func setup(t *testing.T) (*Copy, string) {
 
 func opened(t *testing.T, dir string) *Copy {
 	t.Helper()
-	s, err := Open(t.Context(), map[string]string{"main": "file://" + dir})
+	s, err := Open(t.Context(), Options{URLs: map[string]string{"main": "file://" + dir}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,15 +47,14 @@ func opened(t *testing.T, dir string) *Copy {
 // stored writes an object and its manifest.
 func stored(t *testing.T, c *Copy, data []byte) Manifest {
 	t.Helper()
-	st, err := c.Write(t.Context(), object, func(w io.Writer) error {
+	st, err := c.Write(t.Context(), part, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := Manifest{BackupID: job(1).BackupID, Attempt: 1, Object: object, StoredBytes: st.Size, SHA256: st.SHA256,
-		SourceBytes: st.Source, Compression: Zstd, Proof: events.ProofStored, Restore: "zstd -dc data.zst > data"}
+	m := Manifest{BackupID: job(1).BackupID, Attempt: 1, Objects: []Object{st}, Proof: events.ProofStored}
 	if err := c.WriteManifest(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,20 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
+	"filippo.io/age"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/fileblob"
 
@@ -20,36 +24,110 @@ import (
 // DefaultName is the storage that an instance uses which names none, if there are several.
 const DefaultName = "default"
 
+// Options say where copies are kept, and in what form.
+type Options struct {
+	// URLs are the storages, name to URL: `file:///folder`, or a scheme of Openers.
+	URLs map[string]string
+	// Openers open buckets of other schemes than file. Package remote has those of the clouds.
+	Openers map[string]Opener
+	// Compression of new objects; the zero value is the built-in one.
+	Compression Compression
+	// Identities is a file of age identities (AGE-SECRET-KEY-1…), by which encrypted copies are read. It is
+	// read anew each time, so keys may be added while the executor runs. Empty: none can be read.
+	Identities string
+	// BytesPerSecond bounds what goes to each storage; 0: no bound.
+	BytesPerSecond int64
+}
+
+// Opener opens the bucket of a URL.
+type Opener func(ctx context.Context, u *url.URL) (Remote, error)
+
+// Remote is a bucket that is not a folder.
+type Remote struct {
+	Bucket *blob.Bucket
+	// Sweep ends the uploads below a prefix that a killed process has left half done: they are no objects,
+	// and cost. Nil: the storage forgets them itself.
+	Sweep func(ctx context.Context, prefix string) error
+}
+
 // Storages are the places where copies are kept, by name. Safe for concurrent use.
 type Storages struct {
 	byName map[string]*storage
+	keys   string
 }
 
 // storage is one opened place. dir is its folder, empty if it is not a file storage.
 type storage struct {
-	name   string
-	bucket *blob.Bucket
-	dir    string
+	name        string
+	bucket      *blob.Bucket
+	dir         string
+	sweep       func(ctx context.Context, prefix string) error
+	compression Compression
+	limit       *limit
+	identities  func() ([]age.Identity, error)
 }
 
 var storageName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// Open opens the storages (name to URL) and proves that each can be written. A URL is `file:///folder`:
-// a missing folder is created for this user alone (0700). One bad storage fails all; the error holds
-// the events.Failure that says what to do. Who opens, closes.
-func Open(ctx context.Context, urls map[string]string) (*Storages, error) {
-	if len(urls) == 0 {
+// Open opens the storages and proves that each can be written. A missing folder is created for this user
+// alone (0700). One bad storage fails all; the error holds the events.Failure that says what to do. Who
+// opens, closes.
+func Open(ctx context.Context, o Options) (*Storages, error) {
+	if len(o.URLs) == 0 {
 		return nil, rejected("no storage is configured: name one with a URL such as file:///var/backups")
 	}
-	s := &Storages{byName: map[string]*storage{}}
-	for _, name := range slices.Sorted(maps.Keys(urls)) {
-		st, err := openStorage(ctx, name, urls[name])
+	o.Compression = o.Compression.withDefaults()
+	if c := o.Compression; c.Level < 1 || c.Level > maxCompressionLevel || c.Threads < 1 || c.Threads > 64 {
+		return nil, rejected("compression: the level is 1 to %d and there are 1 to 64 threads", maxCompressionLevel)
+	}
+	s := &Storages{byName: map[string]*storage{}, keys: o.Identities}
+	if _, err := s.identities(); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.URLs)) {
+		st, err := openStorage(ctx, name, o.URLs[name], o.Openers)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
+		st.compression, st.limit, st.identities = o.Compression, newLimit(o.BytesPerSecond), s.identities
 		s.byName[name] = st
 	}
 	return s, nil
+}
+
+// Names are the names of the storages, sorted.
+func (s *Storages) Names() []string { return slices.Sorted(maps.Keys(s.byName)) }
+
+// Probe writes, reads and removes a small object.
+func (s *Storages) Probe(ctx context.Context, name string) error {
+	st, err := s.storage(name)
+	if err != nil {
+		return err
+	}
+	return st.probe(ctx)
+}
+
+// maxIdentities bounds the identity file.
+const maxIdentities = 1 << 20
+
+// identities reads the identity file. The error never repeats its content.
+func (s *Storages) identities() ([]age.Identity, error) {
+	if s.keys == "" {
+		return nil, nil
+	}
+	info, err := os.Stat(s.keys)
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		return nil, locked("the identity file of the executor is open to other users of the machine: chmod 600 it")
+	}
+	b, err := os.ReadFile(s.keys)
+	if err != nil || len(b) > maxIdentities {
+		return nil, fmt.Errorf("%w: %w", locked("the identity file of the executor cannot be read: correct its setting identities"), err)
+	}
+	keys, err := age.ParseIdentities(bytes.NewReader(b))
+	if err != nil { // err repeats the line
+		return nil, locked("the identity file of the executor is not one of age's: age-keygen makes one")
+	}
+	return keys, nil
 }
 
 // Close closes every storage.
@@ -77,49 +155,68 @@ func (s *Storages) storage(name string) (*storage, error) {
 	return nil, rejected("storage %q is not configured in this executor: configure it, or name another in the instance", events.Clip(name, 64))
 }
 
-func openStorage(ctx context.Context, name, rawURL string) (*storage, error) {
+func openStorage(ctx context.Context, name, rawURL string, openers map[string]Opener) (*storage, error) {
 	if !storageName.MatchString(name) {
 		return nil, rejected("storage name %q does not match %s", events.Clip(name, 64), storageName)
 	}
-	dir, err := folder(name, rawURL)
-	if err != nil {
-		return nil, err
+	u, err := url.Parse(rawURL)
+	if err != nil { // the URL itself may hold a credential and is never repeated
+		return nil, rejected("the URL of storage %q cannot be read", name)
 	}
-	bucket, err := fileblob.OpenBucket(dir, &fileblob.Options{
+	st := &storage{name: name}
+	if open := openers[u.Scheme]; open != nil {
+		var r Remote
+		r, err = open(ctx, u)
+		st.bucket, st.sweep = r.Bucket, r.Sweep
+	} else {
+		err = st.openFolder(u, openers)
+	}
+	if err != nil {
+		return nil, st.fail("open", err)
+	}
+	if err := st.probe(ctx); err != nil {
+		return nil, errors.Join(err, st.bucket.Close())
+	}
+	return st, nil
+}
+
+func (st *storage) openFolder(u *url.URL, others map[string]Opener) (err error) {
+	if st.dir, err = folder(st.name, u, others); err != nil {
+		return err
+	}
+	st.bucket, err = fileblob.OpenBucket(st.dir, &fileblob.Options{
 		CreateDir:   true,
 		DirFileMode: 0o700,
 		NoTempDir:   true, // the temporary file lies beside the object: renaming never crosses a device
 		Metadata:    fileblob.MetadataDontWrite,
 	})
-	st := &storage{name: name, bucket: bucket, dir: dir}
-	if err != nil {
-		return nil, st.fail("open", err)
-	}
-	if err := st.probe(ctx); err != nil {
-		return nil, errors.Join(err, bucket.Close())
-	}
-	return st, nil
+	return err
 }
 
-// folder is the path of a file URL. The URL itself may hold a credential and is never repeated.
-func folder(name, rawURL string) (string, error) {
-	u, err := url.Parse(rawURL)
+// folder is the path of a file URL.
+func folder(name string, u *url.URL, others map[string]Opener) (string, error) {
 	switch {
-	case err != nil:
-		return "", rejected("the URL of storage %q cannot be read", name)
 	case u.Scheme != "file":
-		return "", rejected("storage %q: only file:///folder is supported yet", name)
+		known := append([]string{"file"}, slices.Sorted(maps.Keys(others))...)
+		return "", rejected("storage %q: its URL begins with none of %s://", name, strings.Join(known, "://, "))
 	case u.Host != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !filepath.IsAbs(u.Path):
 		return "", rejected("storage %q: a file URL is file:///folder, with three slashes and nothing after the folder", name)
 	}
 	return filepath.Clean(u.Path), nil
 }
 
-// probe writes and removes a small object.
+// probe writes, reads and removes a small object.
 func (st *storage) probe(ctx context.Context) error {
 	key := ".writable-" + rand.Text()
-	if err := st.put(ctx, key, []byte("backupbus\n")); err != nil {
+	if err := st.put(ctx, key, []byte(key)); err != nil {
 		return fmt.Errorf("prove that storage %s can be written: %w", st.name, err)
+	}
+	got, err := st.bucket.ReadAll(ctx, key)
+	if err != nil {
+		return st.fail("read back the probe of", err)
+	}
+	if string(got) != key {
+		return corrupt(fmt.Sprintf("storage %q does not give back what was written to it: see that it is healthy", st.name), nil)
 	}
 	if err := st.bucket.Delete(ctx, key); err != nil {
 		return st.fail("remove the probe of", err)

@@ -10,7 +10,7 @@ import (
 
 func TestAt_RefusesEverythingButOneAttempt(t *testing.T) {
 	t.Parallel()
-	s, err := Open(t.Context(), map[string]string{"a": "file://" + t.TempDir(), "default": "file://" + t.TempDir()})
+	s, err := Open(t.Context(), Options{URLs: map[string]string{"a": "file://" + t.TempDir(), "default": "file://" + t.TempDir()}})
 	if err != nil {
 		t.Fatal(err)
 	}

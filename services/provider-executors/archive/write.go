@@ -13,38 +13,32 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"gocloud.dev/blob"
 
 	"github.com/backupbus/backupbus/events"
 )
 
-// Zstd is the compression that Write applies.
-const Zstd = "zstd"
-
-// window bounds the memory of both sides; measured to cost no bytes on dumps.
-const window = 1 << 20
-
 // cleanupTime bounds the removal of what a failed write left, which goes on when the caller's context
 // has ended.
 const cleanupTime = time.Minute
 
-// Stored is what a finished object is.
-type Stored struct {
-	Size   int64  // bytes in the storage
-	SHA256 string // of those bytes, lower-case hex
-	Source int64  // bytes that came in
+// Stream is what Write is told of what comes.
+type Stream struct {
+	Name      string   // of the object; gets the endings of compression and encryption, as dump.sql.zst.age
+	EncryptTo []string // age recipients; none: not encrypted
+	Expect    int64    // about how many bytes will come; 0: not known
 }
 
-// Write compresses what produce writes and stores it as object. The object appears only when produce
-// and every stage after it ended without error; otherwise nothing of this attempt remains, the
-// manifest included. A copy that already has a manifest is left alone: ALREADY_EXISTS.
+// Write stores what produce writes as an object: compressed, and encrypted to the recipients if there are
+// any. The object appears only when produce and every
+// stage after it ended without error; otherwise nothing of this attempt remains, its other objects and
+// the manifest included. A copy that already has a manifest is left alone: ALREADY_EXISTS.
 //
 // The error of produce comes back wrapped. produce runs on the calling goroutine and sees the end of
 // ctx as the error of its next write.
-func (c *Copy) Write(ctx context.Context, object string, produce func(io.Writer) error) (Stored, error) {
+func (c *Copy) Write(ctx context.Context, s Stream, produce func(io.Writer) error) (Object, error) {
 	if err := c.refuseFinished(ctx); err != nil {
-		return Stored{}, err
+		return Object{}, err
 	}
 	returned := false
 	defer func() {
@@ -52,45 +46,52 @@ func (c *Copy) Write(ctx context.Context, object string, produce func(io.Writer)
 			_ = c.abandon(ctx)
 		}
 	}()
-	st, err := c.write(ctx, object, produce)
+	o, err := c.write(ctx, s, produce)
 	returned = true
 	if err != nil {
-		return Stored{}, errors.Join(fmt.Errorf("store %s: %w", object, err), c.abandon(ctx))
+		return Object{}, errors.Join(fmt.Errorf("store %s: %w", s.Name, err), c.abandon(ctx))
 	}
-	return st, nil
+	return o, nil
 }
 
-func (c *Copy) write(ctx context.Context, object string, produce func(io.Writer) error) (Stored, error) {
-	out, err := c.at.create(ctx, c.prefix+object)
-	if err != nil {
-		return Stored{}, err
+func (c *Copy) write(ctx context.Context, s Stream, produce func(io.Writer) error) (Object, error) {
+	o := Object{Name: s.Name + ".zst", Compression: Zstd}
+	if len(s.EncryptTo) > 0 {
+		o.Name, o.Encryption = o.Name+".age", Age
 	}
-	sum := &summing{to: out, hash: sha256.New()}
-	enc, err := zstd.NewWriter(sum, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(2),
-		zstd.WithWindowSize(window), zstd.WithZeroFrames(true))
+	if !objectName.MatchString(o.Name) {
+		return Object{}, fmt.Errorf("object %q is not a name", o.Name)
+	}
+	out, err := c.at.create(ctx, c.prefix+o.Name, s.Expect)
+	if err != nil {
+		return Object{}, err
+	}
+	sum := &summing{to: c.at.limit.writer(ctx, out), hash: sha256.New()}
+	pack, err := c.packer(ctx, sum, s.EncryptTo)
 	if err != nil {
 		out.abort()
-		return Stored{}, fmt.Errorf("set up zstd: %w", err)
+		return Object{}, err
 	}
-	defer func() { // Harmless after commit. In this order: zstd writes from a goroutine of its own, which has to
-		out.refuse() // end before the object's writer is closed.
-		enc.Reset(nil)
+	defer func() { // Harmless after commit. In this order: who still writes has to end before the object's
+		out.refuse() // writer is closed.
+		pack.abort()
 		out.abort()
 	}()
-	in := &counting{ctx: ctx, to: enc}
+	in := &counting{ctx: ctx, to: pack}
 	if err := produce(in); err != nil {
-		return Stored{}, err
+		return Object{}, pack.reason(err)
 	}
-	if err := enc.Close(); err != nil {
-		return Stored{}, fmt.Errorf("compress: %w", err)
+	if err := pack.Close(); err != nil {
+		return Object{}, fmt.Errorf("compress: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
-		return Stored{}, err
+		return Object{}, err
 	}
 	if err := out.commit(); err != nil {
-		return Stored{}, err
+		return Object{}, err
 	}
-	return Stored{Size: sum.n, SHA256: hex.EncodeToString(sum.hash.Sum(nil)), Source: in.n}, nil
+	o.StoredBytes, o.SHA256, o.SourceBytes = sum.n, hex.EncodeToString(sum.hash.Sum(nil)), in.n
+	return o, nil
 }
 
 // abandon removes what a failed write left, also when ctx has ended.
@@ -115,7 +116,7 @@ func (c *Copy) refuseFinished(ctx context.Context) error {
 
 // put stores a small object whole or not at all.
 func (st *storage) put(ctx context.Context, key string, data []byte) error {
-	out, err := st.create(ctx, key)
+	out, err := st.create(ctx, key, 0)
 	if err != nil {
 		return err
 	}
@@ -137,12 +138,14 @@ type upload struct {
 	closed atomic.Bool
 }
 
-func (st *storage) create(ctx context.Context, key string) (*upload, error) {
+func (st *storage) create(ctx context.Context, key string, expect int64) (*upload, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	u := &upload{st: st, key: key, cancel: cancel}
 	w, err := st.bucket.NewWriter(ctx, key, &blob.WriterOptions{
-		ContentType: "application/octet-stream", // said, so that the writer need not sniff
-		BeforeWrite: u.private,
+		ContentType:    "application/octet-stream", // said, so that the writer need not sniff
+		BeforeWrite:    u.private,
+		BufferSize:     partSize(expect), // of a remote storage
+		MaxConcurrency: partsInFlight,
 	})
 	if err != nil {
 		cancel()
@@ -150,6 +153,19 @@ func (st *storage) create(ctx context.Context, key string) (*upload, error) {
 	}
 	u.w = w
 	return u, nil
+}
+
+// Object storages take at most 10,000 parts of one object, and each part on its way is in memory.
+const (
+	maxParts      = 10_000
+	partsInFlight = 2
+	minPart       = 8 << 20
+	maxPart       = 64 << 20
+)
+
+// partSize lets an object become four times as large as expected, and 80 GB in any case.
+func partSize(expect int64) int {
+	return int(min(max(minPart, expect/maxParts*4), maxPart))
 }
 
 // private gets hold of the temporary file of a file storage and takes it from other users.

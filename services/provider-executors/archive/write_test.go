@@ -41,11 +41,11 @@ func TestWrite_LayoutAndRoundTrip(t *testing.T) {
 			if diff := cmp.Diff(m, got); diff != "" {
 				t.Errorf("manifest (-written +read):\n%s", diff)
 			}
-			if n, err := c.Check(t.Context(), got); err != nil || n != m.StoredBytes {
+			if n, err := c.Check(t.Context(), got); err != nil || n != m.StoredBytes() {
 				t.Errorf("check: %d, %v", n, err)
 			}
 			var out bytes.Buffer
-			if n, err := c.Extract(t.Context(), got, &out); err != nil || n != int64(len(data)) || !bytes.Equal(out.Bytes(), data) {
+			if n, err := c.Extract(t.Context(), got.Objects[0], &out); err != nil || n != int64(len(data)) || !bytes.Equal(out.Bytes(), data) {
 				t.Errorf("extract: %d bytes, %v", n, err)
 			}
 		})
@@ -81,7 +81,7 @@ func TestWrite_WhatFailsLeavesNothing(t *testing.T) {
 			c, dir := setup(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			_, err := c.Write(ctx, object, func(w io.Writer) error { return produce(cancel, w) })
+			_, err := c.Write(ctx, part, func(w io.Writer) error { return produce(cancel, w) })
 			if !errors.Is(err, broken) && !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v", err)
 			}
@@ -97,7 +97,7 @@ func TestWrite_PanicLeavesNothing(t *testing.T) {
 	c, dir := setup(t)
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = c.Write(t.Context(), object, func(io.Writer) error { panic("of the producer") })
+		_, _ = c.Write(t.Context(), part, func(io.Writer) error { panic("of the producer") })
 	}()
 	if left := files(t, dir); len(left) != 0 {
 		t.Errorf("left behind: %q", left)
@@ -108,7 +108,7 @@ func TestWrite_FinishedCopyIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	c, _ := setup(t)
 	m := stored(t, c, []byte("first"))
-	_, err := c.Write(t.Context(), object, func(io.Writer) error { return errors.New("not reached") })
+	_, err := c.Write(t.Context(), part, func(io.Writer) error { return errors.New("not reached") })
 	wantCode(t, err, events.AlreadyExists)
 	if _, err := c.Check(t.Context(), m); err != nil {
 		t.Error(err)

@@ -12,7 +12,9 @@ import (
 
 // attempt starts the work of a claimed backup and follows it to its end.
 func (r *Runner) attempt(ctx context.Context, last events.Stored, b events.Backup, cfg events.InstanceConfig, heard <-chan struct{}) error {
-	ref, err := r.exec.Start(ctx, jobOf(b, cfg))
+	j := jobOf(b, cfg)
+	j.LastSize = r.lastSize(ctx, b)
+	ref, err := r.exec.Start(ctx, j)
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -21,6 +23,24 @@ func (r *Runner) attempt(ctx context.Context, last events.Stored, b events.Backu
 		return r.fail(ctx, last, b, FailureOf(err), nil, false, sameAttempt(b))
 	}
 	return r.follow(ctx, last, b, ref, heard)
+}
+
+// lastSize is the size of the copy that the instance's last good backup stored, 0 if there is none or the bus
+// does not say: the size floor is a hint and no reason to wait.
+func (r *Runner) lastSize(ctx context.Context, b events.Backup) int64 {
+	filter, err := b.Aggregate().SiblingsFilter(events.Succeeded)
+	if err != nil {
+		return 0
+	}
+	last, found, err := r.log.Last(ctx, filter)
+	if err != nil || !found {
+		return 0
+	}
+	good, err := events.Decode[events.Backup](last.Event)
+	if err != nil || good.SizeBytes == nil || good.Database != b.Database {
+		return 0
+	}
+	return *good.SizeBytes
 }
 
 // follow polls until the work has ended, was cancelled, stalls, or runs too long. When ctx ends it returns

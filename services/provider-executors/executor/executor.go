@@ -45,14 +45,23 @@ type Recoverer interface {
 
 // Verifier is implemented by executors that can prove a stored copy again.
 type Verifier interface {
-	// Verify reads the copy of j back and proves it to the level ProofChecked.
-	Verify(ctx context.Context, j Job, r Ref, want *events.Checksum) (checkedBytes int64, err error)
+	// Verify reads the copy of j back and proves it: ProofStored compares its checksum, ProofChecked and
+	// ProofRestored as before SUCCESSFUL. checkedBytes are those stored.
+	Verify(ctx context.Context, j Job, r Ref, want *events.Checksum, to events.Proof) (checkedBytes int64, err error)
+}
+
+// ChangeDetector is implemented by executors that can tell that a database has not changed.
+type ChangeDetector interface {
+	// Unchanged is true only if nothing was committed since the consistency point of the copy last. What is
+	// not known is false; so is, for some engines, a database that was touched without a change of data.
+	Unchanged(ctx context.Context, j Job, last Ref) (bool, error)
 }
 
 // Restorer is implemented by executors that can put a copy back.
 type Restorer interface {
 	// Restore writes the copy into the target and returns the bytes written. A target that holds data
-	// is refused with ALREADY_EXISTS unless j.Overwrite; on any error the target is as it was before.
+	// is refused with ALREADY_EXISTS unless j.Overwrite; on any error a target that held nothing holds
+	// nothing, and with Overwrite the package says what an error may leave.
 	Restore(ctx context.Context, j RestoreJob) (int64, error)
 }
 

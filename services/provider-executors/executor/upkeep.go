@@ -67,7 +67,10 @@ func (r *Runner) verify(ctx context.Context, trigger events.Stored, b events.Bac
 	if v, ok := r.exec.(Verifier); ok && b.ProviderRef != nil {
 		var cfg events.InstanceConfig
 		if cfg, err = r.instance(ctx, b.Project, b.Provider, b.Instance); err == nil {
-			checked, err = v.Verify(ctx, jobOf(b, cfg), *b.ProviderRef, b.Checksum)
+			bounded, cancel := context.WithTimeout(ctx, r.c.Deadline)
+			checked, err = v.Verify(bounded, jobOf(b, cfg), *b.ProviderRef, b.Checksum, proofOf(b.Check.Method))
+			err = r.overdue(bounded, err)
+			cancel()
 		}
 	}
 	if ctx.Err() != nil {
@@ -81,6 +84,27 @@ func (r *Runner) verify(ctx context.Context, trigger events.Stored, b events.Bac
 	return settled(r.report(ctx, last, b, step, b.Check.Run, anyone, func(b events.Backup) events.Backup {
 		return lifecycle.FinishCheck(b, start, r.now(), checked, f)
 	}))
+}
+
+// overdue gives an error that came of the deadline its failure.
+func (r *Runner) overdue(ctx context.Context, err error) error {
+	if err == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	return errors.Join(&events.Failure{Code: events.DeadlineExceeded, Category: events.BySystem,
+		Message: fmt.Sprintf("not finished after %s: it was stopped; raise the executor's deadline if it needs longer", r.c.Deadline)}, err)
+}
+
+// proofOf is what a method of events.md 2.1 has to prove. METADATA is that the copy is there and the one
+// recorded, which the checksum tells too; a method not known is taken for the default.
+func proofOf(method string) events.Proof {
+	switch method {
+	case "CHECKSUM", "METADATA":
+		return events.ProofStored
+	case "RESTORE_TEST":
+		return events.ProofRestored
+	}
+	return events.ProofChecked
 }
 
 // restore puts a copy back. It looks at the backup again first: it may have gone since the restore was
@@ -141,8 +165,10 @@ func (r *Runner) restore(ctx context.Context, trigger events.Stored) error {
 	if !ok {
 		return r.endRestore(ctx, started.Stored, rec, 0, &events.Failure{Code: events.ProviderRejected, Category: events.ByProvider, Message: "this provider cannot restore"})
 	}
-	n, err := restorer.Restore(ctx, job)
-	if err != nil {
+	bounded, cancel := context.WithTimeout(ctx, r.c.Deadline)
+	defer cancel()
+	n, err := restorer.Restore(bounded, job)
+	if err = r.overdue(bounded, err); err != nil {
 		r.slog.WarnContext(ctx, "restore finished", "restore_id", rec.RestoreID, "outcome", "failed", "error", events.Redact(err.Error()))
 		f := FailureOf(err)
 		if ctx.Err() != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 )
 
@@ -52,7 +53,7 @@ func recoverLost(t *testing.T, h Harness) {
 	next := h.Job(t, backup, 2)
 	o := Take(t, e, next)
 	if v, ok := e.(executor.Verifier); ok {
-		if _, err := v.Verify(t.Context(), next, *o.Ref, o.Checksum); err != nil {
+		if _, err := v.Verify(t.Context(), next, *o.Ref, o.Checksum, events.ProofChecked); err != nil {
 			t.Errorf("verify the next attempt: %v", err)
 		}
 	}

@@ -15,15 +15,15 @@ func verify(t *testing.T, h Harness) {
 		t.Skip("the executor cannot verify")
 	}
 	o := Take(t, e, j)
-	checked, err := v.Verify(t.Context(), j, *o.Ref, o.Checksum)
+	checked, err := v.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofChecked)
 	if err != nil || checked != o.SizeBytes {
 		t.Errorf("verify of a whole copy: %d of %d bytes, %v", checked, o.SizeBytes, err)
 	}
 	h.Flip(t, *o.Ref)
-	_, err = v.Verify(t.Context(), j, *o.Ref, o.Checksum)
+	_, err = v.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofChecked)
 	WantCode(t, err, events.Corrupt)
 	h.Remove(t, *o.Ref)
-	_, err = v.Verify(t.Context(), j, *o.Ref, o.Checksum)
+	_, err = v.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofChecked)
 	WantCode(t, err, events.NotFound)
 }
 
@@ -35,6 +35,6 @@ func verifyOther(t *testing.T, h Harness) {
 	}
 	o := Take(t, e, j)
 	other := events.Checksum{Algorithm: "sha256", Value: strings.Repeat("0", 64)}
-	_, err := v.Verify(t.Context(), j, *o.Ref, &other)
+	_, err := v.Verify(t.Context(), j, *o.Ref, &other, events.ProofChecked)
 	WantCode(t, err, events.Corrupt)
 }

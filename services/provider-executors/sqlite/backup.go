@@ -5,141 +5,86 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
+	"strconv"
 
 	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/provider-executors/archive"
+	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 )
 
-const (
-	object      = "data.sqlite.zst"
-	restoreLine = "zstd -dc " + object + " > restored.sqlite"
-
-	kindPhysical = "PHYSICAL"
-
-	// cleanupTime bounds the removal of what an attempt left, which goes on when it was cancelled.
-	cleanupTime = time.Minute
-)
-
-// backUp is one attempt from the first page to the manifest. On any error nothing of it remains.
-func (e *Executor) backUp(ctx context.Context, j executor.Job, report func(executor.Progress)) (lifecycle.Outcome, error) {
-	report = e.watched(ctx, j, report)
-	start := e.now()
-	file, err := e.source(j.Config.File)
-	if err != nil {
-		return lifecycle.Outcome{}, err
-	}
-	c, err := e.storages.Of(j)
-	if err != nil {
-		return lifecycle.Outcome{}, err
-	}
-	s, err := e.begin(ctx, file)
-	if err != nil {
-		return lifecycle.Outcome{}, err
-	}
-	defer s.Close()
-	stored, err := e.store(ctx, c, s, j, file, report)
-	if err != nil {
-		return lifecycle.Outcome{}, err
-	}
-	returned := false
-	defer func() {
-		if !returned { // a panic
-			_ = e.abandon(ctx, c)
-		}
-	}()
-	o, err := e.finish(ctx, c, s, j, stored, start, report)
-	returned = true
-	if err != nil {
-		return lifecycle.Outcome{}, errors.Join(err, e.abandon(ctx, c))
-	}
-	return o, nil
+// source is the open read transactions of one attempt.
+type source struct {
+	snapshots []*snapshot
+	parts     []engine.Part
 }
 
-// store streams the snapshot into the object and ends the read transaction, so that the proof holds
-// nobody up.
-func (e *Executor) store(ctx context.Context, c *archive.Copy, s *snapshot, j executor.Job, file string,
-	report func(executor.Progress)) (archive.Stored, error) {
-	defer s.Close()
-	report(executor.Progress{Phase: events.Copying, BytesTotal: s.bytes()})
-	return c.Write(ctx, object, func(w io.Writer) error {
-		err := s.stream(ctx, w, report)
-		if err == nil && j.Proof == events.ProofRestored {
-			s.rows, err = countRows(ctx, s.db)
+// Prepare implements engine.Engine. The transactions on all files begin here, one right after the other:
+// the copies of several files are of one moment as far as their writers do not care for milliseconds.
+func (e *Engine) Prepare(ctx context.Context, j executor.Job) (engine.Source, error) {
+	found, err := e.files(j.Config, j.Database)
+	if err != nil {
+		return nil, err
+	}
+	src := &source{}
+	for i, f := range found {
+		s, err := e.begin(ctx, f.path)
+		if err != nil {
+			return nil, errors.Join(err, src.Close())
 		}
-		return copyError(file, err)
-	})
+		src.snapshots = append(src.snapshots, s)
+		src.parts = append(src.parts, part(s, f, len(found) > 1, i, j.Proof))
+	}
+	return src, nil
 }
 
-// finish proves the object and writes the manifest.
-func (e *Executor) finish(ctx context.Context, c *archive.Copy, s *snapshot, j executor.Job, stored archive.Stored,
-	start time.Time, report func(executor.Progress)) (lifecycle.Outcome, error) {
-	report(executor.Progress{Phase: events.Finalizing, BytesDone: s.bytes(), BytesTotal: s.bytes()})
-	if err := e.bigEnough(j, stored); err != nil {
-		return lifecycle.Outcome{}, err
+func part(s *snapshot, f file, several bool, i int, proof events.Proof) engine.Part {
+	p := engine.Part{Name: "data.sqlite", Database: f.name, Bytes: s.bytes(), Recipe: "> restored.sqlite"}
+	if several {
+		p.Name = "data-" + strconv.Itoa(i+1) + ".sqlite"
+		p.Recipe = "> restored-" + strconv.Itoa(i+1) + ".sqlite"
 	}
-	m := e.manifest(s, j, stored, start)
-	if m.Proof != events.ProofStored {
-		if err := e.prove(ctx, c, m, scratchName(j), s.rows); err != nil {
-			return lifecycle.Outcome{}, fmt.Errorf("prove the copy: %w", err)
+	p.Stream = func(ctx context.Context, w io.Writer) (c archive.Content, err error) {
+		defer s.Close() // the transaction holds up checkpoints: it ends with its own file
+		err = s.stream(ctx, w)
+		if err == nil && proof == events.ProofRestored {
+			c.Tables, err = countRows(ctx, s.db)
+		}
+		c.Pages = &archive.Pages{Count: s.pages, Size: s.pageSize}
+		return c, copyError(f.path, err)
+	}
+	return p
+}
+
+// Parts implements engine.Source.
+func (s *source) Parts() []engine.Part { return s.parts }
+
+// About implements engine.Source.
+func (s *source) About() engine.About {
+	first := s.snapshots[0]
+	a := engine.About{Kind: engine.Physical, Tool: tool, ConsistencyTime: first.taken}
+	var sums []uint64
+	for _, one := range s.snapshots {
+		sums = append(sums, one.hash.Sum64())
+		if one.version != "" { // none: an empty database, or one written before 3.7
+			a.EngineVersion = one.version
+		}
+		if one.taken.Before(a.ConsistencyTime) {
+			a.ConsistencyTime = one.taken
 		}
 	}
-	m.EndTime = events.At(e.now())
-	if err := c.WriteManifest(ctx, m); err != nil {
-		return lifecycle.Outcome{}, err
-	}
-	ref := executor.LocalRef(j)
-	ref.BackupName = c.Name()
-	return lifecycle.Outcome{
-		Proof: m.Proof, SizeBytes: m.StoredBytes, Kind: kindPhysical, EngineVersion: m.EngineVersion,
-		Checksum:        &events.Checksum{Algorithm: "sha256", Value: m.SHA256},
-		ConsistencyTime: s.taken, Encryption: &events.Encryption{Type: "NONE"}, Ref: &ref,
-	}, nil
+	a.Fingerprint = fingerprint(sums)
+	return a
 }
 
-func (e *Executor) manifest(s *snapshot, j executor.Job, stored archive.Stored, start time.Time) archive.Manifest {
-	m := archive.Manifest{
-		BackupID: j.BackupID, Attempt: j.Attempt, Project: j.Project, Instance: j.Instance, Provider: Provider,
-		Engine: "sqlite", EngineVersion: s.version, Tool: tool,
-		Object: object, StoredBytes: stored.Size, SHA256: stored.SHA256, SourceBytes: stored.Source, Compression: archive.Zstd,
-		Proof: j.Proof, StartTime: events.At(start), ConsistencyTime: events.At(s.taken),
-		Pages: &archive.Pages{Count: s.pages, Size: s.pageSize}, Restore: restoreLine,
+// Close implements engine.Source.
+func (s *source) Close() error {
+	var all []error
+	for _, one := range s.snapshots {
+		all = append(all, one.Close())
 	}
-	if m.Proof == "" {
-		m.Proof = events.ProofChecked
-	}
-	if m.EngineVersion == "" { // an empty database, or one written before 3.7
-		m.EngineVersion = j.Config.EngineVersion
-	}
-	return m
-}
-
-// bigEnough is Config.MinSizeRatio.
-func (e *Executor) bigEnough(j executor.Job, stored archive.Stored) error {
-	if floor := e.config.MinSizeRatio * float64(j.LastSize); float64(stored.Size) < floor {
-		return &events.Failure{Code: events.Corrupt, Category: events.ByUser, Message: fmt.Sprintf(
-			"the copy has %d bytes and the last good one had %d: look whether the database was emptied; if it is right, lower the size ratio of the executor for one backup",
-			stored.Size, j.LastSize)}
+	if err := errors.Join(all...); err != nil {
+		return fmt.Errorf("end the read transaction: %w", err)
 	}
 	return nil
-}
-
-// abandon removes a stored object without manifest, also when ctx has ended.
-func (e *Executor) abandon(ctx context.Context, c *archive.Copy) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-	defer cancel()
-	_, err := c.Delete(ctx)
-	return err
-}
-
-func (e *Executor) watched(ctx context.Context, j executor.Job, report func(executor.Progress)) func(executor.Progress) {
-	if e.reported == nil {
-		return report
-	}
-	return func(p executor.Progress) {
-		report(p)
-		e.reported(ctx, j, p)
-	}
 }

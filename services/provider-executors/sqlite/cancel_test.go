@@ -49,10 +49,10 @@ func TestCancel_StopsTheCheckOfTheCopy(t *testing.T) {
 	source := w.file("source.db")
 	fillDB(t, source, 3000)
 	e := w.executor(t)
-	c, m := copyOf(t, e, executortest.Take(t, e, jobOf(source)))
+	o := executortest.Take(t, e, jobOf(source))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := e.prove(ctx, c, m, "backupbus-test", nil); err == nil {
+	if _, err := e.Verify(ctx, jobOf(source), *o.Ref, o.Checksum, events.ProofChecked); err == nil {
 		t.Error("a cancelled proof ended well")
 	}
 	if left, _ := os.ReadDir(w.scratch); len(left) != 0 {
@@ -65,7 +65,7 @@ func TestRecover_RemovesScratch(t *testing.T) {
 	w := newWorld(t)
 	e := w.executor(t)
 	j := jobOf(w.file("source.db"))
-	for _, name := range []string{scratchName(j), scratchName(j) + "-verify"} {
+	for _, name := range []string{"backupbus-" + testBackup + "-1", "backupbus-" + testBackup + "-1-verify"} {
 		dir := filepath.Join(w.scratch, name)
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
@@ -45,7 +44,7 @@ func harness(t testing.TB, journal string) executortest.Harness {
 			e := w.executor(t)
 			return e, stall(e)
 		},
-		Lose: func(t testing.TB, j executor.Job) { lose(t, w.config(), j) },
+		Lose: func(t testing.TB, j executor.Job) { lose(t, w.settings(), j) },
 		Left: func(t testing.TB, _ executor.Job) []string { return w.left(t) },
 		Flip: func(t testing.TB, r executor.Ref) { flip(t, objectFile(w, r)) },
 		Remove: func(t testing.TB, r executor.Ref) {
@@ -65,7 +64,7 @@ func harness(t testing.TB, journal string) executortest.Harness {
 }
 
 // stall makes the work of e halt in the middle of the copy until it is cancelled.
-func stall(e *Executor) <-chan struct{} {
+func stall(e *running) <-chan struct{} {
 	halted := make(chan struct{})
 	var once sync.Once
 	e.reported = func(ctx context.Context, _ executor.Job, p executor.Progress) {
@@ -79,7 +78,7 @@ func stall(e *Executor) <-chan struct{} {
 
 func objectFile(w world, r executor.Ref) string {
 	_, prefix, _ := strings.Cut(r.BackupName, ":")
-	return filepath.Join(w.store, filepath.FromSlash(prefix), object)
+	return filepath.Join(w.store, filepath.FromSlash(prefix), "data.sqlite.zst")
 }
 
 func flip(t testing.TB, file string) {
@@ -128,12 +127,12 @@ func child(t testing.TB, doc string) *exec.Cmd {
 }
 
 type lostJob struct {
-	Config Config
-	Job    executor.Job
+	Settings settings
+	Job      executor.Job
 }
 
 // lose starts j in another process and kills it in the middle of the copy.
-func lose(t testing.TB, c Config, j executor.Job) {
+func lose(t testing.TB, c settings, j executor.Job) {
 	t.Helper()
 	doc, err := json.Marshal(lostJob{c, j})
 	if err != nil {
@@ -151,7 +150,7 @@ func stallForEver(doc string) {
 	if err := json.Unmarshal([]byte(doc), &l); err != nil {
 		panic(err)
 	}
-	e, err := New(context.Background(), Deps{Now: time.Now}, l.Config)
+	e, err := start(context.Background(), l.Settings)
 	if err != nil {
 		panic(err)
 	}

@@ -9,12 +9,8 @@ import (
 	"io"
 	"time"
 
-	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/cespare/xxhash/v2"
 )
-
-// reportEvery is how many bytes pass between two reports of progress.
-const reportEvery = 1 << 20
 
 // snapshot is a read transaction on a source, and what it learned.
 type snapshot struct {
@@ -22,17 +18,18 @@ type snapshot struct {
 	taken    time.Time // just before the transaction began
 	pages    int64
 	pageSize int64
-	version  string           // of the library that wrote the database last
-	rows     map[string]int64 // by table; nil if not counted
+	version  string        // of the library that wrote the database last
+	hash     xxhash.Digest // of the pages that were streamed
 }
 
 // begin opens file and begins the transaction that the copy is of. Close it.
-func (e *Executor) begin(ctx context.Context, file string) (*snapshot, error) {
+func (e *Engine) begin(ctx context.Context, file string) (*snapshot, error) {
 	db, err := readOnly(ctx, file, e.config.BusyTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", sourceFailure(file, err))
 	}
 	s := &snapshot{db: db}
+	s.hash.Reset()
 	if err := s.begin(ctx, e.now); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("begin to read the database: %w", sourceFailure(file, err))
@@ -58,13 +55,13 @@ func (s *snapshot) Close() error { return s.db.Close() }
 func (s *snapshot) bytes() int64 { return s.pages * s.pageSize }
 
 // stream writes every page of the snapshot to w in order, the first with its header as it is.
-func (s *snapshot) stream(ctx context.Context, w io.Writer, report func(executor.Progress)) error {
+func (s *snapshot) stream(ctx context.Context, w io.Writer) error {
 	rows, err := s.db.QueryContext(ctx, "SELECT pgno, data FROM sqlite_dbpage ORDER BY pgno")
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	var seen, reported int64
+	var seen int64
 	for rows.Next() {
 		var number int64
 		var page sql.RawBytes
@@ -77,12 +74,9 @@ func (s *snapshot) stream(ctx context.Context, w io.Writer, report func(executor
 		if seen == 1 {
 			s.version = writerVersion(page)
 		}
+		_, _ = s.hash.Write(page) // never fails
 		if _, err := w.Write(page); err != nil {
 			return notOurs{err}
-		}
-		if done := seen * s.pageSize; done-reported >= reportEvery || seen == s.pages {
-			reported = done
-			report(executor.Progress{Phase: events.Copying, BytesDone: done, BytesTotal: s.bytes()})
 		}
 	}
 	if err := rows.Err(); err != nil {

@@ -28,8 +28,8 @@ func TestBackup_EveryPageSizeAndStrangeNames(t *testing.T) {
 			o := executortest.Take(t, w.executor(t), jobOf(source))
 			wantIdentical(t, w, o, source)
 			m := manifestOf(t, w, o)
-			if m.Pages.Size != int64(size) || m.Pages.Count*m.Pages.Size != m.SourceBytes {
-				t.Errorf("manifest %+v", m.Pages)
+			if m.Objects[0].Pages.Size != int64(size) || m.Objects[0].Pages.Count*m.Objects[0].Pages.Size != m.SourceBytes() {
+				t.Errorf("manifest %+v", m.Objects[0].Pages)
 			}
 		})
 	}
@@ -111,10 +111,10 @@ func TestBackup_ManifestRecipeWorksWithStockTools(t *testing.T) {
 	o := executortest.Take(t, w.executor(t), jobOf(source))
 	m := manifestOf(t, w, o)
 	dir := filepath.Dir(objectFile(w, *o.Ref))
-	cmd := exec.Command("sh", "-ec", m.Restore)
+	cmd := exec.Command("sh", "-ec", m.Objects[0].Restore)
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", m.Restore, err, out)
+		t.Fatalf("%s: %v: %s", m.Objects[0].Restore, err, out)
 	}
 	wantSameFile(t, filepath.Join(dir, "restored.sqlite"), source)
 }
@@ -129,7 +129,7 @@ func TestBackup_SizeRatioIsOffUnlessAskedFor(t *testing.T) {
 	executortest.Take(t, w.executor(t), j)
 
 	strict := newWorld(t)
-	c := strict.config()
+	c := strict.settings()
 	c.MinSizeRatio = 0.1
 	e := opened(t, c)
 	ref, err := e.Start(t.Context(), j)
@@ -140,9 +140,13 @@ func TestBackup_SizeRatioIsOffUnlessAskedFor(t *testing.T) {
 	strict.wantNothingLeft(t)
 }
 
-func copyOf(t *testing.T, e *Executor, o lifecycle.Outcome) (*archive.Copy, archive.Manifest) {
+func copyOf(t *testing.T, e *running, o lifecycle.Outcome) (*archive.Copy, archive.Manifest) {
 	t.Helper()
-	c, m, err := e.find(t.Context(), *o.Ref, o.Checksum)
+	c, err := e.store.At(*o.Ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.ReadManifest(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +156,7 @@ func copyOf(t *testing.T, e *Executor, o lifecycle.Outcome) (*archive.Copy, arch
 func manifestOf(t *testing.T, w world, o lifecycle.Outcome) archive.Manifest {
 	t.Helper()
 	_, m := copyOf(t, w.executor(t), o)
-	if m.StoredBytes != o.SizeBytes || m.SHA256 != o.Checksum.Value || m.BackupID != testBackup || m.Tool.Version == "" {
+	if m.StoredBytes() != o.SizeBytes || *m.Checksum() != *o.Checksum || m.BackupID != testBackup || m.Tool.Version == "" {
 		t.Errorf("manifest %+v does not fit the outcome %+v", m, o)
 	}
 	return m
@@ -163,7 +167,7 @@ func wantIdentical(t *testing.T, w world, o lifecycle.Outcome, source string) {
 	t.Helper()
 	c, m := copyOf(t, w.executor(t), o)
 	var got bytes.Buffer
-	if _, err := c.Extract(t.Context(), m, &got); err != nil {
+	if _, err := c.Extract(t.Context(), m.Objects[0], &got); err != nil {
 		t.Fatal(err)
 	}
 	want, err := os.ReadFile(source)

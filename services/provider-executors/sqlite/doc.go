@@ -1,4 +1,4 @@
-// Package sqlite is the executor of SQLite databases: files that the executor can reach itself.
+// Package sqlite is the engine of SQLite databases: files that the executor can reach itself.
 //
 // # A backup
 //
@@ -16,13 +16,24 @@
 // Opening a database in WAL mode needs its -shm file, which SQLite creates beside the database if
 // it is not there, and an empty -wal with it, with the database's owner and mode. They stay, and are harmless.
 //
+// An instance may have several files, which are called by the last element of their paths. Their read
+// transactions begin right after one another: a copy is of one moment for each file, and for all of them
+// only if nobody writes in between.
+//
+// # Change detection
+//
+// A hash over all pages: nothing cheaper sees a commit that lies in the WAL. It never says "unchanged" of
+// changed data, and "changed" of unchanged data after a VACUUM alone. It costs one read of the database.
+//
 // # The proof
 //
 //   - STORED: all pages were read and every stage after that ended well.
 //   - CHECKED (default): the object is read back, its checksum compared, unpacked into a private scratch
 //     folder; PRAGMA integrity_check says ok and the page count is equal. A damaged source fails here.
 //   - RESTORED: CHECKED, and each table of the unpacked copy has the rows that were counted in the
-//     transaction of the copy. Virtual tables are compared by the tables that hold their content.
+//     transaction of the copy. Virtual tables are compared by the tables that hold their content. Rows are
+//     counted only for copies that were taken with this proof: a later RESTORE_TEST of another one unpacks
+//     and checks it.
 //
 // A database whose indexes or constraints use functions or collations of its application cannot be
 // checked without them: PROVIDER_REJECTED; such an instance asks for STORED.
@@ -39,6 +50,8 @@
 //     transaction of the target: open connections see it as a commit, a crash in the middle is
 //     rolled back by whoever opens the file next, and no old -wal can leak into the new content. A target
 //     that is locked for longer than the busy timeout is refused and stays as it was.
+//   - Several databases go back to the files of their names, one after the other; all targets are looked at
+//     before the first is written.
 //   - Refused even with Overwrite, because there is no safe way: a target that is not an SQLite database,
 //     one in WAL mode with another page size than the copy, and a -wal or -journal with content whose
 //     database is gone. Move them away first.

@@ -16,33 +16,6 @@ import (
 	"github.com/backupbus/backupbus/events"
 )
 
-// place is a part of the world whose errors have a message of their own. It never names a path.
-type place struct {
-	name string // "the scratch folder"
-	full string // what to do about ENOSPC
-}
-
-var (
-	spaceOfScratch = place{"the scratch folder of the executor", "it needs as much free space as the database has bytes: free space there, or ask for proof STORED"}
-	spaceOfTarget  = place{"the folder of the target", "it needs as much free space as the database has bytes, twice with overwrite: free space there, or choose another target"}
-)
-
-// failure gives an error of the operating system its events.Failure, the raw one beside it for the log.
-func (p place) failure(err error) error {
-	f := &events.Failure{Code: events.Internal, Category: events.BySystem, Retryable: true, Message: p.name + " could not be used"}
-	switch {
-	case isFailure(err):
-		return err
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		f.Code, f.Message = events.StorageFull, p.name+" is full: "+p.full
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		f.Code, f.Retryable, f.Message = events.PermissionDenied, false, p.name+" cannot be written: give the executor's user the right to"
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		f.Code, f.Retryable, f.Message = events.NotFound, false, p.name+" does not exist: create it"
-	}
-	return fmt.Errorf("%w: %w", f, err)
-}
-
 // sourceFailure is the one way from a raw error about the source or target at file to a Failure.
 // The end of a context and what is a Failure already pass through.
 func sourceFailure(file string, err error) error {
@@ -123,10 +96,6 @@ const damagedMessage = "the database is damaged: run PRAGMA integrity_check on i
 // damaged says that what was read is not a sound database; why goes to the log.
 func damaged(why error) error {
 	return fmt.Errorf("%w: %w", &events.Failure{Code: events.Corrupt, Category: events.ByUser, Message: damagedMessage}, why)
-}
-
-func rejected(format string, args ...any) *events.Failure {
-	return &events.Failure{Code: events.ProviderRejected, Category: events.ByUser, Message: fmt.Sprintf(format, args...)}
 }
 
 // fileFailure is an error of looking at a path that the user named.

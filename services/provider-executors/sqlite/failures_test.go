@@ -74,7 +74,7 @@ func TestBackup_RootsAreTheOnlyFolders(t *testing.T) {
 	if err := os.Symlink(bad, link); err != nil {
 		t.Fatal(err)
 	}
-	c := w.config()
+	c := w.settings()
 	c.Roots = []string{inside}
 	e := opened(t, c)
 	o := executortest.Take(t, e, jobOf(good))
@@ -101,7 +101,7 @@ func TestBackup_LockedDatabaseIsRetryable(t *testing.T) {
 	fillDB(t, source, 10)
 	holder := connect(t, source)
 	run(t, holder, "BEGIN EXCLUSIVE")
-	c := w.config()
+	c := w.settings()
 	c.BusyTimeout = 10 * time.Millisecond
 	e := opened(t, c)
 	ref, err := e.Start(t.Context(), jobOf(source))
@@ -159,23 +159,23 @@ func TestNew_BadConfig(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	notFolder := text(t, w)
-	cases := map[string]func(*Config){
-		"no storage":           func(c *Config) { c.Storages = nil },
-		"unknown scheme":       func(c *Config) { c.Storages["main"] = "s3://bucket" },
-		"relative URL":         func(c *Config) { c.Storages["main"] = "file://backups" },
-		"bad name":             func(c *Config) { c.Storages["a:b"] = c.Storages["main"] },
-		"storage is a file":    func(c *Config) { c.Storages["main"] = "file://" + notFolder },
-		"scratch is a file":    func(c *Config) { c.ScratchDir = notFolder },
-		"root does not exist":  func(c *Config) { c.Roots = []string{w.file("absent")} },
-		"root is not absolute": func(c *Config) { c.Roots = []string{"."} },
-		"ratio over one":       func(c *Config) { c.MinSizeRatio = 2 },
+	cases := map[string]func(*settings){
+		"no storage":           func(c *settings) { c.Storages = nil },
+		"unknown scheme":       func(c *settings) { c.Storages["main"] = "s3://bucket" },
+		"relative URL":         func(c *settings) { c.Storages["main"] = "file://backups" },
+		"bad name":             func(c *settings) { c.Storages["a:b"] = c.Storages["main"] },
+		"storage is a file":    func(c *settings) { c.Storages["main"] = "file://" + notFolder },
+		"scratch is a file":    func(c *settings) { c.Scratch = notFolder },
+		"root does not exist":  func(c *settings) { c.Roots = []string{w.file("absent")} },
+		"root is not absolute": func(c *settings) { c.Roots = []string{"."} },
+		"ratio over one":       func(c *settings) { c.MinSizeRatio = 2 },
 	}
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := w.config()
+			c := w.settings()
 			change(&c)
-			e, err := New(t.Context(), Deps{Now: time.Now}, c)
+			e, err := start(t.Context(), c)
 			if err == nil {
 				_ = e.Close()
 			}

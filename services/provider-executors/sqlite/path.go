@@ -41,7 +41,7 @@ func (rs roots) allow(path string) error {
 
 // source resolves the path of a database that has to exist. SQLite looks for -wal and -journal beside
 // the resolved name. The file itself is not opened here: closing it would drop SQLite's locks.
-func (e *Executor) source(file string) (string, error) {
+func (e *Engine) source(file string) (string, error) {
 	if err := absolute(file); err != nil {
 		return "", err
 	}
@@ -63,7 +63,7 @@ func (e *Executor) source(file string) (string, error) {
 }
 
 // target resolves the path of a database that may not exist yet; its folder has to.
-func (e *Executor) target(file string) (path string, exists bool, err error) {
+func (e *Engine) target(file string) (path string, exists bool, err error) {
 	if err := absolute(file); err != nil {
 		return "", false, err
 	}
@@ -75,7 +75,7 @@ func (e *Executor) target(file string) (path string, exists bool, err error) {
 	}
 	dir, err := filepath.EvalSymlinks(filepath.Dir(file))
 	if err != nil {
-		return "", false, spaceOfTarget.failure(err)
+		return "", false, spaceOfTarget.Failure(err)
 	}
 	path = filepath.Join(dir, filepath.Base(file))
 	return path, false, e.roots.allow(path)

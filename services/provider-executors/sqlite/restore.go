@@ -9,45 +9,87 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 
 	sqlite "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/archive"
+	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 )
 
 // stepPages is how much of an overwrite passes between two looks at ctx. The whole is one transaction.
 const stepPages = 4096
 
-// Restore implements executor.Restorer; the package says what happens to the target.
-func (e *Executor) Restore(ctx context.Context, j executor.RestoreJob) (int64, error) {
-	path, exists, err := e.target(j.Target.File)
+var spaceOfTarget = engine.Place{Name: "the folder of the target", Full: "it needs as much free space as the database has bytes, twice with overwrite: free space there, or choose another target"}
+
+// Restore implements engine.Engine; the package says what happens to the target. Every target is looked at
+// before the first is written.
+func (e *Engine) Restore(ctx context.Context, j executor.RestoreJob, c engine.Copy) error {
+	if err := ours(c.Manifest); err != nil {
+		return err
+	}
+	moves, err := e.moves(j, c.Manifest)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if err := refuseTarget(path, exists, j.Overwrite); err != nil {
-		return 0, err
+	for _, m := range moves {
+		if err := refuseTarget(m.path, m.exists, j.Overwrite); err != nil {
+			return err
+		}
 	}
-	c, m, err := e.find(ctx, j.Source, j.Checksum)
+	for _, m := range moves {
+		if err := e.restore(ctx, c, m, j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// move is one object and where it goes.
+type move struct {
+	object archive.Object
+	path   string
+	exists bool
+}
+
+// moves pairs objects and files. One object goes to the target's only file, or to the one named as database;
+// several go to the files of their names.
+func (e *Engine) moves(j executor.RestoreJob, m archive.Manifest) ([]move, error) {
+	targets, err := configured(j.Target)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if _, err := c.Check(ctx, m); err != nil { // before the first byte is written
-		return 0, err
+	var all []move
+	for _, o := range m.Objects {
+		to := slices.IndexFunc(targets, func(f file) bool {
+			if len(m.Objects) == 1 {
+				return j.Database == "" || f.name == j.Database
+			}
+			return f.name == o.Database && (j.Database == "" || j.Database == o.Database)
+		})
+		if to < 0 {
+			continue
+		}
+		one := move{object: o}
+		if one.path, one.exists, err = e.target(targets[to].path); err != nil {
+			return nil, err
+		}
+		all = append(all, one)
 	}
-	if err := e.restore(ctx, c, m, j, path, exists); err != nil {
-		return 0, fmt.Errorf("restore %s: %w", j.RestoreID, err)
+	if len(all) == 0 || j.Database == "" && len(all) != len(m.Objects) {
+		return nil, rejected("the target has no files of the names that the databases in the copy have: register an instance that has, or name one database")
 	}
-	return m.SourceBytes, nil
+	return all, nil
 }
 
 // refuseTarget says ALREADY_EXISTS for a target that holds data, by size alone: it need not be a database.
 func refuseTarget(path string, exists, overwrite bool) error {
 	beside, err := sidecarData(path)
 	if err != nil {
-		return spaceOfTarget.failure(err)
+		return spaceOfTarget.Failure(err)
 	}
 	if !exists {
 		if beside {
@@ -82,47 +124,55 @@ func occupied(message string) error {
 }
 
 // restore unpacks beside the target, checks, and puts it in place.
-func (e *Executor) restore(ctx context.Context, c *archive.Copy, m archive.Manifest, j executor.RestoreJob, path string, exists bool) (err error) {
-	temp, err := tempBeside(path, j.RestoreID)
+func (e *Engine) restore(ctx context.Context, c engine.Copy, m move, j executor.RestoreJob) (err error) {
+	temp, err := tempBeside(m.path, j.RestoreID)
 	if err != nil {
 		return err
 	}
-	need := m.SourceBytes
-	if exists {
+	need := m.object.SourceBytes
+	if m.exists {
 		need *= 2 // the transaction that replaces the content needs as much again
 	}
-	if err := roomFor(filepath.Dir(path), need); err != nil {
-		return spaceOfTarget.failure(err)
+	if err := engine.RoomFor(filepath.Dir(m.path), need); err != nil {
+		return spaceOfTarget.Failure(err)
 	}
 	defer func() {
 		if rerr := os.Remove(temp); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) && err == nil {
-			err = spaceOfTarget.failure(rerr)
+			err = spaceOfTarget.Failure(rerr)
 		}
 	}()
-	if err := unpack(ctx, c, m, temp, spaceOfTarget); err != nil {
+	if err := unpack(ctx, c, m.object, temp, spaceOfTarget); err != nil {
 		return err
 	}
-	if err := checkFile(ctx, temp, m, nil); err != nil {
+	if err := checkFile(ctx, temp, m.object, nil); err != nil {
 		return fmt.Errorf("check the restored file: %w", err)
 	}
-	if exists {
-		return e.replace(ctx, temp, path, j.Overwrite, stepPages)
+	if m.exists {
+		return e.replace(ctx, temp, m.path, j.Overwrite, stepPages)
 	}
-	return install(temp, path)
+	return install(temp, m.path)
 }
 
-// RecoverRestore implements executor.RestoreRecoverer: it removes the unpacked copy beside the target.
-func (e *Executor) RecoverRestore(_ context.Context, j executor.RestoreJob) error {
-	path, _, err := e.target(j.Target.File)
-	var f *events.Failure
-	if errors.As(err, &f) && !f.Retryable {
-		return nil // a target that may not be written holds nothing of ours
-	}
+// RecoverRestore implements engine.Engine: it removes the unpacked copies beside the targets.
+func (e *Engine) RecoverRestore(_ context.Context, j executor.RestoreJob) error {
+	targets, err := configured(j.Target)
 	if err != nil {
-		return err
+		return nil //nolint:nilerr // a target that may not be written holds nothing of ours
 	}
-	_, err = tempBeside(path, j.RestoreID)
-	return err
+	for _, t := range targets {
+		path, _, err := e.target(t.path)
+		var f *events.Failure
+		if errors.As(err, &f) && !f.Retryable {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tempBeside(path, j.RestoreID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tempBeside is the name of the unpacked copy; what a killed restore of the same id left is removed.
@@ -133,7 +183,7 @@ func tempBeside(path, restoreID string) (string, error) {
 	}
 	temp := filepath.Join(filepath.Dir(path), ".backupbus-"+token)
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", spaceOfTarget.failure(err)
+		return "", spaceOfTarget.Failure(err)
 	}
 	return temp, nil
 }
@@ -146,25 +196,25 @@ func install(temp, path string) error {
 	}
 	if err != nil { // a filesystem without hard links
 		if _, serr := os.Lstat(path); !errors.Is(serr, fs.ErrNotExist) {
-			return spaceOfTarget.failure(errors.Join(err, serr))
+			return spaceOfTarget.Failure(errors.Join(err, serr))
 		}
 		if err := os.Rename(temp, path); err != nil {
-			return spaceOfTarget.failure(err)
+			return spaceOfTarget.Failure(err)
 		}
 	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
-		return spaceOfTarget.failure(err)
+		return spaceOfTarget.Failure(err)
 	}
 	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
-		return spaceOfTarget.failure(err)
+		return spaceOfTarget.Failure(err)
 	}
 	return nil
 }
 
 // replace puts the content of temp into the existing database at path, in one transaction of SQLite's,
 // and looks at ctx after so many pages.
-func (e *Executor) replace(ctx context.Context, temp, path string, overwrite bool, pages int32) error {
+func (e *Engine) replace(ctx context.Context, temp, path string, overwrite bool, pages int32) error {
 	src, err := private(ctx, temp)
 	if err != nil {
 		return copyFailure(err)

@@ -14,7 +14,7 @@ import (
 )
 
 // taken is a world with a backup of a database of 500 rows.
-func taken(t *testing.T, pragmas ...string) (world, *Executor, string, lifecycle.Outcome) {
+func taken(t *testing.T, pragmas ...string) (world, *running, string, lifecycle.Outcome) {
 	t.Helper()
 	w := newWorld(t)
 	source := w.file("source.db")
@@ -184,7 +184,7 @@ func TestRestore_LockedTargetIsRefusedAndStays(t *testing.T) {
 		t.Run(lock, func(t *testing.T) {
 			t.Parallel()
 			w, _, _, o := taken(t)
-			c := w.config()
+			c := w.settings()
 			c.BusyTimeout = 20 * time.Millisecond
 			e := opened(t, c)
 			target := w.file("live.db")
@@ -210,11 +210,16 @@ func TestRestore_CancelledOverwriteRollsBack(t *testing.T) {
 	before := content(t, target)
 	c, m := copyOf(t, e, o)
 	temp := w.file("temp.db")
-	if err := unpack(t.Context(), c, m, temp, spaceOfTarget); err != nil {
+	f, err := os.Create(temp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := c.Extract(t.Context(), m.Objects[0], f); err != nil {
 		t.Fatal(err)
 	}
 	ctx := &endsAfter{Context: t.Context(), looks: 3}
-	if err := e.replace(ctx, temp, target, true, 20); err == nil {
+	if err := e.engine.replace(ctx, temp, target, true, 20); err == nil {
 		t.Fatal("the cancelled restore ended well")
 	}
 	if content(t, target) != before {

@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,6 +17,8 @@ import (
 	"time"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
+	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 )
 
@@ -38,31 +42,73 @@ func newWorld(t testing.TB) world {
 	return w
 }
 
-func (w world) config() Config {
-	return Config{
-		Storages:    map[string]string{"main": (&url.URL{Scheme: "file", Path: w.store}).String()},
-		ScratchDir:  w.scratch,
-		BusyTimeout: 10 * time.Second,
+// settings are what an executor over a world is opened with.
+type settings struct {
+	Storages     map[string]string
+	Scratch      string
+	MinSizeRatio float64
+	Config
+}
+
+func (w world) settings() settings {
+	return settings{
+		Storages: map[string]string{"main": (&url.URL{Scheme: "file", Path: w.store}).String()},
+		Scratch:  w.scratch, Config: Config{BusyTimeout: 10 * time.Second},
 	}
 }
 
-func (w world) executor(t testing.TB) *Executor {
-	t.Helper()
-	return opened(t, w.config())
+// running is the executor around an engine, and what tests look at beside it.
+type running struct {
+	*engine.Executor
+	engine   *Engine
+	store    *archive.Storages
+	reported func(context.Context, executor.Job, executor.Progress)
 }
 
-func opened(t testing.TB, c Config) *Executor {
+func start(ctx context.Context, s settings) (*running, error) {
+	e, err := New(Deps{Now: time.Now}, s.Config)
+	if err != nil {
+		return nil, err
+	}
+	scratch, err := engine.OpenScratch(s.Scratch)
+	if err != nil {
+		return nil, err
+	}
+	r := &running{engine: e}
+	if r.store, err = archive.Open(ctx, archive.Options{URLs: s.Storages}); err != nil {
+		return nil, err
+	}
+	r.Executor, err = engine.New(Provider, e, engine.Deps{
+		Now: time.Now, Storages: r.store, Scratch: scratch, Log: slog.New(slog.DiscardHandler), MinSizeRatio: s.MinSizeRatio,
+		Reported: func(ctx context.Context, j executor.Job, p executor.Progress) {
+			if r.reported != nil {
+				r.reported(ctx, j, p)
+			}
+		},
+	})
+	return r, err
+}
+
+// Close closes the executor and what it stands on.
+func (r *running) Close() error { return errors.Join(r.Executor.Close(), r.store.Close()) }
+
+func (w world) executor(t testing.TB) *running {
 	t.Helper()
-	e, err := New(t.Context(), Deps{Now: time.Now}, c)
+	return opened(t, w.settings())
+}
+
+func opened(t testing.TB, s settings) *running {
+	t.Helper()
+	r, err := start(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
+		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return e
+	return r
 }
 
 func (w world) file(name string) string { return filepath.Join(w.data, name) }

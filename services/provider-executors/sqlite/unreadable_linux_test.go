@@ -23,7 +23,7 @@ func TestBackup_UnreadableSource(t *testing.T) {
 	enterable(t, filepath.Dir(w.data))
 	e := w.executor(t)
 	asNobody(t, func() {
-		s, err := e.begin(context.Background(), source)
+		s, err := e.engine.begin(context.Background(), source)
 		if err == nil {
 			_ = s.Close()
 		}

@@ -2,76 +2,81 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/archive"
-	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/provider-executors/engine"
 )
 
-// Verify implements executor.Verifier: the proof CHECKED once more, against the checksum of the record.
-func (e *Executor) Verify(ctx context.Context, j executor.Job, r executor.Ref, want *events.Checksum) (int64, error) {
-	c, m, err := e.find(ctx, r, want)
-	if err != nil {
-		return 0, err
-	}
-	if err := e.prove(ctx, c, m, scratchName(j)+"-verify", nil); err != nil {
-		return 0, fmt.Errorf("verify %s: %w", j.BackupID, err)
-	}
-	return m.StoredBytes, nil
-}
+var spaceOfScratch = engine.Place{Name: "the scratch folder of the executor", Full: "it needs as much free space as the database has bytes: free space there, or ask for proof STORED"}
 
-// find is the copy that r names, with a manifest that agrees with the record.
-func (e *Executor) find(ctx context.Context, r executor.Ref, want *events.Checksum) (*archive.Copy, archive.Manifest, error) {
-	c, err := e.storages.At(r)
-	if err != nil {
-		return nil, archive.Manifest{}, err
+// Prove implements engine.Engine. Each object is unpacked into the scratch folder and checked there; under
+// RESTORED the rows of its tables are compared with those of the source too.
+func (e *Engine) Prove(ctx context.Context, level events.Proof, c engine.Copy) error {
+	if err := ours(c.Manifest); err != nil {
+		return err
 	}
-	m, err := c.ReadManifest(ctx)
-	if err != nil {
-		return nil, archive.Manifest{}, err
+	var largest int64
+	for _, o := range c.Manifest.Objects {
+		largest = max(largest, o.SourceBytes)
 	}
-	if err := m.Matches(want); err != nil {
-		return nil, archive.Manifest{}, err
-	}
-	if m.Engine != "sqlite" || m.Pages == nil || m.Pages.Count*m.Pages.Size != m.SourceBytes {
-		return nil, archive.Manifest{}, &events.Failure{Code: events.Corrupt, Category: events.BySystem,
-			Message: "the manifest of the copy is not that of an SQLite database: the copy cannot be used"}
-	}
-	return c, m, nil
-}
-
-// prove reads the object back, compares its checksum, unpacks it into a scratch folder and checks the
-// database there; with rows it compares them too. The folder is gone afterwards.
-func (e *Executor) prove(ctx context.Context, c *archive.Copy, m archive.Manifest, name string, rows map[string]int64) (err error) {
-	dir, err := e.scratch.make(name, m.SourceBytes)
+	dir, err := c.Scratch(largest)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, dir.remove()) }()
-	file := dir.file("copy.sqlite")
-	if err := unpack(ctx, c, m, file, spaceOfScratch); err != nil {
-		return err
+	for _, o := range c.Manifest.Objects {
+		rows := o.Tables
+		if level != events.ProofRestored {
+			rows = nil
+		}
+		if err := prove(ctx, c, o, filepath.Join(dir, "copy.sqlite"), rows); err != nil {
+			return err
+		}
 	}
-	return checkFile(ctx, file, m, rows)
+	return nil
 }
 
-// unpack extracts the copy into a new file for this user alone.
-func unpack(ctx context.Context, c *archive.Copy, m archive.Manifest, file string, where place) error {
+func prove(ctx context.Context, c engine.Copy, o archive.Object, file string, rows map[string]int64) error {
+	if err := unpack(ctx, c, o, file, spaceOfScratch); err != nil {
+		return err
+	}
+	if err := checkFile(ctx, file, o, rows); err != nil {
+		return err
+	}
+	if err := os.Remove(file); err != nil {
+		return spaceOfScratch.Failure(err)
+	}
+	return nil
+}
+
+// ours refuses a manifest that is not that of SQLite databases.
+func ours(m archive.Manifest) error {
+	for _, o := range m.Objects {
+		if o.Pages == nil || o.Pages.Count*o.Pages.Size != o.SourceBytes {
+			return &events.Failure{Code: events.Corrupt, Category: events.BySystem,
+				Message: "the manifest of the copy is not that of an SQLite database: the copy cannot be used"}
+		}
+	}
+	return nil
+}
+
+// unpack extracts an object into a new file for this user alone.
+func unpack(ctx context.Context, c engine.Copy, o archive.Object, file string, where engine.Place) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return where.failure(err)
+		return where.Failure(err)
 	}
-	_, err = c.Extract(ctx, m, whole{f, where})
+	err = c.Unpack(ctx, o, whole{f, where})
 	if err == nil {
 		if err = f.Sync(); err != nil {
-			err = where.failure(err)
+			err = where.Failure(err)
 		}
 	}
 	if cerr := f.Close(); err == nil && cerr != nil {
-		err = where.failure(cerr)
+		err = where.Failure(cerr)
 	}
 	return err
 }
@@ -79,19 +84,19 @@ func unpack(ctx context.Context, c *archive.Copy, m archive.Manifest, file strin
 // whole gives the errors of a file their failure.
 type whole struct {
 	f     *os.File
-	where place
+	where engine.Place
 }
 
 func (w whole) Write(p []byte) (int, error) {
 	n, err := w.f.Write(p)
 	if err != nil {
-		return n, w.where.failure(err)
+		return n, w.where.Failure(err)
 	}
 	return n, nil
 }
 
 // checkFile proves an unpacked copy that nobody else uses.
-func checkFile(ctx context.Context, file string, m archive.Manifest, rows map[string]int64) error {
+func checkFile(ctx context.Context, file string, o archive.Object, rows map[string]int64) error {
 	db, err := private(ctx, file)
 	if err != nil {
 		return copyFailure(err)
@@ -101,8 +106,8 @@ func checkFile(ctx context.Context, file string, m archive.Manifest, rows map[st
 	if err != nil {
 		return copyFailure(err)
 	}
-	if pages != m.Pages.Count {
-		return damaged(fmt.Errorf("%d pages and not %d", pages, m.Pages.Count))
+	if pages != o.Pages.Count {
+		return damaged(fmt.Errorf("%d pages and not %d", pages, o.Pages.Count))
 	}
 	// The check tells at most ten defects; its text may name tables and goes to the log only.
 	said, err := db.strings(ctx, "PRAGMA main.integrity_check(10)")

@@ -37,6 +37,7 @@ const (
 	OperationNotFound   Reason = "OPERATION_NOT_FOUND"
 	NotCancellable      Reason = "NOT_CANCELLABLE"
 	NotDeletable        Reason = "NOT_DELETABLE"
+	NotVerifiable       Reason = "NOT_VERIFIABLE"
 	NotRestorable       Reason = "NOT_RESTORABLE"
 	IdempotencyConflict Reason = "IDEMPOTENCY_CONFLICT"
 	PendingBackupExists Reason = "PENDING_BACKUP_EXISTS"

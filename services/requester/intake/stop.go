@@ -180,10 +180,13 @@ func (i *Intake) change(ctx context.Context, c Change, ch change) (Receipt, erro
 	return Receipt{RequestID: rq, Backup: stored, Repeat: done.Repeat}, nil
 }
 
-// asked tells whether the cancel or the deletion in a record is the one of this request.
+// asked tells whether the cancel, check or deletion in a record is the one of this request.
 func asked(b events.Backup, step events.Step, rq string) bool {
-	if step == events.CancelRequested {
+	switch step {
+	case events.CancelRequested:
 		return b.Cancel != nil && b.Cancel.RequestID == rq
+	case events.VerificationRequested:
+		return b.Check != nil && b.Check.RequestID == rq
 	}
 	return b.Deletion != nil && b.Deletion.RequestID == rq
 }

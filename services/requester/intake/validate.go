@@ -1,8 +1,6 @@
 package intake
 
 import (
-	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -61,10 +59,8 @@ func labels(l map[string]string) error {
 }
 
 var (
-	providerForm   = regexp.MustCompile(`^[a-z][a-z0-9]{1,19}$`)
-	storageForm    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
-	credentialForm = regexp.MustCompile(`^(env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\n]+)$`)
-	locationForm   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+	providerForm = regexp.MustCompile(`^[a-z][a-z0-9]{1,19}$`)
+	locationForm = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 )
 
 func (i *Intake) provider(p string) error {
@@ -75,46 +71,6 @@ func (i *Intake) provider(p string) error {
 		return refuse(Invalid, ProviderUnsupported, "provider %s is not served here; there is: %s", p, strings.Join(i.c.Providers, ", "))
 	}
 	return nil
-}
-
-var proofs = []events.Proof{"", events.ProofStored, events.ProofChecked, events.ProofRestored}
-
-// config checks what can be checked without the database: the rest is the executor's to find.
-func config(provider string, c events.InstanceConfig) error {
-	for what, s := range map[string]string{"engine": c.Engine, "engineVersion": c.EngineVersion, "region": c.Region} {
-		if err := text("config."+what, s, 64); err != nil {
-			return err
-		}
-	}
-	switch {
-	case !slices.Contains(proofs, c.SuccessfulWhen):
-		return refuse(Invalid, SchemaViolation, "config.successfulWhen %q is none of STORED, CHECKED, RESTORED", events.Clip(string(c.SuccessfulWhen), 40))
-	case c.Storage != "" && !storageForm.MatchString(c.Storage):
-		return refuse(Invalid, SchemaViolation, "config.storage is the name of a storage of the executors and matches %s", storageForm)
-	case c.CredentialRef != "" && !credentialForm.MatchString(c.CredentialRef):
-		return refuse(Invalid, SchemaViolation, "config.credentialRef names a credential as env:NAME or file:/path; the credential itself must never be sent here")
-	case len(c.Databases) > 200:
-		return refuse(Invalid, SchemaViolation, "config.databases has more than 200 entries")
-	case provider == "sqlite" && !filepath.IsAbs(c.File):
-		return refuse(Invalid, SchemaViolation, "config.file must be the absolute path of the SQLite database")
-	case provider != "sqlite" && c.File != "":
-		return refuse(Invalid, SchemaViolation, "config.file is for provider sqlite only")
-	}
-	if err := text("config.file", c.File, 1024); err != nil {
-		return err
-	}
-	if err := text("config.credentialRef", c.CredentialRef, 512); err != nil {
-		return err
-	}
-	if strings.ContainsFunc(c.File, unicode.IsControl) {
-		return refuse(Invalid, SchemaViolation, "config.file contains a control character")
-	}
-	for n, d := range c.Databases {
-		if _, err := name(fmt.Sprintf("config.databases[%d]", n), d); err != nil {
-			return err
-		}
-	}
-	return labels(c.Labels)
 }
 
 // maxKeep is the longest expiry that is accepted: a hundred years. More is a mistake in the unit.

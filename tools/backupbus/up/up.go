@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/backupbus/backupbus/services/host"
 	"github.com/backupbus/backupbus/services/notifier"
 	executors "github.com/backupbus/backupbus/services/provider-executors"
+	"github.com/backupbus/backupbus/services/provider-executors/remote"
 	"github.com/backupbus/backupbus/services/requester"
 	tracker "github.com/backupbus/backupbus/services/status-tracker"
 	"github.com/backupbus/backupbus/services/status-tracker/view"
@@ -86,7 +88,8 @@ func serve(ctx context.Context, o Options, s *settings, b *bus.Bus, store view.S
 	if err != nil {
 		return err
 	}
-	exec, err := executors.New(ctx, executors.Deps{Bus: b, Log: log.With("service", "provider-executors"), Now: time.Now}, s.executors)
+	exec, err := executors.New(ctx, executors.Deps{Bus: b, Log: log.With("service", "provider-executors"), Now: time.Now,
+		Openers: remote.Openers()}, s.executors)
 	if err != nil {
 		return err
 	}
@@ -137,7 +140,7 @@ func load(o *Options) (*settings, error) {
 		s.requester.Providers = executors.Providers()
 	}
 	if len(s.executors.Storages) == 0 {
-		s.executors.Storages = map[string]string{"default": "file://" + filepath.ToSlash(filepath.Join(data, "backups"))}
+		s.executors.Storages = map[string]string{"default": (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(data, "backups"))}).String()}
 	}
 	if s.executors.Scratch == "" {
 		s.executors.Scratch = filepath.Join(data, "scratch")
@@ -151,6 +154,16 @@ func load(o *Options) (*settings, error) {
 		}
 	}
 	return s, nil
+}
+
+// ExecutorConfig is what the executors of Run get with these options, for who looks at the same storages and
+// tools beside it.
+func ExecutorConfig(o Options) (executors.Config, error) {
+	s, err := load(&o)
+	if err != nil {
+		return executors.Config{}, &UsageError{err}
+	}
+	return s.executors, nil
 }
 
 func openStore(o Options, s *settings) (view.Store, func(), error) {

@@ -121,6 +121,26 @@ func (d *Door) backups(api huma.API) {
 	})
 
 	huma.Register(api, huma.Operation{
+		OperationID: "verifyBackup", Method: http.MethodPost, Path: project + "/backups/{backupId}:verify", Tags: []string{"backups"},
+		Summary: "Prove a stored copy again", DefaultStatus: http.StatusAccepted,
+		Description: "The outcome is the event verified or verification_failed, and `check` of the backup.",
+	}, func(ctx context.Context, in *struct {
+		OneBackup
+		Traced
+		Keyed
+		Body *struct {
+			Method string `json:"method,omitempty" enum:"CHECKSUM,METADATA,RESTORE_TEST" doc:"absent: CHECKSUM; RESTORE_TEST loads the copy into a scratch database"`
+		}
+	},
+	) (*receiptOutput, error) {
+		method := ""
+		if in.Body != nil {
+			method = in.Body.Method
+		}
+		return d.receipt(d.intake.Verify(ctx, intake.Change{Caller: caller(in.Key, "", in.Traced), Project: in.Project, BackupID: in.BackupID}, method))(ctx)
+	})
+
+	huma.Register(api, huma.Operation{
 		OperationID: "deleteBackup", Method: http.MethodDelete, Path: project + "/backups/{backupId}", Tags: []string{"backups"},
 		Summary: "Delete the copy that a backup took", DefaultStatus: http.StatusAccepted,
 	}, func(ctx context.Context, in *struct {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
@@ -35,7 +36,7 @@ func (d *Door) instances(api huma.API) {
 		Description: "Applying the same configuration again changes nothing.",
 	}, func(ctx context.Context, in *applyInput) (*instanceOutput, error) {
 		i, outcome, err := d.intake.Apply(ctx, intake.Apply{Caller: caller("", "", in.Traced), Project: in.Project,
-			Provider: in.Body.Provider, Instance: in.Body.Instance, Config: fromConfig(in.Body.Config)})
+			Provider: in.Body.Provider, Instance: in.Body.Instance, Config: events.InstanceConfig(in.Body.Config)})
 		if err != nil {
 			return nil, d.problem(ctx, err)
 		}

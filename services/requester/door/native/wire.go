@@ -40,6 +40,7 @@ type backupBody struct {
 	BackupKind      string            `json:"backupKind,omitempty"`
 	Proof           string            `json:"proof,omitempty" doc:"level to which the copy was proven: STORED, CHECKED, RESTORED"`
 	Checksum        *checksumBody     `json:"checksum,omitempty"`
+	Check           *checkBody        `json:"check,omitempty" doc:"the latest verification"`
 	Error           *failureBody      `json:"error,omitempty"`
 	SkipReason      string            `json:"skipReason,omitempty"`
 	Progress        *progressBody     `json:"progress,omitempty" doc:"of a running backup"`
@@ -56,6 +57,17 @@ type idsBody struct {
 type checksumBody struct {
 	Algorithm string `json:"algorithm"`
 	Value     string `json:"value"`
+}
+
+type checkBody struct {
+	Run          int          `json:"run"`
+	Method       string       `json:"method"`
+	Reason       string       `json:"reason"`
+	StartTime    *time.Time   `json:"startTime,omitempty"`
+	EndTime      *time.Time   `json:"endTime,omitempty" doc:"absent while it runs"`
+	DurationMs   *int64       `json:"durationMs,omitempty"`
+	CheckedBytes *int64       `json:"checkedBytes,omitempty"`
+	Error        *failureBody `json:"error,omitempty"`
 }
 
 type failureBody struct {
@@ -105,16 +117,25 @@ type instanceBody struct {
 	Config     configBody `json:"config"`
 }
 
+// configBody has the fields of events.InstanceConfig in their order, so that each converts to the other.
 type configBody struct {
-	Engine         string            `json:"engine,omitempty" maxLength:"64"`
-	EngineVersion  string            `json:"engineVersion,omitempty" maxLength:"64"`
-	Region         string            `json:"region,omitempty" maxLength:"64"`
-	File           string            `json:"file,omitempty" maxLength:"1024" doc:"sqlite: absolute path of the database, as the executor sees it"`
-	Storage        string            `json:"storage,omitempty" maxLength:"63" doc:"name of a storage of the executors; absent: default"`
-	Databases      []string          `json:"databases,omitempty" maxItems:"200"`
-	CredentialRef  string            `json:"credentialRef,omitempty" maxLength:"512" doc:"env:NAME or file:/path, resolved by the executor; never the credential itself"`
-	SuccessfulWhen string            `json:"successfulWhen,omitempty" enum:"STORED,CHECKED,RESTORED" doc:"what SUCCESSFUL has to mean; absent: CHECKED"`
-	Labels         map[string]string `json:"labels,omitempty"`
+	Engine         string                `json:"engine,omitempty" maxLength:"64"`
+	EngineVersion  string                `json:"engineVersion,omitempty" maxLength:"64"`
+	Region         string                `json:"region,omitempty" maxLength:"64"`
+	File           string                `json:"file,omitempty" maxLength:"1024" doc:"sqlite: absolute path of the database, as the executor sees it"`
+	Files          []string              `json:"files,omitempty" maxItems:"200" doc:"sqlite: further databases of the instance"`
+	Address        string                `json:"address,omitempty" maxLength:"300" doc:"mysql, postgres: host:port, or the absolute path of the server's socket"`
+	User           string                `json:"user,omitempty" maxLength:"128" doc:"mysql, postgres: the account that backs up"`
+	DataDir        string                `json:"dataDir,omitempty" maxLength:"1024" doc:"mysql, postgres: empty folder into which physical copies are restored"`
+	TLS            *events.InstanceTLS   `json:"tls,omitempty" doc:"absent: VERIFY_FULL, except over a socket or to the loopback"`
+	Method         events.Method         `json:"method,omitempty" enum:"LOGICAL,PHYSICAL" doc:"absent: LOGICAL"`
+	Storage        string                `json:"storage,omitempty" maxLength:"63" doc:"name of a storage of the executors; absent: default"`
+	EncryptTo      []string              `json:"encryptTo,omitempty" maxItems:"20" doc:"age recipients (public keys, age1…) to which copies are encrypted"`
+	Databases      []string              `json:"databases,omitempty" maxItems:"200" doc:"absent: all but the server's own"`
+	CredentialRef  string                `json:"credentialRef,omitempty" maxLength:"512" doc:"env:NAME or file:/path, resolved by the executor; never the credential itself"`
+	Hooks          *events.InstanceHooks `json:"hooks,omitempty" doc:"names of hooks in the executors' settings"`
+	SuccessfulWhen events.Proof          `json:"successfulWhen,omitempty" enum:"STORED,CHECKED,RESTORED" doc:"what SUCCESSFUL has to mean; absent: CHECKED"`
+	Labels         map[string]string     `json:"labels,omitempty"`
 }
 
 func toBackup(b events.Backup) backupBody {
@@ -134,6 +155,10 @@ func toBackup(b events.Backup) backupBody {
 	if b.ProviderRef != nil {
 		out.Copy = b.ProviderRef.BackupName
 	}
+	if c := b.Check; c != nil {
+		out.Check = &checkBody{Run: c.Run, Method: c.Method, Reason: c.Reason, StartTime: moment(c.StartTime), EndTime: moment(c.EndTime),
+			DurationMs: c.DurationMs, CheckedBytes: c.CheckedBytes, Error: toFailure(c.Error)}
+	}
 	if b.Skip != nil {
 		out.SkipReason = b.Skip.Reason
 	}
@@ -150,19 +175,10 @@ func toRestore(r events.Restore) restoreBody {
 }
 
 func toInstance(i events.Instance, outcome string) instanceBody {
-	c := i.Config
 	return instanceBody{
 		InstanceID: i.InstanceID, Project: i.Project, Provider: i.Provider, Instance: i.Instance, Generation: i.Generation,
-		Outcome: outcome,
-		Config: configBody{Engine: c.Engine, EngineVersion: c.EngineVersion, Region: c.Region, File: c.File, Storage: c.Storage,
-			Databases: c.Databases, CredentialRef: c.CredentialRef, SuccessfulWhen: string(c.SuccessfulWhen), Labels: c.Labels},
+		Outcome: outcome, Config: configBody(i.Config),
 	}
-}
-
-func fromConfig(c configBody) events.InstanceConfig {
-	return events.InstanceConfig{Engine: c.Engine, EngineVersion: c.EngineVersion, Region: c.Region, File: c.File,
-		Storage: c.Storage, Databases: c.Databases, CredentialRef: c.CredentialRef,
-		SuccessfulWhen: events.Proof(c.SuccessfulWhen), Labels: c.Labels}
 }
 
 func toFailure(f *events.Failure) *failureBody {

@@ -1,0 +1,211 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+)
+
+// cleanupTime bounds the removal of what an attempt left, which goes on when it was cancelled.
+const cleanupTime = time.Minute
+
+// backUp is one attempt from the first question to the manifest, between its hooks. On any error nothing
+// of it remains.
+func (x *Executor) backUp(ctx context.Context, j executor.Job, report func(executor.Progress)) (lifecycle.Outcome, error) {
+	start := x.Now()
+	c, err := x.Storages.Of(j)
+	if err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	src, err := x.engine.Prepare(ctx, j)
+	if err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	open := &opened{Source: src, post: func(outcome string) { x.post(ctx, j, outcome) }}
+	defer func() { _ = open.end(failed) }() // after an error, which tells more than that of closing
+	if err := x.Hooks.before(ctx, j); err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	return x.attempt(ctx, c, open, j, start, &pace{report: x.watched(ctx, j, report)})
+}
+
+// post runs the post hook. A copy is not worse for its failure, so that is said in the log alone.
+func (x *Executor) post(ctx context.Context, j executor.Job, outcome string) {
+	if err := x.Hooks.after(ctx, j, outcome); err != nil {
+		x.Log.ErrorContext(ctx, "hook after the backup failed", "backup_id", j.BackupID, "error", events.Redact(err.Error()))
+	}
+}
+
+func (x *Executor) attempt(ctx context.Context, c *archive.Copy, src *opened, j executor.Job, start time.Time, p *pace) (o lifecycle.Outcome, err error) {
+	whole := false
+	defer func() {
+		if !whole { // an error or a panic
+			err = errors.Join(err, x.abandon(ctx, c))
+		}
+	}()
+	m, err := x.store(ctx, c, src, j, p)
+	if err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	m.StartTime = events.At(start)
+	if o, err = x.finish(ctx, c, j, m, p); err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	whole = true
+	return o, nil
+}
+
+// store streams every part into its object and closes the source.
+func (x *Executor) store(ctx context.Context, c *archive.Copy, src *opened, j executor.Job, p *pace) (archive.Manifest, error) {
+	parts := src.Parts()
+	for _, part := range parts {
+		p.total += part.Bytes
+	}
+	p.tell(events.Copying)
+	m := archive.Manifest{
+		BackupID: j.BackupID, Attempt: j.Attempt, Project: j.Project, Instance: j.Instance, Provider: x.provider, Database: j.Database,
+		Engine: j.Config.Engine, Proof: level(j), EncryptedTo: j.Config.EncryptTo,
+	}
+	if m.Engine == "" {
+		m.Engine = x.provider
+	}
+	for _, part := range parts {
+		var content archive.Content
+		o, err := c.Write(ctx, archive.Stream{Name: part.Name, EncryptTo: j.Config.EncryptTo, Expect: part.Bytes}, func(w io.Writer) (err error) {
+			content, err = part.Stream(ctx, io.MultiWriter(w, p))
+			return err
+		})
+		if err != nil {
+			return m, err
+		}
+		o.Database, o.Content, o.Restore = part.Database, content, recipe(o, part.Recipe)
+		m.Objects = append(m.Objects, o)
+	}
+	if len(m.Objects) == 0 {
+		return m, rejected("there is nothing to back up: the instance has no database of those it names")
+	}
+	about := src.About()
+	m.Kind, m.EngineVersion, m.Tool = about.Kind, about.EngineVersion, about.Tool
+	m.ConsistencyTime, m.Position, m.Fingerprint = events.At(about.ConsistencyTime), about.Position, about.Fingerprint
+	return m, src.end(copied)
+}
+
+// recipe is the line that puts an object back with stock tools.
+func recipe(o archive.Object, last string) string {
+	if o.Encryption == archive.Age {
+		return "age -d -i KEYFILE " + o.Name + " | zstd -dc " + last
+	}
+	return "zstd -dc " + o.Name + " " + last
+}
+
+// finish proves the objects and writes the manifest.
+func (x *Executor) finish(ctx context.Context, c *archive.Copy, j executor.Job, m archive.Manifest, p *pace) (lifecycle.Outcome, error) {
+	p.tell(events.Finalizing)
+	if err := x.bigEnough(j, m); err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	if m.Proof != events.ProofStored {
+		if err := x.prove(ctx, m.Proof, c, m, scratchName(j)); err != nil {
+			return lifecycle.Outcome{}, fmt.Errorf("prove the copy: %w", err)
+		}
+	}
+	m.EndTime = events.At(x.Now())
+	if err := c.WriteManifest(ctx, m); err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	ref := executor.LocalRef(j)
+	ref.BackupName = c.Name()
+	return lifecycle.Outcome{
+		Proof: m.Proof, SizeBytes: m.StoredBytes(), Kind: m.Kind, EngineVersion: m.EngineVersion, Checksum: m.Checksum(),
+		ConsistencyTime: m.ConsistencyTime.Time, Encryption: encryption(m), Ref: &ref,
+	}, nil
+}
+
+// bigEnough is Deps.MinSizeRatio.
+func (x *Executor) bigEnough(j executor.Job, m archive.Manifest) error {
+	if floor := x.MinSizeRatio * float64(j.LastSize); float64(m.StoredBytes()) < floor {
+		return &events.Failure{Code: events.Corrupt, Category: events.ByUser, Message: fmt.Sprintf(
+			"the copy has %d bytes and the last good one had %d: look whether the database was emptied; if it is right, lower minSizeRatio of the executor for one backup",
+			m.StoredBytes(), j.LastSize)}
+	}
+	return nil
+}
+
+// encryption is what the record says of it: the first recipient stands for all, the manifest has them.
+func encryption(m archive.Manifest) *events.Encryption {
+	if len(m.EncryptedTo) == 0 {
+		return &events.Encryption{Type: "NONE"}
+	}
+	return &events.Encryption{Type: "CUSTOMER_MANAGED", KeyName: m.EncryptedTo[0]}
+}
+
+// abandon removes stored objects without manifest, also when ctx has ended.
+func (x *Executor) abandon(ctx context.Context, c *archive.Copy) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	_, err := c.Delete(ctx)
+	return err
+}
+
+func (x *Executor) watched(ctx context.Context, j executor.Job, report func(executor.Progress)) func(executor.Progress) {
+	if x.Reported == nil {
+		return report
+	}
+	return func(p executor.Progress) {
+		report(p)
+		x.Reported(ctx, j, p)
+	}
+}
+
+// opened is a source that is closed once, and the post hook behind it: what a pre hook halted goes on as
+// soon as nothing is read any more, and not only when the copy has been proven.
+type opened struct {
+	Source
+	post  func(outcome string)
+	ended bool
+}
+
+func (o *opened) end(outcome string) error {
+	if o.ended {
+		return nil
+	}
+	o.ended = true
+	err := o.Close()
+	if err != nil {
+		outcome = failed
+	}
+	o.post(outcome)
+	return err
+}
+
+// reportEvery is how many bytes pass between two reports of progress.
+const reportEvery = 1 << 20
+
+// pace counts what has come from the tool.
+type pace struct {
+	report             func(executor.Progress)
+	done, total, shown int64
+}
+
+func (p *pace) Write(b []byte) (int, error) {
+	if p.done += int64(len(b)); p.done-p.shown >= reportEvery {
+		p.tell(events.Copying)
+	}
+	return len(b), nil
+}
+
+func (p *pace) tell(phase string) {
+	p.shown = p.done
+	total := p.total
+	if total > 0 { // a guess that was too low must not promise more than everything
+		total = max(total, p.done)
+	}
+	p.report(executor.Progress{Phase: phase, BytesDone: p.done, BytesTotal: total})
+}

@@ -1,0 +1,18 @@
+// Package engine makes an executor of an Engine: a kind of database whose backup is one or more streams.
+//
+//	Prepare → hook pre → each part: Stream → zstd → age → storage → Close → prove → manifest → hook post
+//
+// An attempt that fails anywhere before the manifest leaves nothing in the storage. The proof reads the
+// stored objects back and begins when the source is closed, so that it holds nobody up. Work ends with
+// the process; what a killed process left is found by name and removed by Recover.
+//
+// A copy is proven to the level of the job:
+//
+//   - STORED: every stage ended well and the tool's own end mark was seen.
+//   - CHECKED (default): the objects are read back, compared, decrypted, decompressed, and the engine finds
+//     them whole.
+//   - RESTORED: the engine loads them into a scratch database and compares.
+//
+// A copy that is encrypted to a key that this executor does not have cannot be read back: such an
+// instance asks for STORED, and anything else is refused before the backup begins.
+package engine

@@ -1,0 +1,219 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+)
+
+// Deps are what the executors of all engines share. The caller opens and closes them.
+type Deps struct {
+	Now      func() time.Time
+	Storages *archive.Storages
+	Scratch  *Scratch
+	Log      *slog.Logger
+	Hooks    Hooks // nil: instances can name none
+
+	// MinSizeRatio fails a backup (CORRUPT) whose stored size is below this share of the last good one,
+	// 0.1 say. 0, the default, is off: that a copy is whole is known from its end mark, and a database
+	// becomes small honestly. Set it to hear of one that was emptied.
+	MinSizeRatio float64
+
+	// Reported sees every report of progress; tests halt work here. Nil outside of them.
+	Reported func(context.Context, executor.Job, executor.Progress)
+}
+
+// Executor runs one Engine as the provider of that name.
+type Executor struct {
+	Deps
+	provider string
+	engine   Engine
+	local    *executor.Local
+}
+
+var (
+	_ executor.Executor  = (*Executor)(nil)
+	_ executor.Canceler  = (*Executor)(nil)
+	_ executor.Recoverer = (*Executor)(nil)
+	_ executor.Verifier  = (*Executor)(nil)
+	_ executor.Restorer  = (*Executor)(nil)
+
+	_ executor.RestoreRecoverer = (*Executor)(nil)
+	_ executor.ChangeDetector   = (*Executor)(nil)
+)
+
+// Capabilities is what a runner has to know about every engine.
+func Capabilities() executor.Capabilities {
+	return executor.Capabilities{PollEvery: time.Second, Local: true}
+}
+
+// New makes the executor of an engine. Close it.
+func New(provider string, e Engine, d Deps) (*Executor, error) {
+	if d.Now == nil || d.Storages == nil || d.Scratch == nil || d.Log == nil {
+		return nil, errors.New(provider + " executor: a dependency is missing")
+	}
+	if d.MinSizeRatio < 0 || d.MinSizeRatio > 1 {
+		return nil, rejected("the size ratio %v is not between 0 and 1", d.MinSizeRatio)
+	}
+	x := &Executor{Deps: d, provider: provider, engine: e}
+	x.local = executor.NewLocal(x.backUp)
+	return x, nil
+}
+
+// Close cancels what runs and waits for it. Verify and Restore must have returned.
+func (x *Executor) Close() error { return x.local.Close() }
+
+// Start implements executor.Executor. The Ref names the place of the copy from the beginning, so that
+// Delete finds what a failed attempt may have left.
+func (x *Executor) Start(ctx context.Context, j executor.Job) (executor.Ref, error) {
+	ref, err := x.ref(j)
+	if err != nil {
+		return executor.Ref{}, err
+	}
+	if err := x.refuse(j); err != nil {
+		return executor.Ref{}, err
+	}
+	if _, err := x.local.Start(ctx, j); err != nil {
+		return executor.Ref{}, err
+	}
+	return ref, nil
+}
+
+// Poll implements executor.Executor.
+func (x *Executor) Poll(ctx context.Context, r executor.Ref) (executor.Progress, error) {
+	return x.local.Poll(ctx, r)
+}
+
+// Cancel implements executor.Canceler. remains is what the storage says afterwards: also true if the
+// copy was complete before the cancel reached it, which Poll then tells.
+func (x *Executor) Cancel(ctx context.Context, r executor.Ref) (bool, error) {
+	if err := x.local.Cancel(ctx, r); err != nil && !errors.Is(err, executor.ErrLost) {
+		return true, err
+	}
+	c, err := x.Storages.At(r)
+	if err != nil {
+		return true, err
+	}
+	if p, err := x.local.Poll(ctx, r); err == nil && p.Err == nil {
+		return true, nil
+	}
+	if _, err := c.Delete(ctx); err != nil {
+		return true, err
+	}
+	return c.Remains(ctx)
+}
+
+// Recover implements executor.Recoverer: work of an earlier process is over, since it ran inside it.
+func (x *Executor) Recover(ctx context.Context, j executor.Job) (executor.Ref, bool, error) {
+	ref, err := x.ref(j)
+	if err != nil {
+		return executor.Ref{}, false, err
+	}
+	if _, err := x.local.Poll(ctx, ref); err == nil {
+		return ref, true, nil
+	}
+	c, err := x.Storages.Of(j)
+	if err != nil {
+		return executor.Ref{}, false, err
+	}
+	if err := x.Scratch.clear(scratchName(j)); err != nil {
+		return executor.Ref{}, false, err
+	}
+	if s, ok := x.engine.(Sweeper); ok {
+		if err := s.Sweep(ctx, j); err != nil { // a server that is away keeps nobody from what lies in the storage
+			x.Log.WarnContext(ctx, "sessions of a lost attempt could not be ended", "backup_id", j.BackupID, "error", events.Redact(err.Error()))
+		}
+	}
+	_, err = c.Delete(ctx)
+	return executor.Ref{}, false, err
+}
+
+// Delete implements executor.Executor. A Ref without BackupName names no copy: nothing is deleted.
+func (x *Executor) Delete(ctx context.Context, r executor.Ref) (int64, error) {
+	if r.BackupName == "" {
+		return 0, nil
+	}
+	c, err := x.Storages.At(r)
+	if err != nil {
+		return 0, err
+	}
+	return c.Delete(ctx)
+}
+
+// Unchanged implements executor.ChangeDetector with the fingerprint that the copy's manifest keeps.
+func (x *Executor) Unchanged(ctx context.Context, j executor.Job, last executor.Ref) (bool, error) {
+	d, ok := x.engine.(ChangeDetector)
+	if !ok {
+		return false, nil
+	}
+	_, m, err := x.find(ctx, last, nil)
+	if err != nil || m.Fingerprint == "" {
+		return false, err
+	}
+	now, err := d.Fingerprint(ctx, j)
+	return err == nil && now == m.Fingerprint, err
+}
+
+// Inspect tells what is missing for the backups of j, storage included.
+func (x *Executor) Inspect(ctx context.Context, j executor.Job) []Finding {
+	var all []Finding
+	if i, ok := x.engine.(Inspector); ok {
+		all = i.Inspect(ctx, j)
+	}
+	stored := Finding{Subject: "storage", Said: "can be written, read and deleted from"}
+	c, err := x.Storages.Of(j)
+	if err == nil {
+		stored.Said = c.Storage() + ": " + stored.Said
+		err = x.Storages.Probe(ctx, c.Storage())
+	}
+	stored.Err = err
+	return append(all, stored, Finding{Subject: "request", Said: "can be accepted", Err: x.refuse(j)})
+}
+
+func (x *Executor) ref(j executor.Job) (executor.Ref, error) {
+	c, err := x.Storages.Of(j)
+	if err != nil {
+		return executor.Ref{}, err
+	}
+	ref := executor.LocalRef(j)
+	ref.BackupName = c.Name()
+	return ref, nil
+}
+
+// refuse says at once what no attempt could do.
+func (x *Executor) refuse(j executor.Job) error {
+	switch level(j) {
+	case events.ProofStored, events.ProofChecked, events.ProofRestored:
+	default:
+		return rejected("proof %q is not known: use STORED, CHECKED or RESTORED", events.Clip(string(j.Proof), 64))
+	}
+	if err := x.Hooks.refuse(j.Config.Hooks); err != nil {
+		return err
+	}
+	open, err := x.Storages.CanOpen(j.Config.EncryptTo)
+	if err != nil {
+		return err
+	}
+	if !open && level(j) != events.ProofStored {
+		return rejected("the copies of this instance are encrypted to keys that the executor does not have, so they cannot be proven: give it one of the identities, or set successfulWhen to STORED")
+	}
+	return nil
+}
+
+// level is the proof that a job asks for.
+func level(j executor.Job) events.Proof {
+	if j.Proof == "" {
+		return events.ProofChecked
+	}
+	return j.Proof
+}
+
+func rejected(format string, args ...any) *events.Failure {
+	return &events.Failure{Code: events.ProviderRejected, Category: events.ByUser, Message: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+)
+
+// Verify implements executor.Verifier: the proof once more, against the checksum of the record.
+func (x *Executor) Verify(ctx context.Context, j executor.Job, r executor.Ref, want *events.Checksum, to events.Proof) (int64, error) {
+	c, m, err := x.find(ctx, r, want)
+	if err != nil {
+		return 0, err
+	}
+	if to == events.ProofStored {
+		return c.Check(ctx, m)
+	}
+	if err := x.prove(ctx, to, c, m, scratchName(j)+"-verify"); err != nil {
+		return 0, fmt.Errorf("verify %s: %w", j.BackupID, err)
+	}
+	return m.StoredBytes(), nil
+}
+
+// Restore implements executor.Restorer. Every object is compared with its checksum before the target is
+// touched.
+func (x *Executor) Restore(ctx context.Context, j executor.RestoreJob) (int64, error) {
+	c, m, err := x.find(ctx, j.Source, j.Checksum)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := c.Check(ctx, m); err != nil {
+		return 0, err
+	}
+	r := x.reading(c, scratchPrefix+j.RestoreID)
+	err = x.engine.Restore(ctx, j, Copy{m, r})
+	if err = errors.Join(err, r.close()); err != nil {
+		return 0, fmt.Errorf("restore %s: %w", j.RestoreID, err)
+	}
+	return m.SourceBytes(), nil
+}
+
+// RecoverRestore implements executor.RestoreRecoverer.
+func (x *Executor) RecoverRestore(ctx context.Context, j executor.RestoreJob) error {
+	return errors.Join(x.Scratch.clear(scratchPrefix+j.RestoreID), x.engine.RecoverRestore(ctx, j))
+}
+
+// find is the copy that r names, with a manifest that agrees with the record.
+func (x *Executor) find(ctx context.Context, r executor.Ref, want *events.Checksum) (*archive.Copy, archive.Manifest, error) {
+	c, err := x.Storages.At(r)
+	if err != nil {
+		return nil, archive.Manifest{}, err
+	}
+	m, err := c.ReadManifest(ctx)
+	if err != nil {
+		return nil, archive.Manifest{}, err
+	}
+	if err := m.Matches(want); err != nil {
+		return nil, archive.Manifest{}, err
+	}
+	if m.Provider != x.provider {
+		return nil, archive.Manifest{}, &events.Failure{Code: events.Corrupt, Category: events.BySystem,
+			Message: "the manifest of the copy is that of another provider's: the copy cannot be used"}
+	}
+	return c, m, nil
+}
+
+// prove lets the engine read the copy back, and sees that it has read all of it.
+func (x *Executor) prove(ctx context.Context, to events.Proof, c *archive.Copy, m archive.Manifest, folder string) (err error) {
+	r := x.reading(c, folder)
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := x.engine.Prove(ctx, to, Copy{m, r}); err != nil {
+		return err
+	}
+	for _, o := range m.Objects {
+		if !r.whole[o.Name] {
+			return fmt.Errorf("the proof of %s left out %s", m.BackupID, o.Name)
+		}
+	}
+	return nil
+}
+
+func (x *Executor) reading(c *archive.Copy, folder string) *reading {
+	return &reading{from: c, scratch: x.Scratch, name: folder, whole: map[string]bool{}}
+}

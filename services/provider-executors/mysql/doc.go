@@ -1,0 +1,86 @@
+// Package mysql is the executor of MySQL and MariaDB servers of one's own, by the servers' own programs.
+//
+// # A logical backup (method LOGICAL, the default)
+//
+// One run of mariadb-dump or mysqldump, streamed: `--single-transaction --quick --hex-blob --routines
+// --events --triggers`. Everything in InnoDB is of one moment, across all databases of the copy; writers go
+// on. The dump is whole if the tool ended well and its last line is `-- Dump completed`: either has been
+// seen without the other. Where the binary log is on, the position of that moment is kept.
+//
+// A copy of one database (asked for by name, or the only one that the instance names) holds no database's
+// name and can be put back under another. Its first line, before the tool's own, sets the database's
+// character set. A copy of several keeps their names.
+//
+// The tool talks to a private socket of the executor, which carries its connection to the server, with TLS
+// where the instance asks for it. So the tool learns neither address nor certificate, and the executor
+// knows the number of its session: a query that hangs is killed on the server when the tool is. For a
+// database of many thousand tables, each with a few small questions, this costs time.
+//
+// Privileges, which are looked at before the tool starts. Without TRIGGER, and without the one for
+// routines, the tools leave things out and end well:
+//
+//	GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON *.* TO backuper;               -- all databases
+//	GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON `shop`.* TO backuper;          -- or those that are named,
+//	GRANT SELECT ON mysql.proc TO backuper;                                   -- with this (MariaDB),
+//	GRANT SHOW_ROUTINE ON *.* TO backuper;                                    -- or this (MySQL)
+//	GRANT RELOAD, REPLICATION CLIENT ON *.* TO backuper;                      -- MySQL: position in the log
+//
+// # A physical backup (method PHYSICAL)
+//
+// mariadb-backup (MySQL: xtrabackup) streams the files of the whole server, accounts included. The executor
+// has to run on the server's machine, as a user who may read its files.
+//
+//	GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO backuper;    -- MySQL: REPLICATION CLIENT
+//
+// # The proof
+//
+//   - STORED: the tool ended well and said that its output is complete.
+//   - CHECKED (default): the object is read back, its checksum compared. Logical: it begins as a dump does
+//     and ends with the mark. Physical: the files are unpacked and the tool recovers them (--prepare).
+//   - RESTORED: CHECKED, and in a scratch server on a private socket, which is ended afterwards. Logical: the
+//     dump is loaded. Its tables, and the rows of each as they were counted in the stream, its views, and
+//     the number of its triggers, routines, events and sequences have to be there. Physical: a server starts
+//     on the recovered files and CHECK TABLE finds every table sound. The scratch server runs as the
+//     executor's user, root included; it can read and write files in its own folder alone.
+//
+// A database whose views refer to another that is not in the copy cannot be loaded alone.
+//
+// # A restore
+//
+// Logical: into the database that the request names, else the only one that the target instance names,
+// else that of the copy. A database with any table, view, routine or event is refused unless Overwrite. A table named
+// _backupbus_restore_… marks a database that is being filled; by it, what a killed restore left is known
+// and dropped, and nothing else ever is. On an error what was not there is gone again, and what was empty is
+// empty. The binary log stays on.
+//
+// With Overwrite a copy of one database is first loaded into a database of its own beside the target, so
+// what the server refuses it refuses before the target is touched; this takes the time twice. Then the
+// target is dropped and filled. What fails after that, a server that dies say, leaves the target without
+// its old content, and the failure says so. A copy of several databases is not tried first.
+//
+//	GRANT ALL ON `target`.* TO restorer;
+//	GRANT ALL ON `\_backupbus\_restore\_%`.* TO restorer;                     -- with Overwrite
+//	GRANT SUPER ON *.* TO restorer;                                           -- views and routines of other definers;
+//	                                                                          -- MariaDB: SET USER is enough for those
+//
+// Physical: into the target's dataDir, a path that does not exist or is empty, on the executor's machine.
+// The files grow beside it and appear when they are recovered. They belong to the executor's user: chown
+// them to the server's account, then start it. Overwrite is not offered.
+//
+// # Unchanged
+//
+// The fingerprint of a logical backup holds the end of InnoDB's log, which every change of rows or tables
+// moves, logged or not, the server's identity and start, the GTID, and the definitions of views, triggers,
+// routines, events and databases, which lie outside of InnoDB. A dump does not move it. It is unknown, and
+// so never equal, if a table is not InnoDB, if the server does not tell its log's end, and for physical
+// copies. It changes without a change of data by writes to other databases of the server, rollbacks,
+// restarts, and what InnoDB tidies up in the seconds after a write.
+//
+// # Not covered
+//
+// Accounts and their privileges (logical). Tables without transactions may be of different moments: their
+// number stands in the manifest's tool flags. The history of system-versioned tables. Accounts that are
+// identified by a socket or a plugin instead of a password. A schema change in the middle of a dump fails
+// it, and it may be tried again. MySQL's own server and xtrabackup: written from their documentation, and
+// tested here against MariaDB alone.
+package mysql

@@ -1,0 +1,221 @@
+package mysql_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/provider-executors/executortest"
+	"github.com/backupbus/backupbus/services/provider-executors/mysql/mysqltest"
+	"github.com/backupbus/backupbus/services/provider-executors/tool"
+)
+
+const manyRows = 8000 // more than all buffers between the server and the storage hold
+
+func nothing() {}
+
+func TestBackup_WrongPasswordIsPermissionDenied(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sharedServer(t))
+	j, _, user := w.own(t, 0)
+	j.Config.CredentialRef = "env:OTHER"
+	_ = w.failed(t, j, events.PermissionDenied, nothing)
+	w.wantNoSession(t, user)
+}
+
+func TestBackup_NoServerIsUnavailable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sharedServer(t))
+	j, _, _ := w.own(t, 0)
+	j.Config.Address = "127.0.0.1:1"
+	_ = w.failed(t, j, events.ProviderUnavailable, nothing)
+}
+
+func TestBackup_MissingPrivilegeIsNamed(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name, want string
+		all        bool // databases
+		grants     []string
+	}{
+		{"select", "SELECT", false, []string{"SHOW VIEW, TRIGGER, EVENT ON {}.*", "SELECT ON mysql.proc"}},
+		{"show view", "SHOW VIEW", false, []string{"SELECT, TRIGGER, EVENT ON {}.*", "SELECT ON mysql.proc"}},
+		{"trigger", "TRIGGER", false, []string{"SELECT, SHOW VIEW, EVENT ON {}.*", "SELECT ON mysql.proc"}},
+		{"event", "EVENT", false, []string{"SELECT, SHOW VIEW, TRIGGER ON {}.*", "SELECT ON mysql.proc"}},
+		{"routines", "SELECT on mysql.proc", false, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*"}},
+		{"show databases", "SHOW DATABASES", true, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*", "SELECT ON mysql.proc"}},
+		{"none", "", false, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*", "SELECT ON mysql.proc"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sharedServer(t))
+			name := database(t, w.srv)
+			fill(t, w.srv, name, 1)
+			j := w.job(name)
+			pattern := quote(strings.ReplaceAll(name, "_", `\_`))
+			for i, g := range c.grants {
+				c.grants[i] = strings.ReplaceAll(g, "{}", pattern)
+			}
+			j.Config.User = account(t, w.srv, c.grants...)
+			if c.all {
+				j.Config.Databases = nil
+			}
+			if c.want == "" {
+				executortest.Take(t, w.executor(t), j)
+				return
+			}
+			if f := w.failed(t, j, events.PermissionDenied, nothing); !strings.Contains(f.Message, "privileges "+c.want) {
+				t.Errorf("message %q does not name %q", f.Message, c.want)
+			}
+		})
+	}
+}
+
+func TestBackup_DatabaseThatIsNotThereIsNotFound(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sharedServer(t))
+	j, _, _ := w.own(t, 1)
+	j.Database = "no_such"
+	_ = w.failed(t, j, events.NotFound, nothing)
+	j.Config.Databases = nil
+	_ = w.failed(t, j, events.NotFound, nothing)
+}
+
+func TestBackup_NoDatabaseAtAllIsRejected(t *testing.T) {
+	t.Parallel()
+	srv := mysqltest.Start(t)
+	if err := createBackuper(t.Context(), srv); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, srv)
+	_ = w.failed(t, w.job(), events.ProviderRejected, nothing)
+}
+
+func TestBackup_ServerKilledInTheMiddleIsUnavailable(t *testing.T) {
+	t.Parallel()
+	srv := mysqltest.Start(t)
+	w := newWorld(t, srv)
+	j, _, _ := w.own(t, manyRows)
+	_ = w.failed(t, j, events.ProviderUnavailable, srv.Kill)
+	if err := srv.Restart(t.Context()); err != nil { // for what the test made there
+		t.Fatal(err)
+	}
+}
+
+func TestBackup_ToolKilledInTheMiddleIsUnavailable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sharedServer(t))
+	j, name, user := w.own(t, manyRows)
+	_ = w.failed(t, j, events.ProviderUnavailable, func() {
+		pids := children(t, name)
+		if len(pids) != 1 {
+			t.Errorf("processes %v", pids)
+		}
+		for _, pid := range pids {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	w.wantNoSession(t, user)
+}
+
+func TestBackup_TableDroppedInTheMiddleIsUnavailable(t *testing.T) {
+	t.Parallel()
+	inTheMiddle(t, "DROP TABLE {}.zz")
+}
+
+func TestBackup_TableAlteredInTheMiddleIsUnavailable(t *testing.T) {
+	t.Parallel()
+	inTheMiddle(t, "ALTER TABLE {}.zz ADD COLUMN c INT, FORCE")
+}
+
+// inTheMiddle runs a statement on a table that the tool has not reached.
+func inTheMiddle(t *testing.T, statement string) {
+	w := newWorld(t, sharedServer(t))
+	j, name, user := w.own(t, manyRows)
+	run(t, w.srv.Root(), "CREATE TABLE "+name+".zz (id INT)")
+	run(t, w.srv.Root(), "INSERT INTO "+name+".zz VALUES (1)")
+	f := w.failed(t, j, events.ProviderUnavailable, func() {
+		run(t, w.srv.Root(), strings.ReplaceAll(statement, "{}", name))
+	})
+	if !f.Retryable || !strings.Contains(f.Message, "schema change") {
+		t.Errorf("failure %+v", f)
+	}
+	w.wantNoSession(t, user)
+}
+
+func TestPrepare_ToolThatDoesNotFitIsRejected(t *testing.T) {
+	t.Parallel()
+	cases := []struct{ name, version, want string }{
+		{"too old", "mariadb-dump  Ver 10.19 Distrib 5.5.68-MariaDB, for Linux (x86_64)", "not older"},
+		{"other kind", "mysqldump  Ver 8.4.3 for Linux on x86_64 (MySQL Community Server - GPL)", "kind"},
+		{"no version", "hello", "version"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sharedServer(t))
+			path := filepath.Join(t.TempDir(), "dumper")
+			if err := os.WriteFile(path, []byte("#!/bin/sh\necho '"+c.version+"'\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			w.programs = tool.Programs{"mariadb-dump": path}
+			j, _, _ := w.own(t, 1)
+			if f := w.failed(t, j, events.ProviderRejected, nothing); !strings.Contains(f.Message, c.want) {
+				t.Errorf("message %q", f.Message)
+			}
+		})
+	}
+}
+
+func TestPrepare_MissingToolIsRejected(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sharedServer(t))
+	w.programs = tool.Programs{"mariadb-dump": "/nowhere/mariadb-dump"}
+	j, _, _ := w.own(t, 1)
+	_ = w.failed(t, j, events.ProviderRejected, nothing)
+}
+
+func TestPrepare_ConfigThatCannotWorkIsRejected(t *testing.T) {
+	t.Parallel()
+	cases := map[string]func(*executor.Job){
+		"address": func(j *executor.Job) { j.Config.Address = "somewhere" },
+		"user":    func(j *executor.Job) { j.Config.User = "" },
+		"method":  func(j *executor.Job) { j.Config.Method = "MAGICAL" },
+		"tls":     func(j *executor.Job) { j.Config.TLS = &events.InstanceTLS{Mode: "PERHAPS"} },
+		"ca file": func(j *executor.Job) {
+			j.Config.TLS = &events.InstanceTLS{Mode: events.TLSVerifyFull, CAFile: "/nowhere/ca.pem"}
+		},
+	}
+	for name, spoil := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sharedServer(t))
+			j, _, _ := w.own(t, 1)
+			spoil(&j)
+			w.failed(t, j, events.ProviderRejected, nothing)
+		})
+	}
+}
+
+func TestBackup_EndWithoutMarkIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sharedServer(t))
+	script := filepath.Join(t.TempDir(), "dumper")
+	// A tool that ends well after half of its work: what mariadb-dump was seen to do behind a pipe.
+	torn := "#!/bin/sh\n[ \"$1\" = --version ] && exec mariadb-dump --version\nmariadb-dump \"$@\" | head -c 3000\n"
+	if err := os.WriteFile(script, []byte(torn), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.programs = tool.Programs{"mariadb-dump": script}
+	j, _, _ := w.own(t, 100)
+	if f := w.failed(t, j, events.ProviderUnavailable, nothing); !strings.Contains(f.Message, "mark") {
+		t.Errorf("message %q", f.Message)
+	}
+}

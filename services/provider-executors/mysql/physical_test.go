@@ -1,0 +1,89 @@
+package mysql_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/provider-executors/executortest"
+	"github.com/backupbus/backupbus/services/provider-executors/mysql/mysqltest"
+)
+
+// physical is a job on a whole server of its own.
+func physical(t *testing.T) (*world, executor.Job) {
+	t.Helper()
+	for _, name := range []string{"mariadb-backup", "mbstream"} {
+		if _, err := exec.LookPath(name); err != nil {
+			if os.Getenv("BACKUPBUS_REQUIRE_SERVERS") == "1" {
+				t.Fatal(err)
+			}
+			t.Skipf("%s is not installed", name)
+		}
+	}
+	srv := mysqltest.Start(t, "--log-bin=bin", "--server-id=1")
+	w := newWorld(t, srv)
+	run(t, srv.Root(), "CREATE DATABASE shop")
+	fill(t, srv, "shop", 200)
+	j := w.job()
+	j.Config.Method = events.MethodPhysical
+	j.Config.User = account(t, srv, "RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.*")
+	return w, j
+}
+
+func TestPhysical_ProvenByAServerOnItsFilesAndRestoredToOne(t *testing.T) {
+	t.Parallel()
+	w, j := physical(t)
+	j.Proof = events.ProofRestored
+	x := w.executor(t)
+	o := executortest.Take(t, x, j)
+	if o.Kind != "PHYSICAL" || o.Proof != events.ProofRestored {
+		t.Errorf("outcome %+v", o)
+	}
+	before := content(t, w.srv, "shop")
+
+	dir, err := mysqltest.Dir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	target := events.InstanceConfig{DataDir: filepath.Join(dir, "data")}
+	w.restore(t, x, o, target, nil)
+	executortest.WantCode(t, w.tryRestore(t, x, o, target, func(j *executor.RestoreJob) { j.Overwrite = true }), events.AlreadyExists)
+	executortest.WantCode(t, w.tryRestore(t, x, o, events.InstanceConfig{DataDir: "relative"}, nil), events.ProviderRejected)
+	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+	again, err := mysqltest.Adopt(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(again.Stop)
+	if after := content(t, again, "shop"); after != before || before == "" {
+		t.Error("content differs")
+	}
+}
+
+func TestPhysical_OneDatabaseIsRejected(t *testing.T) {
+	t.Parallel()
+	w, j := physical(t)
+	j.Database = "shop"
+	w.failed(t, j, events.ProviderRejected, nothing)
+	j.Database, j.Config.Databases = "", []string{"shop"}
+	w.failed(t, j, events.ProviderRejected, nothing)
+	j.Config.Databases, j.Config.User = nil, account(t, w.srv, "RELOAD ON *.*")
+	w.failed(t, j, events.PermissionDenied, nothing)
+}
+
+func TestPhysical_ServerKilledInTheMiddleLeavesNothing(t *testing.T) {
+	t.Parallel()
+	w, j := physical(t)
+	fill(t, w.srv, database(t, w.srv), manyRows)
+	w.failed(t, j, events.ProviderUnavailable, w.srv.Kill)
+	if err := w.srv.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}

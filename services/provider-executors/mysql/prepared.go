@@ -1,0 +1,204 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
+	"github.com/backupbus/backupbus/services/provider-executors/engine"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/provider-executors/tool"
+)
+
+// filesOf is the one object of a physical copy.
+func filesOf(m archive.Manifest) (archive.Object, error) {
+	if len(m.Objects) != 1 {
+		return archive.Object{}, corrupt("the manifest of the copy does not describe a server's files: the copy cannot be used", fmt.Errorf("%d objects", len(m.Objects)))
+	}
+	return m.Objects[0], nil
+}
+
+// provePhysical unpacks the files and lets the tool recover them: it reads its log to the end.
+func (e *Engine) provePhysical(ctx context.Context, level events.Proof, c engine.Copy) error {
+	o, err := filesOf(c.Manifest)
+	if err != nil {
+		return err
+	}
+	dir, err := c.Scratch(o.SourceBytes + o.SourceBytes/4 + scratchOwn)
+	if err != nil {
+		return err
+	}
+	if err := e.unpackFiles(ctx, c, o, filepath.Join(dir, "data"), scratchFiles(dir)); err != nil {
+		return err
+	}
+	if level != events.ProofRestored {
+		return nil
+	}
+	return e.proveStarts(ctx, dir, ofMariaDB(c.Manifest))
+}
+
+func ofMariaDB(m archive.Manifest) bool { return strings.Contains(m.EngineVersion, "MariaDB") }
+
+// unpackFiles makes a data directory of a copy, ready to be started. tmp is the tool's own.
+func (e *Engine) unpackFiles(ctx context.Context, c engine.Copy, o archive.Object, data, tmp string) error {
+	s := &server{mariadb: ofMariaDB(c.Manifest)}
+	unpacker, err := e.Programs.Find(s.names("mbstream", "xbstream")...)
+	if err != nil {
+		return err
+	}
+	preparer, err := e.find(ctx, s.names("mariadb-backup", "xtrabackup")...)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.Mkdir(data, 0o700), os.MkdirAll(tmp, 0o700)); err != nil {
+		return targetPlace.Failure(err)
+	}
+	if err := extract(ctx, c, o, unpacker, data); err != nil {
+		return err
+	}
+	said, err := tool.Run(ctx, tool.Command{Path: preparer.path, Args: []string{"--no-defaults", "--prepare", "--target-dir=" + data, "--tmpdir=" + tmp}})
+	var exit *tool.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return corrupt("the server's tool cannot recover the files in the copy: it cannot be trusted", fmt.Errorf("%w: %s", err, said.Stderr))
+	case err != nil:
+		return err
+	case !strings.HasSuffix(strings.TrimSpace(said.Stderr), filesEnd):
+		return corrupt("the server's tool does not say that it recovered the files in the copy: it cannot be trusted", fmt.Errorf("said %s", said.Stderr))
+	}
+	return nil
+}
+
+// extract takes the stream apart into a folder.
+func extract(ctx context.Context, c engine.Copy, o archive.Object, unpacker, data string) error {
+	out, in, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("pipe to the unpacker: %w", err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := tool.Run(ctx, tool.Command{Path: unpacker, Args: []string{"-x", "-C", data}, Stdin: out})
+		ended <- err
+	}()
+	cut := c.Unpack(ctx, o, in)
+	if cut != nil && !errors.Is(cut, os.ErrClosed) {
+		cancel(cut)
+	}
+	cut = errors.Join(cut, in.Close())
+	err = <-ended
+	var exit *tool.ExitError
+	if errors.As(err, &exit) {
+		if strings.Contains(exit.Stderr, "28") && strings.Contains(exit.Stderr, "space") {
+			return targetPlace.Failure(fmt.Errorf("%w: %w", syscall.ENOSPC, err))
+		}
+		return corrupt("the files cannot be taken out of the copy: it cannot be trusted", err)
+	}
+	return errors.Join(err, cut)
+}
+
+// proveStarts starts a server on recovered files and reads every table.
+func (e *Engine) proveStarts(ctx context.Context, dir string, mariadb bool) error {
+	daemon, err := e.Programs.Find((&server{mariadb: mariadb}).names("mariadbd", "mysqld")...)
+	if err != nil {
+		return err
+	}
+	// The accounts are the source's, whose passwords nobody here knows.
+	s, err := e.startScratch(ctx, daemon, dir, "--skip-grant-tables", "--skip-slave-start")
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.readAll(ctx), s.stop())
+}
+
+func (s *server) readAll(ctx context.Context) error {
+	tables, err := s.rows(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND TABLE_SCHEMA NOT IN ('"+strings.Join(systemDatabases, "', '")+"')")
+	if err != nil {
+		return failure(err)
+	}
+	for _, t := range tables {
+		said, err := s.rows(ctx, "CHECK TABLE "+quote(t[0])+"."+quote(t[1]))
+		if err != nil {
+			return failure(err)
+		}
+		for _, line := range said { // table, op, type, text
+			if line[2] == "error" || line[2] == "Error" || line[2] == "status" && line[3] != "OK" {
+				return corrupt("a table of the copy is damaged: look at the source with CHECK TABLE; the copy cannot be trusted", fmt.Errorf("%q", line))
+			}
+		}
+	}
+	return nil
+}
+
+// restorePhysical makes a data directory. It appears under its name when it is complete.
+func (e *Engine) restorePhysical(ctx context.Context, j executor.RestoreJob, c engine.Copy) error {
+	o, err := filesOf(c.Manifest)
+	if err != nil {
+		return err
+	}
+	dir := j.Target.DataDir
+	switch {
+	case !filepath.IsAbs(dir):
+		return rejected("a physical copy is restored into a folder: set the target instance's dataDir to an absolute path that does not exist or is empty")
+	case j.Database != "":
+		return rejected("a physical copy holds a whole server: restore it without a name for the database")
+	}
+	if err := free(dir); err != nil {
+		return err
+	}
+	mark, err := markOf(j.RestoreID)
+	if err != nil {
+		return err
+	}
+	half := halfOf(dir, mark)
+	if err := os.MkdirAll(half, 0o700); err != nil {
+		return targetPlace.Failure(err)
+	}
+	err = e.unpackFiles(ctx, c, o, filepath.Join(half, "data"), filepath.Join(half, "tmp"))
+	if err == nil {
+		err = targetFailure(os.Rename(filepath.Join(half, "data"), dir)) // replaces an empty folder, and no other
+	}
+	return errors.Join(err, targetFailure(os.RemoveAll(half)))
+}
+
+// free refuses a target that holds anything. Overwriting is not offered: a server may run on it.
+func free(dir string) error {
+	inside, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return targetPlace.Failure(err)
+	case len(inside) > 0:
+		return &events.Failure{Code: events.AlreadyExists, Category: events.ByUser,
+			Message: "the target's dataDir is not empty, and a physical copy overwrites nothing: stop the server, move its files away, or set another dataDir"}
+	}
+	return nil
+}
+
+// halfOf is where the target grows, beside it: a name that is nobody else's.
+func halfOf(dir, mark string) string { return filepath.Join(filepath.Dir(dir), "."+mark) }
+
+// recoverFolder removes what a killed restore left.
+func recoverFolder(dir, mark string) error {
+	if !filepath.IsAbs(dir) {
+		return nil
+	}
+	return targetFailure(os.RemoveAll(halfOf(dir, mark)))
+}
+
+func targetFailure(err error) error {
+	if err == nil {
+		return nil
+	}
+	return targetPlace.Failure(err)
+}
+
+var targetPlace = engine.Place{Name: "the folder into which the server's files are unpacked", Full: "it needs as much free space as the server's files have bytes: free space there"}

@@ -1,0 +1,125 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// grant is one line of SHOW GRANTS: privileges on something.
+type grant struct {
+	privileges      []string
+	database, table string // * is all; database is a pattern of LIKE
+}
+
+type grants []grant
+
+// grantForm takes a line apart. What has no object, a role or a proxy, is left out.
+var grantForm = regexp.MustCompile("^GRANT (.+) ON (\\*|`(?:[^`]|``)*`)\\.(\\*|`(?:[^`]|``)*`) TO ")
+
+func (s *server) grants(ctx context.Context) (grants, error) {
+	lines, err := s.rows(ctx, "SHOW GRANTS")
+	if err != nil {
+		return nil, failure(err)
+	}
+	var all grants
+	for _, l := range lines {
+		if m := grantForm.FindStringSubmatch(l[0]); m != nil {
+			all = append(all, grant{strings.Split(m[1], ", "), unquote(m[2]), unquote(m[3])})
+		}
+	}
+	return all, nil
+}
+
+func unquote(s string) string {
+	if len(s) < 2 || s[0] != '`' {
+		return s
+	}
+	return strings.ReplaceAll(s[1:len(s)-1], "``", "`")
+}
+
+func (g grant) holds(privilege string) bool {
+	return slices.Contains(g.privileges, "ALL PRIVILEGES") || slices.ContainsFunc(g.privileges, func(p string) bool { return strings.EqualFold(p, privilege) })
+}
+
+// global tells that a privilege is held on everything.
+func (all grants) global(privilege string) bool {
+	return slices.ContainsFunc(all, func(g grant) bool { return g.database == "*" && g.holds(privilege) })
+}
+
+// on tells that a privilege is held on a database, or on something in it: then the tool finds out.
+func (all grants) on(privilege, database string) bool {
+	return slices.ContainsFunc(all, func(g grant) bool {
+		return g.holds(privilege) && (g.database == "*" || g.table == "*" && like(g.database, database) || g.table != "*" && g.database == database)
+	})
+}
+
+// like is LIKE for the pattern of a grant, in which \ escapes.
+func like(pattern, name string) bool {
+	var form strings.Builder
+	form.WriteString("^(?s:")
+	escaped := false
+	for _, r := range pattern {
+		switch {
+		case escaped:
+			form.WriteString(regexp.QuoteMeta(string(r)))
+			escaped = false
+		case r == '\\':
+			escaped = true
+		case r == '%':
+			form.WriteString(".*")
+		case r == '_':
+			form.WriteString(".")
+		default:
+			form.WriteString(regexp.QuoteMeta(string(r)))
+		}
+	}
+	form.WriteString(")$")
+	found, err := regexp.MatchString(form.String(), name)
+	return err == nil && found
+}
+
+// dumpPrivileges are needed on each database. Without TRIGGER the tool leaves triggers out and says nothing.
+var dumpPrivileges = []string{"SELECT", "SHOW VIEW", "TRIGGER", "EVENT"}
+
+// missingForDump lists what the account lacks to dump the databases whole.
+func (all grants) missingForDump(mariadb bool, databases []string) (missing []string) {
+	for _, p := range dumpPrivileges {
+		n := 0
+		for _, db := range databases {
+			if !all.on(p, db) {
+				n++
+			}
+		}
+		switch {
+		case n > 0 && n == len(databases):
+			missing = append(missing, p)
+		case n > 0:
+			missing = append(missing, fmt.Sprintf("%s (on %d of the %d databases)", p, n, len(databases)))
+		}
+	}
+	// Without this the tool leaves routines out and says nothing.
+	switch {
+	case all.global("SELECT"):
+	case mariadb && !all.on("SELECT", "mysql") && !all.global("SHOW CREATE ROUTINE"):
+		missing = append(missing, "SELECT on mysql.proc")
+	case !mariadb && !all.global("SHOW_ROUTINE"):
+		missing = append(missing, "SHOW_ROUTINE")
+	}
+	return missing
+}
+
+// seesAll tells that no database is hidden from the account.
+func (all grants) seesAll() bool {
+	return slices.ContainsFunc([]string{"SHOW DATABASES", "SELECT", "TRIGGER", "EVENT"}, all.global)
+}
+
+// lacks is the failure that names what is missing.
+func lacks(missing []string) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	return permission("the account lacks the privileges " + strings.Join(missing, ", ") + ": GRANT them; without them the tool would leave things out of the copy, in part without a word")
+}

@@ -1,0 +1,140 @@
+package mysql
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backupbus/backupbus/services/provider-executors/mysql/mysqltest"
+)
+
+// pieces are what strings are made of, so that every way to end one early is tried.
+var pieces = []string{"'", `\`, `"`, "`", ";", "--", "-- ", "#", "/*", "*/", "/*!50003 ", "),(", "(", ")", "\n", "\x00", "VALUES", "INSERT INTO `t` VALUES (1);\n", "DELIMITER ;;\n", "é", "\xff", "0x", ""}
+
+func TestScan_CountsWhatTheServerCounts(t *testing.T) {
+	t.Parallel()
+	srv := mysqltest.Start(t)
+	db := srv.Root()
+	run := func(q string, args ...any) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), q, args...); err != nil {
+			t.Fatalf("%.100s: %v", q, err)
+		}
+	}
+	run("CREATE DATABASE d")
+	want := map[table]int64{}
+	for n := range 6 {
+		name := "t" + strings.Repeat(pieces[n%4], n) + fmt.Sprint(n)
+		quoted := "d." + quote(name)
+		run("CREATE TABLE " + quoted + " (id INT AUTO_INCREMENT PRIMARY KEY, a LONGTEXT CHARACTER SET latin1, b LONGBLOB, c VARCHAR(9) AS (')('))")
+		for i := range 60 * n {
+			var text strings.Builder
+			for k := range 1 + i%5 {
+				text.WriteString(pieces[(i*7+k*(n+3)+n)%len(pieces)])
+			}
+			// Bytes and not text: latin1 takes every one.
+			run("INSERT INTO "+quoted+" (a, b) VALUES (CONVERT(X'"+fmt.Sprintf("%x", text.String())+"' USING latin1), ?)", []byte(text.String()))
+		}
+		var count int64
+		if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+quoted).Scan(&count); err != nil {
+			t.Fatal(err)
+		}
+		want[table{"d", name}] = count
+	}
+	for _, options := range [][]string{{"--hex-blob"}, {"--skip-extended-insert"}, {"--complete-insert", "--default-character-set=binary"}} {
+		args := append([]string{"--no-defaults", "--socket=" + srv.Socket, "-uroot", "-p" + mysqltest.RootPassword}, options...)
+		dump, err := exec.Command("mariadb-dump", append(args, "--databases", "d")...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, piece := range []int{1, 2, 3, 7, 4096, len(dump)} { // cut anywhere
+			got := newScan()
+			for rest := dump; len(rest) > 0; {
+				n := min(piece, len(rest))
+				if _, err := got.Write(rest[:n]); err != nil {
+					t.Fatal(err)
+				}
+				rest = rest[n:]
+			}
+			if diff := cmp.Diff(want, got.rows, cmp.AllowUnexported(table{})); diff != "" {
+				t.Fatalf("%v in pieces of %d (-server +scan):\n%s", options, piece, diff)
+			}
+			if diff := cmp.Diff([]string{"d"}, got.databases); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+	}
+}
+
+func TestEnds_TheMarkIsTheLastLineAndNoOther(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		text string
+		want bool
+	}{
+		{"-- Dump completed\n", true},
+		{"x\n-- Dump completed on 2026-01-02  3:04:05\n", true},
+		{"x\n-- Dump completed", false},
+		{"-- Dump completed\nINSERT INTO t VALUES (1);\n", false},
+		{"x -- Dump completed\n", false},
+		{"x\n-- Dump completed\n\n", false},
+		{"", false},
+	}
+	for _, c := range cases {
+		for _, piece := range []int{1, 5000} {
+			e := &ends{}
+			text := strings.Repeat("y", 9000) + "\n" + c.text
+			for i := 0; i < len(text); i += piece {
+				_, _ = e.Write([]byte(text[i:min(i+piece, len(text))]))
+			}
+			if e.complete() != c.want {
+				t.Errorf("%q in pieces of %d: %v", c.text, piece, e.complete())
+			}
+		}
+	}
+}
+
+func TestDifferences_TellsEveryKind(t *testing.T) {
+	t.Parallel()
+	of := func(change func(*contents)) contents {
+		c := contents{rows: map[table]int64{{"d", "a"}: 3}, views: map[table]bool{{"d", "v"}: true}, triggers: 1, routines: 1, events: 1, sequences: 1}
+		change(&c)
+		return c
+	}
+	whole := of(func(*contents) {})
+	if err := whole.differences(of(func(*contents) {})); err != nil {
+		t.Errorf("equal ones: %v", err)
+	}
+	for name, change := range map[string]func(*contents){
+		"a row":       func(c *contents) { c.rows[table{"d", "a"}]-- },
+		"a table":     func(c *contents) { delete(c.rows, table{"d", "a"}) },
+		"a new table": func(c *contents) { c.rows[table{"d", "b"}] = 0 },
+		"a view":      func(c *contents) { c.views = nil },
+		"a trigger":   func(c *contents) { c.triggers = 0 },
+		"a routine":   func(c *contents) { c.routines = 0 },
+		"an event":    func(c *contents) { c.events = 0 },
+		"a sequence":  func(c *contents) { c.sequences = 0 },
+	} {
+		if whole.differences(of(change)) == nil {
+			t.Errorf("%s was not missed", name)
+		}
+	}
+}
+
+func TestLike_IsThatOfGrants(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{`shop\_a`, "shop_a", true}, {`shop\_a`, "shopxa", false}, {"shop_a", "shopxa", true},
+		{"s%", "shop", true}, {"s%", "xs", false}, {"a.b", "axb", false}, {`\%`, "%", true}, {`\%`, "x", false},
+	} {
+		if like(c.pattern, c.name) != c.want {
+			t.Errorf("%q LIKE %q: %v", c.name, c.pattern, !c.want)
+		}
+	}
+}

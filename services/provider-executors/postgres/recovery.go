@@ -1,0 +1,146 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
+	"github.com/backupbus/backupbus/services/provider-executors/engine"
+	"github.com/backupbus/backupbus/services/provider-executors/tool"
+)
+
+// provePhysical reads the files to their end and compares them with their manifest; for RESTORED a scratch
+// server recovers them and reads every table.
+func (e *Engine) provePhysical(ctx context.Context, level events.Proof, c engine.Copy) error {
+	o, err := baseOf(c.Manifest)
+	if err != nil {
+		return err
+	}
+	if level != events.ProofRestored {
+		return unpackBase(ctx, c, o, nowhere{})
+	}
+	programs, err := e.scratchPrograms(ctx, tool.ParseVersion(c.Manifest.EngineVersion).Major)
+	if err != nil {
+		return err
+	}
+	dir, err := c.Scratch(c.Manifest.SourceBytes() + scratchSelf)
+	if err != nil {
+		return err
+	}
+	as, err := e.account()
+	if err != nil {
+		return err
+	}
+	home, err := handOver(dir, "server", as)
+	if err != nil {
+		return err
+	}
+	to := folderOf{root: filepath.Join(home, "data"), as: as, space: spaceForServer}
+	if err := to.folder("."); err != nil {
+		return err
+	}
+	if err := unpackBase(ctx, c, o, to); err != nil {
+		return err
+	}
+	return e.recover(ctx, programs.postgres, home, to)
+}
+
+func baseOf(m archive.Manifest) (archive.Object, error) {
+	o, ok := part(m, basePart)
+	if !ok || len(m.Objects) != 1 {
+		return archive.Object{}, corrupt("the copy does not hold the files of a server: it cannot be used", nil)
+	}
+	return o, nil
+}
+
+// ownSettings replace those of the source, which may name folders, programs and libraries of its machine.
+const (
+	ownSettings = "# of a scratch server\nautovacuum = off\narchive_mode = off\nrestore_command = ''\nmax_wal_senders = 0\nwal_level = minimal\n" +
+		"max_prepared_transactions = 1000\n" // at least as many as the source had, or recovery stops
+	ownAccess = "local all " + scratchUser + " trust\n"
+)
+
+// recover starts a server over the files. The names of its roles are not known, so a role of the proof's
+// own is made first, in single-user mode, which recovers the files too.
+func (e *Engine) recover(ctx context.Context, postgres program, home string, to folderOf) (err error) {
+	for name, text := range map[string]string{"postgresql.conf": ownSettings, "pg_hba.conf": ownAccess, "pg_ident.conf": "", "postgresql.auto.conf": ""} {
+		if err := replaceFile(to, name, text); err != nil {
+			return err
+		}
+	}
+	_, err = tool.Run(ctx, tool.Command{
+		Path: postgres.path, As: to.as, Dir: home,
+		Args:  []string{"--single", "-D", to.root, "-c", "fsync=off", "-c", "exit_on_error=on", "template1"},
+		Stdin: strings.NewReader("CREATE ROLE " + scratchUser + " SUPERUSER LOGIN\n"),
+	})
+	var exit *tool.ExitError
+	if errors.As(err, &exit) && exit.Exit > 0 {
+		return corrupt("a scratch server cannot recover the stored files: the copy cannot be used; the executor's log has what it said", fmt.Errorf("%w: %s", err, exit.Stderr))
+	}
+	if err != nil {
+		return err
+	}
+	s, err := e.startScratch(ctx, postgres, home, to.root, scratchUser)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	return s.readAll(ctx)
+}
+
+func replaceFile(to folderOf, name, text string) error {
+	if err := os.RemoveAll(filepath.Join(to.root, name)); err != nil {
+		return to.space.Failure(err)
+	}
+	f, err := to.file(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte(text))
+	return errors.Join(err, f.Close())
+}
+
+// readAll counts every table of every database.
+func (s *scratchServer) readAll(ctx context.Context) error {
+	names, err := s.names(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := s.readDatabase(ctx, name); err != nil {
+			return corrupt("a table of the recovered files cannot be read: the copy cannot be used", err)
+		}
+	}
+	return nil
+}
+
+func (s *scratchServer) names(ctx context.Context) ([]string, error) {
+	c, err := s.connect(ctx, "template1", "backupbus-scratch")
+	if err != nil {
+		return nil, err
+	}
+	defer bye(ctx, c)
+	rows, err := c.Query(ctx, `SELECT datname FROM pg_database WHERE datallowconn`)
+	if err != nil {
+		return nil, failure("list the databases", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return names, failure("list the databases", err)
+}
+
+func (s *scratchServer) readDatabase(ctx context.Context, name string) error {
+	c, err := s.connect(ctx, name, "backupbus-scratch")
+	if err != nil {
+		return err
+	}
+	defer bye(ctx, c)
+	_, err = countRows(ctx, c)
+	return err
+}

@@ -1,0 +1,138 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+)
+
+const bucket = "backups"
+
+// server is an S3 server with faults in front of it.
+type server struct {
+	*httptest.Server
+	fault    atomic.Pointer[func(http.ResponseWriter, *http.Request) bool] // true: it has answered
+	requests atomic.Int64
+}
+
+func start(t *testing.T) *server {
+	t.Helper()
+	// What the SDK finds of credentials on the machine must play no part.
+	t.Setenv("AWS_ACCESS_KEY_ID", "test-access")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", canary)
+	t.Setenv("AWS_CONFIG_FILE", "/nonexistent")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	mem := s3mem.New()
+	if err := mem.CreateBucket(bucket); err != nil {
+		t.Fatal(err)
+	}
+	real := gofakes3.New(mem).Server()
+	s := &server{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.requests.Add(1)
+		if f := s.fault.Load(); f != nil && (*f)(w, r) {
+			return
+		}
+		real.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// canary is the secret of the tests: it must be nowhere but in a signature.
+const canary = "CANARY-secret-of-the-storage"
+
+// broken sets what happens to requests; nil: nothing.
+func (s *server) broken(f func(http.ResponseWriter, *http.Request) bool) {
+	if f == nil {
+		s.fault.Store(nil)
+		return
+	}
+	s.fault.Store(&f)
+}
+
+func (s *server) url(more string) string {
+	return "s3://" + bucket + "?region=us-east-1&use_path_style=true&endpoint=" + s.URL + more
+}
+
+func (s *server) open(t *testing.T, more string) *archive.Copy {
+	t.Helper()
+	st, err := archive.Open(t.Context(), archive.Options{URLs: map[string]string{"main": s.url(more)}, Openers: Openers()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c, err := st.Of(executor.Job{BackupID: "bk_aaaaaaaaaaaaaaaaaaaaaaaaaa", Attempt: 1, Project: "shop", Instance: "orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// stored lists the server's objects and its unfinished uploads, as the S3 API tells them.
+func (s *server) stored(t *testing.T) string {
+	t.Helper()
+	s.broken(nil)
+	var all strings.Builder
+	for _, what := range []string{"?list-type=2", "?uploads"} {
+		res, err := http.Get(s.URL + "/" + bucket + what)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		for _, part := range strings.Split(string(b), "<Key>")[1:] {
+			key, _, _ := strings.Cut(part, "<")
+			all.WriteString(strings.TrimPrefix(what, "?") + ":" + key + "\n")
+		}
+	}
+	return all.String()
+}
+
+// noise is data that does not compress.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	r := rand.NewChaCha8([32]byte{1})
+	_, _ = r.Read(b)
+	return b
+}
+
+func write(ctx context.Context, c *archive.Copy, data []byte) (archive.Object, error) {
+	return c.Write(ctx, archive.Stream{Name: "dump.sql"}, func(w io.Writer) error {
+		_, err := io.Copy(w, bytes.NewReader(data))
+		return err
+	})
+}
+
+func wantFailure(t *testing.T, err error, code events.Code) {
+	t.Helper()
+	var f *events.Failure
+	if !errors.As(err, &f) || f.Code != code {
+		t.Fatalf("want %s, got %v", code, err)
+	}
+	if strings.Contains(f.Message, "127.0.0.1") || strings.Contains(err.Error(), canary) {
+		t.Errorf("the failure tells too much: %v", err)
+	}
+}

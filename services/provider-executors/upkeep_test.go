@@ -1,0 +1,182 @@
+package executors_test
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/pipelinetest"
+	executors "github.com/backupbus/backupbus/services/provider-executors"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+)
+
+// keeper is a Hand that verifies and restores as the test says, and remembers what it was told.
+type keeper struct {
+	*pipelinetest.Hand
+	verify, restore func(context.Context) error
+
+	mu     sync.Mutex
+	sizes  []int64
+	levels []events.Proof
+}
+
+func (k *keeper) Start(ctx context.Context, j executor.Job) (executor.Ref, error) {
+	k.mu.Lock()
+	k.sizes = append(k.sizes, j.LastSize)
+	k.mu.Unlock()
+	return k.Hand.Start(ctx, j)
+}
+
+func (k *keeper) Verify(ctx context.Context, _ executor.Job, _ executor.Ref, _ *events.Checksum, to events.Proof) (int64, error) {
+	k.mu.Lock()
+	k.levels = append(k.levels, to)
+	k.mu.Unlock()
+	return 4096, k.verify(ctx)
+}
+
+func (k *keeper) Restore(ctx context.Context, _ executor.RestoreJob) (int64, error) {
+	return 4096, k.restore(ctx)
+}
+
+func keeping(t *testing.T, k *keeper, c executors.Config) *pipelinetest.Pipeline {
+	t.Helper()
+	k.Hand = pipelinetest.NewHand().Auto()
+	return setup(t, pipelinetest.Options{Executors: c, Providers: []executors.Provider{{Name: "sqlite",
+		Capabilities: executor.Capabilities{PollEvery: 10 * time.Millisecond},
+		Open:         func(context.Context, executors.Shared) (executors.Opened, error) { return k, nil }}}}, "a", "b")
+}
+
+func good(ctx context.Context) error { return nil }
+
+func TestBackup_KnowsTheSizeOfTheLastGoodOne(t *testing.T) {
+	t.Parallel()
+	k := &keeper{}
+	p := keeping(t, k, executors.Config{})
+	for range 2 {
+		p.Await("shop", create(p, "a"), events.Succeeded)
+	}
+	p.Await("shop", create(p, "b"), events.Succeeded)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if diff := cmp.Diff([]int64{0, 4096, 0}, k.sizes); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestVerify_EachMethodHasItsProofAndItsOutcome(t *testing.T) {
+	t.Parallel()
+	torn := &events.Failure{Code: events.Corrupt, Category: events.BySystem, Message: "the copy is damaged"}
+	k := &keeper{verify: good}
+	p := keeping(t, k, executors.Config{})
+	id := create(p, "a")
+	p.Await("shop", id, events.Succeeded)
+	type checked struct {
+		Verification string
+		Check        struct {
+			Run          int
+			Method       string
+			CheckedBytes int64
+			Error        *struct{ Code string }
+		}
+	}
+	for n, method := range []string{"", "CHECKSUM", "RESTORE_TEST"} {
+		body := `{}`
+		if method != "" {
+			body = `{"method":"` + method + `"}`
+		}
+		if code, answer := p.Call(http.MethodPost, base+"/"+id+":verify", body); code != http.StatusAccepted {
+			t.Fatalf("verify: %d %s", code, answer)
+		}
+		awaitCheck(t, p, id, n+1)
+		if b := pipelinetest.JSON[checked](p, http.MethodGet, base+"/"+id, ""); b.Verification != "PASSED" || b.Check.Run != n+1 || b.Check.CheckedBytes != 4096 || b.Check.Error != nil {
+			t.Errorf("%+v", b)
+		}
+	}
+	k.verify = func(context.Context) error { return torn }
+	p.Call(http.MethodPost, base+"/"+id+":verify", `{}`)
+	awaitCheck(t, p, id, 4)
+	if b := pipelinetest.JSON[checked](p, http.MethodGet, base+"/"+id, ""); b.Verification != "FAILED" || b.Check.Error == nil || b.Check.Error.Code != "CORRUPT" {
+		t.Errorf("%+v", b)
+	}
+	if diff := cmp.Diff([]events.Proof{events.ProofStored, events.ProofStored, events.ProofRestored, events.ProofStored}, k.levels); diff != "" {
+		t.Error(diff)
+	}
+	if code, answer := p.Call(http.MethodPost, base+"/"+id+":verify", `{"method":"GUESS"}`); code != http.StatusUnprocessableEntity && code != http.StatusBadRequest {
+		t.Errorf("an unknown method: %d %s", code, answer)
+	}
+}
+
+// awaitCheck waits until the outcome of that run can be read.
+func awaitCheck(t *testing.T, p *pipelinetest.Pipeline, id string, run int) {
+	t.Helper()
+	type checked struct {
+		Check struct {
+			Run     int
+			EndTime string
+		}
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(pipelinetest.Patience); time.Now().Before(end); <-tick.C {
+		if b := pipelinetest.JSON[checked](p, http.MethodGet, base+"/"+id, ""); b.Check.Run == run && b.Check.EndTime != "" {
+			return
+		}
+	}
+	t.Fatalf("run %d has no outcome", run)
+}
+
+func TestVerify_OneAtATime(t *testing.T) {
+	t.Parallel()
+	begun, release := make(chan struct{}), make(chan struct{})
+	k := &keeper{verify: func(ctx context.Context) error {
+		close(begun)
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return nil
+	}}
+	p := keeping(t, k, executors.Config{})
+	id := create(p, "a")
+	p.Await("shop", id, events.Succeeded)
+	p.Call(http.MethodPost, base+"/"+id+":verify", `{}`)
+	<-begun
+	if code, answer := p.Call(http.MethodPost, base+"/"+id+":verify", `{}`); code != http.StatusConflict {
+		t.Errorf("a second verification: %d %s", code, answer)
+	}
+	close(release)
+	awaitCheck(t, p, id, 1)
+}
+
+func TestRestore_AndVerifyObeyTheDeadline(t *testing.T) {
+	t.Parallel()
+	endless := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	k := &keeper{verify: endless, restore: endless}
+	p := keeping(t, k, executors.Config{Deadline: 100 * time.Millisecond})
+	id := create(p, "a")
+	p.Await("shop", id, events.Succeeded)
+	type ended struct {
+		RestoreID, State string
+		Error            *struct{ Code string }
+	}
+	r := pipelinetest.JSON[ended](p, http.MethodPost, base+"/"+id+":restore", `{"target":{"instance":"b"}}`)
+	p.Await("shop", r.RestoreID, events.Failed)
+	r = pipelinetest.JSON[ended](p, http.MethodGet, "/api/v1/projects/shop/restores/"+r.RestoreID, "")
+	if r.Error == nil || r.Error.Code != "DEADLINE_EXCEEDED" {
+		t.Errorf("%+v", r)
+	}
+	p.Call(http.MethodPost, base+"/"+id+":verify", `{}`)
+	awaitCheck(t, p, id, 1)
+	for _, s := range p.Events("shop") {
+		if s.Step() == events.VerificationFailed {
+			if b, err := events.Decode[events.Backup](s.Event); err != nil || b.Check.Error.Code != events.DeadlineExceeded {
+				t.Errorf("%+v, %v", b.Check, err)
+			}
+		}
+	}
+}
