@@ -40,15 +40,25 @@ race: servers ## all tests, with the race detector on everything that runs in th
 	go test -race -timeout 30m $$(go list work | grep -v /tools/e2e)
 	go test ./tools/e2e
 
+# What the tests look for, and the Debian package that has it.
+SERVERS := redis-server:redis-server mariadbd:mariadb-server mariadb-backup:mariadb-backup zstd:zstd age:age
+
 .PHONY: servers
 servers:
-	@command -v redis-server >/dev/null || { \
-	  echo "not found: redis-server; the tests against a real Redis are skipped (apt-get install redis-server)"; \
-	  test -z "$$BACKUPBUS_REQUIRE_SERVERS"; }
+	@missing=0; for s in $(SERVERS); do command -v $${s%%:*} >/dev/null || { missing=1; \
+	  echo "not found: $${s%%:*}; the tests that need it are skipped (apt-get install $${s##*:})"; }; done; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { missing=1; \
+	  echo "not found: PostgreSQL's initdb; the tests that need it are skipped (apt-get install postgresql)"; }; \
+	test $$missing = 0 || test -z "$$BACKUPBUS_REQUIRE_SERVERS"
 
 .PHONY: bench
 bench: ## benchmarks of the parts on the hot path
 	go test -run '^$$' -bench . ./events ./events/lifecycle ./events/bus ./services/status-tracker/...
+
+.PHONY: bench-data
+bench-data: servers ## whole backups of a gigabyte against the bare tools; exits 1 if a target is missed (about 10 min)
+	go build -o bin/benchdata ./tools/benchdata
+	bin/benchdata
 
 .PHONY: golden
 golden: ## rewrite the golden files and the examples in schemas/; review the diff
