@@ -3,6 +3,7 @@ module github.com/backupbus/backupbus/tools
 go 1.26.0
 
 require (
+	filippo.io/age v1.3.2
 	github.com/backupbus/backupbus/events v0.0.0
 	github.com/backupbus/backupbus/services v0.0.0
 	github.com/go-sql-driver/mysql v1.10.1
@@ -27,7 +28,6 @@ require (
 	cloud.google.com/go/iam v1.13.0 // indirect
 	cloud.google.com/go/monitoring v1.30.0 // indirect
 	cloud.google.com/go/storage v1.67.0 // indirect
-	filippo.io/age v1.3.2 // indirect
 	filippo.io/edwards25519 v1.2.0 // indirect
 	filippo.io/hpke v0.4.0 // indirect
 	github.com/Azure/azure-sdk-for-go/sdk/azcore v1.23.1 // indirect

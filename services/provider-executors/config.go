@@ -102,6 +102,9 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("tools.%s: %s is not an absolute path", name, path))
 		}
 	}
+	if c.MinSizeRatio < 0 || c.MinSizeRatio > 1 {
+		errs = append(errs, fmt.Errorf("minSizeRatio: %v is not between 0 and 1", c.MinSizeRatio))
+	}
 	if c.BytesPerSecond < 0 {
 		errs = append(errs, errors.New("bytesPerSecond: a negative number is no bound; 0 is none"))
 	}
@@ -124,10 +127,11 @@ func (c Config) compression(p tool.Programs) (archive.Compression, error) {
 	z := archive.Compression{Program: c.Compression.Program, Level: c.Compression.Level, Threads: c.Compression.Threads}
 	switch z.Program {
 	case "", "auto":
-		z.Program = ""
-		if path, err := p.Find("zstd"); err == nil {
-			z.Program = path
+		path, err := p.Find("zstd")
+		if err != nil && p["zstd"] != "" {
+			return z, fmt.Errorf("tools.zstd: %w", err)
 		}
+		z.Program = path // empty: built in
 	case "builtin":
 		z.Program = ""
 	default:

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/pipelinetest"
 	executors "github.com/backupbus/backupbus/services/provider-executors"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
@@ -178,5 +179,64 @@ func TestRestore_AndVerifyObeyTheDeadline(t *testing.T) {
 				t.Errorf("%+v, %v", b.Check, err)
 			}
 		}
+	}
+}
+
+// TestAttempt_CopyOfAnExecutorThatLostTheBackupIsRemoved: it was stopped for so long that another one took the
+// backup over, and ends its own attempt well when it goes on. No record will ever name that copy.
+func TestAttempt_CopyOfAnExecutorThatLostTheBackupIsRemoved(t *testing.T) {
+	t.Parallel()
+	hand := pipelinetest.NewHand()
+	p := setup(t, pipelinetest.Options{Providers: []executors.Provider{{Name: "sqlite",
+		Capabilities: executor.Capabilities{PollEvery: 10 * time.Millisecond, Local: true},
+		Open:         func(context.Context, executors.Shared) (executors.Opened, error) { return hand, nil }}}}, "a")
+	quiet, err := p.Bus.AnswerWorking("ex-other", func(string) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer quiet()
+	id := create(p, "a")
+	ctx, cancel := context.WithTimeout(t.Context(), pipelinetest.Patience)
+	defer cancel()
+	if err := hand.Started(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	first := p.Await("shop", id, events.Started)
+	b, err := events.Decode[events.Backup](first.Event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := &events.Failure{Code: events.Internal, Category: events.BySystem, Retryable: true, Message: "the executor stopped"}
+	for _, step := range []events.Step{events.AttemptFailed, events.Started} {
+		_, err := p.Bus.Append(ctx, events.Draft{
+			Aggregate: b.Aggregate(), Step: step, At: time.Now(), Cause: events.CausedBy(first.Event),
+			EventID: events.EventID(id, events.Backups, step, map[events.Step]int{events.AttemptFailed: 1, events.Started: 2}[step]),
+			Decide: func(_ context.Context, prior events.Prior) (events.Payload, error) {
+				now, err := events.Decode[events.Backup](prior.Last.Event)
+				if err != nil {
+					return nil, err
+				}
+				if step == events.AttemptFailed {
+					return lifecycle.Advance(lifecycle.FailAttempt(now, lost, time.Now()), step)
+				}
+				return lifecycle.Advance(lifecycle.Claim(now, time.Now(), "ex-other"), step)
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	hand.Finish(id, nil)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for hand.Copies() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("the copy that nobody knows of stays")
+		}
+	}
+	if b := get(p, id); b.State != "RUNNING" || b.Attempt != 2 {
+		t.Errorf("%+v", b)
 	}
 }

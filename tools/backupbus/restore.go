@@ -27,13 +27,13 @@ type restore struct {
 
 func newRestore(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "restore", Short: "Put a copy back"}
-	c.AddCommand(newRestoreCreate(o))
+	c.AddCommand(newRestoreCreate(o), newRestoreExport(o))
 	return c
 }
 
 func newRestoreCreate(o *options) *cobra.Command {
 	var w waiting
-	var target string
+	var target, database string
 	var overwrite bool
 	c := &cobra.Command{
 		Use: "create BACKUP --to INSTANCE", Short: "Restore a backup into a registered instance", Args: cobra.ExactArgs(1),
@@ -43,6 +43,9 @@ func newRestoreCreate(o *options) *cobra.Command {
 				return &exit{exitUsage, errors.New("name the instance to restore into with --to")}
 			}
 			body := map[string]any{"target": map[string]any{"instance": target, "overwrite": overwrite}}
+			if database != "" {
+				body["target"].(map[string]any)["database"] = database
+			}
 			var r receipt
 			if err := o.client().call(cmd.Context(), http.MethodPost, "/backups/"+url.PathEscape(args[0])+":restore", body, &r); err != nil {
 				return err
@@ -74,6 +77,7 @@ func newRestoreCreate(o *options) *cobra.Command {
 	}
 	w.flags(c)
 	c.Flags().StringVar(&target, "to", "", "instance to restore into")
+	c.Flags().StringVar(&database, "database", "", "name of the database there; default: the name in the copy")
 	c.Flags().BoolVar(&overwrite, "overwrite", false, "replace a target that holds data")
 	return c
 }

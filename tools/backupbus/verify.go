@@ -29,6 +29,14 @@ func newBackupVerify(o *options) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := "/backups/" + url.PathEscape(args[0])
 			body := map[string]string{"method": strings.ReplaceAll(strings.ToUpper(method), "-", "_")}
+			var before backup
+			if err := o.client().call(cmd.Context(), http.MethodGet, path, nil, &before); err != nil {
+				return err
+			}
+			run := 1
+			if before.Check != nil {
+				run = before.Check.Run + 1
+			}
 			if err := o.client().call(cmd.Context(), http.MethodPost, path+":verify", body, nil); err != nil {
 				return err
 			}
@@ -38,7 +46,7 @@ func newBackupVerify(o *options) *cobra.Command {
 			answer, err := w.until(cmd, o, path, func(a json.RawMessage) (bool, *progress, error) {
 				var b backup
 				err := json.Unmarshal(a, &b)
-				return b.Check != nil && !b.Check.EndTime.IsZero(), nil, err
+				return b.Check != nil && b.Check.Run >= run && !b.Check.EndTime.IsZero(), nil, err
 			})
 			if err != nil {
 				return err

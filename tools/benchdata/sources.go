@@ -42,6 +42,9 @@ func openMySQL(ctx context.Context, dir string, size int64) (_ *source, err erro
 			s.Stop()
 		}
 	}()
+	if err := s.CreateUser(ctx, "bench", "", "ALL ON *.*"); err != nil {
+		return nil, err
+	}
 	driver.RegisterReaderHandler("rows", func() io.Reader { return rows(size, '\t') })
 	for _, q := range []string{
 		"CREATE DATABASE bench",
@@ -53,16 +56,20 @@ func openMySQL(ctx context.Context, dir string, size int64) (_ *source, err erro
 		}
 	}
 	return &source{
-		provider: "mysql", config: events.InstanceConfig{Address: s.Address(), User: "root", Databases: []string{"bench"}},
+		provider: "mysql", config: events.InstanceConfig{Address: s.Address(), User: "bench", Databases: []string{"bench"}},
 		bare: func(file string) string {
-			return "mariadb-dump --no-defaults --socket=" + s.Address() + " --user=root --single-transaction --quick --hex-blob --routines --events --triggers bench | zstd -q -T2 -3 -o " + file
+			return "mariadb-dump --no-defaults --socket=" + s.Address() + " --user=bench --single-transaction --quick --hex-blob --routines --events --triggers bench | zstd -q -T2 -3 -o " + file
 		},
 		close: func() error { s.Stop(); return nil },
 	}, nil
 }
 
 func openPostgres(ctx context.Context, dir string, size int64) (_ *source, err error) {
-	s, err := postgrestest.Run(ctx, filepath.Join(dir, "postgres"))
+	home := filepath.Join(dir, "postgres")
+	if err := os.Mkdir(home, 0o755); err != nil {
+		return nil, err
+	}
+	s, err := postgrestest.Run(ctx, home)
 	if err != nil {
 		return nil, err
 	}

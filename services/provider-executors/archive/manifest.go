@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -116,6 +117,9 @@ func (c *Copy) WriteManifest(ctx context.Context, m Manifest) error {
 	if err != nil {
 		return fmt.Errorf("manifest of %s: %w", m.BackupID, err)
 	}
+	if len(doc) >= maxManifest {
+		return rejected("the copy has more tables and objects than a manifest can list: split the instance")
+	}
 	if err := c.at.put(ctx, c.prefix+manifestName, append(doc, '\n')); err != nil {
 		return fmt.Errorf("write the manifest: %w", err)
 	}
@@ -137,6 +141,14 @@ func (c *Copy) ReadManifest(ctx context.Context) (Manifest, error) {
 	if err := json.Unmarshal(doc, &m); err != nil || len(doc) > maxManifest {
 		return Manifest{}, corrupt("the manifest of the copy cannot be read: the copy cannot be used", err)
 	}
+	if m.Version == 1 {
+		if m, err = ofVersion1(doc); err != nil {
+			return Manifest{}, corrupt("the manifest of the copy cannot be read: the copy cannot be used", err)
+		}
+	}
+	if m.Version > manifestVersion {
+		return Manifest{}, rejected("the copy was written by a later version of backupbus: use that one to read it")
+	}
 	if err := m.check(); err != nil {
 		return Manifest{}, corrupt("the manifest of the copy is damaged: the copy cannot be used", err)
 	}
@@ -145,14 +157,29 @@ func (c *Copy) ReadManifest(ctx context.Context) (Manifest, error) {
 
 var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// maxObjects bounds the objects of one copy: a database each, and what belongs to none.
-const maxObjects = 1001
+// ofVersion1 reads the first form, in which a copy was one object whose facts lay in the manifest itself.
+func ofVersion1(doc []byte) (Manifest, error) {
+	var m Manifest
+	var o Object
+	var named struct {
+		Object string `json:"object"`
+	}
+	if err := errors.Join(json.Unmarshal(doc, &m), json.Unmarshal(doc, &o), json.Unmarshal(doc, &named)); err != nil {
+		return Manifest{}, err
+	}
+	o.Name, o.Database = named.Object, m.Database
+	m.Version, m.Kind, m.Objects = manifestVersion, "PHYSICAL", []Object{o} // SQLite was all there was
+	return m, nil
+}
+
+// MaxObjects bounds the objects of one copy: a database each, and what belongs to none.
+const MaxObjects = 1001
 
 func (m Manifest) check() error {
 	switch {
 	case m.Version != manifestVersion:
 		return fmt.Errorf("version %d is not known", m.Version)
-	case len(m.Objects) == 0 || len(m.Objects) > maxObjects:
+	case len(m.Objects) == 0 || len(m.Objects) > MaxObjects:
 		return fmt.Errorf("%d objects", len(m.Objects))
 	}
 	seen := map[string]bool{}

@@ -69,7 +69,8 @@ func (p *packer) abort() { p.stop() }
 
 // reason is what a stage says of its own end, if the error of produce is only that this stage was gone.
 func (p *packer) reason(err error) error {
-	if p.why == nil || !errors.Is(err, syscall.EPIPE) {
+	var gone *goneError
+	if p.why == nil || !errors.As(err, &gone) {
 		return err
 	}
 	if why := p.why(); why != nil {
@@ -124,7 +125,7 @@ func (z Compression) child(ctx context.Context, to io.Writer) (*packer, error) {
 	tool.WidenPipe(w)
 	ctx, cancel := context.WithCancel(ctx)
 	// A page of SQLite is a few kilobytes: written one by one, each would be a switch between processes.
-	buf := bufio.NewWriterSize(w, pipeBuffer)
+	buf := bufio.NewWriterSize(pipeTo{w}, pipeBuffer)
 	c := &child{buf: buf, pipe: w, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
@@ -135,6 +136,22 @@ func (z Compression) child(ctx context.Context, to io.Writer) (*packer, error) {
 	}()
 	return &packer{Writer: buf, closers: []io.Closer{c}, stop: c.abort, why: c.died}, nil
 }
+
+// pipeTo is the pipe to the program. That it broke is told from the broken pipes of whoever produces.
+type pipeTo struct{ f *os.File }
+
+func (p pipeTo) Write(b []byte) (int, error) {
+	n, err := p.f.Write(b)
+	if errors.Is(err, syscall.EPIPE) {
+		err = &goneError{err}
+	}
+	return n, err
+}
+
+// goneError says that the program does not read any more.
+type goneError struct{ error }
+
+func (e *goneError) Unwrap() error { return e.error }
 
 // child is a running zstd.
 type child struct {

@@ -30,9 +30,8 @@ func (m Manifest) Matches(want *events.Checksum) error {
 	return nil
 }
 
-// Check reads every object whole, compares size and checksum, and proves of encrypted ones that they can
-// be opened here. It returns the bytes read. CORRUPT: they differ. NOT_FOUND: an object is gone.
-// PERMISSION_DENIED: none of the executor's identities opens it.
+// Check reads every object whole and compares size and checksum, for which no key is needed. It returns the
+// bytes read. CORRUPT: they differ. NOT_FOUND: an object is gone.
 func (c *Copy) Check(ctx context.Context, m Manifest) (int64, error) {
 	var total int64
 	for _, o := range m.Objects {
@@ -51,15 +50,37 @@ func (c *Copy) check(ctx context.Context, o Object) (int64, error) {
 	}
 	defer r.Close()
 	sum := &verifying{ctx: ctx, from: r, hash: sha256.New(), max: o.StoredBytes}
-	if o.Encryption == Age {
-		if _, err := c.decrypt(sum); err != nil {
-			return sum.n, c.readFailure(sum, err)
-		}
-	}
 	if _, err := io.Copy(io.Discard, sum); err != nil {
 		return sum.n, c.readFailure(sum, err)
 	}
 	return sum.n, sum.verdict(o)
+}
+
+// Unlock finds out, from the head of each object, that the encrypted ones can be opened here.
+// PERMISSION_DENIED: none of the executor's identities does.
+func (c *Copy) Unlock(ctx context.Context, m Manifest) error {
+	for _, o := range m.Objects {
+		if o.Encryption != Age {
+			continue
+		}
+		if err := c.unlock(ctx, o); err != nil {
+			return fmt.Errorf("unlock %s: %w", o.Name, err)
+		}
+	}
+	return nil
+}
+
+func (c *Copy) unlock(ctx context.Context, o Object) error {
+	r, err := c.open(ctx, o.Name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	sum := &verifying{ctx: ctx, from: r, hash: sha256.New(), max: o.StoredBytes}
+	if _, err := c.decrypt(sum); err != nil {
+		return c.readFailure(sum, err)
+	}
+	return nil
 }
 
 // Extract decrypts and decompresses an object into w and returns the bytes written. Only a nil error means

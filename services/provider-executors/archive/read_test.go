@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -93,7 +94,7 @@ func TestManifest_MissingOrDamaged(t *testing.T) {
 	}
 	for name, doc := range map[string]string{
 		"no JSON":        "{",
-		"other version":  strings.Replace(string(good), `"version": 2`, `"version": 1`, 1),
+		"other version":  strings.Replace(string(good), `"version": 2`, `"version": 0`, 1),
 		"path as object": strings.Replace(string(good), `"data.zst"`, `"../data.zst"`, 1),
 		"too long":       string(good) + strings.Repeat(" ", maxManifest),
 	} {
@@ -117,4 +118,29 @@ func TestMatches(t *testing.T) {
 	}
 	wantCode(t, m.Matches(&events.Checksum{Algorithm: "sha256", Value: "b"}), events.Corrupt)
 	wantCode(t, m.Matches(&events.Checksum{Algorithm: "md5", Value: m.Objects[0].SHA256}), events.Corrupt)
+}
+
+func TestReadManifest_OfTheFirstVersion(t *testing.T) {
+	t.Parallel()
+	c, dir := setup(t)
+	m := stored(t, c, []byte("rows"))
+	o := m.Objects[0]
+	doc := fmt.Sprintf(`{"version":1,"backupId":"bk_a","attempt":1,"project":"shop","instance":"a","provider":"sqlite","engine":"sqlite",
+		"tool":{"name":"modernc.org/sqlite","version":"3.53.4"},"object":%q,"storedBytes":%d,"sha256":%q,"sourceBytes":%d,"compression":"zstd",
+		"proof":"CHECKED","startTime":"2026-11-20T10:00:00.000Z","endTime":"2026-11-20T10:00:01.000Z","consistencyTime":"2026-11-20T10:00:00.000Z",
+		"pages":{"count":1,"size":4},"restore":"zstd -dc data.zst > restored.sqlite"}`, o.Name, o.StoredBytes, o.SHA256, o.SourceBytes)
+	if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(c.prefix), "manifest.json"), []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old, err := c.ReadManifest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	if _, err := c.Extract(t.Context(), old.Objects[0], &got); err != nil || got.String() != "rows" || old.Objects[0].Pages.Size != 4 || old.Provider != "sqlite" {
+		t.Errorf("%q of %+v, %v", got.String(), old, err)
+	}
+	if err := old.Matches(&events.Checksum{Algorithm: "sha256", Value: o.SHA256}); err != nil {
+		t.Error(err)
+	}
 }

@@ -221,5 +221,10 @@ func (st *storage) probe(ctx context.Context) error {
 	if err := st.bucket.Delete(ctx, key); err != nil {
 		return st.fail("remove the probe of", err)
 	}
+	if st.sweep != nil { // needs a right of its own, without which nothing could be deleted later
+		if err := st.sweep(ctx, key); err != nil {
+			return st.fail("list unfinished uploads of", err)
+		}
+	}
 	return nil
 }

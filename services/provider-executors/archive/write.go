@@ -20,7 +20,7 @@ import (
 
 // cleanupTime bounds the removal of what a failed write left, which goes on when the caller's context
 // has ended.
-const cleanupTime = time.Minute
+const cleanupTime = 20 * time.Second
 
 // Stream is what Write is told of what comes.
 type Stream struct {
@@ -37,7 +37,7 @@ type Stream struct {
 // The error of produce comes back wrapped. produce runs on the calling goroutine and sees the end of
 // ctx as the error of its next write.
 func (c *Copy) Write(ctx context.Context, s Stream, produce func(io.Writer) error) (Object, error) {
-	if err := c.refuseFinished(ctx); err != nil {
+	if err := c.RefuseFinished(ctx); err != nil {
 		return Object{}, err
 	}
 	returned := false
@@ -102,7 +102,8 @@ func (c *Copy) abandon(ctx context.Context) error {
 	return err
 }
 
-func (c *Copy) refuseFinished(ctx context.Context) error {
+// RefuseFinished is ALREADY_EXISTS if the copy has a manifest: an attempt that meets one must not touch it.
+func (c *Copy) RefuseFinished(ctx context.Context) error {
 	found, err := c.at.bucket.Exists(ctx, c.prefix+manifestName)
 	if err != nil {
 		return c.at.fail("look into", err)
@@ -160,11 +161,16 @@ const (
 	maxParts      = 10_000
 	partsInFlight = 2
 	minPart       = 8 << 20
-	maxPart       = 64 << 20
+	unknownPart   = 16 << 20
+	maxPart       = 24 << 20
 )
 
-// partSize lets an object become four times as large as expected, and 80 GB in any case.
+// partSize lets an object become four times as large as expected, as far as memory allows: 240 GB of
+// compressed bytes is the most that one object can have in S3, 160 GB if nothing was expected.
 func partSize(expect int64) int {
+	if expect <= 0 {
+		return unknownPart
+	}
 	return int(min(max(minPart, expect/maxParts*4), maxPart))
 }
 
@@ -178,8 +184,14 @@ func (u *upload) private(as func(any) bool) error {
 	return f.Chmod(0o600)
 }
 
-// refuse ends writing from any goroutine; commit and abort are still to come.
-func (u *upload) refuse() { u.closed.Store(true) }
+// refuse ends writing from any goroutine, one that hangs in the storage too. After commit it is harmless;
+// before, only abort may follow.
+func (u *upload) refuse() {
+	u.closed.Store(true)
+	if !u.ended {
+		u.cancel()
+	}
+}
 
 func (u *upload) Write(p []byte) (int, error) {
 	if u.closed.Load() {

@@ -14,7 +14,7 @@ import (
 )
 
 // cleanupTime bounds the removal of what an attempt left, which goes on when it was cancelled.
-const cleanupTime = time.Minute
+const cleanupTime = 20 * time.Second
 
 // backUp is one attempt from the first question to the manifest, between its hooks. On any error nothing
 // of it remains.
@@ -24,20 +24,62 @@ func (x *Executor) backUp(ctx context.Context, j executor.Job, report func(execu
 	if err != nil {
 		return lifecycle.Outcome{}, err
 	}
+	if err := c.RefuseFinished(ctx); err != nil {
+		return lifecycle.Outcome{}, err
+	}
 	src, err := x.engine.Prepare(ctx, j)
 	if err != nil {
 		return lifecycle.Outcome{}, err
 	}
 	open := &opened{Source: src, post: func(outcome string) { x.post(ctx, j, outcome) }}
 	defer func() { _ = open.end(failed) }() // after an error, which tells more than that of closing
-	if err := x.Hooks.before(ctx, j); err != nil {
+	if err := x.refuseSource(src, level(j)); err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	if err := x.pre(ctx, j); err != nil {
 		return lifecycle.Outcome{}, err
 	}
 	return x.attempt(ctx, c, open, j, start, &pace{report: x.watched(ctx, j, report)})
 }
 
-// post runs the post hook. A copy is not worse for its failure, so that is said in the log alone.
+// refuseSource says what would fail only when everything has been read.
+func (x *Executor) refuseSource(src Source, to events.Proof) error {
+	if n := len(src.Parts()); n > archive.MaxObjects {
+		return rejected("the instance has %d databases, and a copy holds at most %d: name fewer, or split the instance", n, archive.MaxObjects)
+	}
+	if s, ok := src.(Scratching); ok && to != events.ProofStored {
+		return x.Scratch.room(s.ScratchNeed(to))
+	}
+	return nil
+}
+
+// pre runs the pre hook. That it was begun is noted on disk, so that the post hook runs after a crash too.
+func (x *Executor) pre(ctx context.Context, j executor.Job) error {
+	if j.Config.Hooks == nil {
+		return nil
+	}
+	if err := x.Scratch.note(hookNote(j)); err != nil {
+		return err
+	}
+	return x.Hooks.before(ctx, j)
+}
+
+func hookNote(j executor.Job) string { return scratchName(j) + "-hook" }
+
+// postLost runs the post hook of an attempt whose process is gone, if its pre hook was begun here.
+func (x *Executor) postLost(ctx context.Context, j executor.Job) {
+	if x.Scratch.noted(hookNote(j)) {
+		x.post(ctx, j, failed)
+	}
+}
+
+// post runs the post hook, once for a note of pre. A copy is not worse for its failure, so that is said in the
+// log alone.
 func (x *Executor) post(ctx context.Context, j executor.Job, outcome string) {
+	if !x.Scratch.noted(hookNote(j)) {
+		return
+	}
+	defer x.Scratch.forget(hookNote(j))
 	if err := x.Hooks.after(ctx, j, outcome); err != nil {
 		x.Log.ErrorContext(ctx, "hook after the backup failed", "backup_id", j.BackupID, "error", events.Redact(err.Error()))
 	}
@@ -46,7 +88,8 @@ func (x *Executor) post(ctx context.Context, j executor.Job, outcome string) {
 func (x *Executor) attempt(ctx context.Context, c *archive.Copy, src *opened, j executor.Job, start time.Time, p *pace) (o lifecycle.Outcome, err error) {
 	whole := false
 	defer func() {
-		if !whole { // an error or a panic
+		if !whole { // an error or a panic; first the server is let go, then the storage is asked
+			_ = src.end(failed)
 			err = errors.Join(err, x.abandon(ctx, c))
 		}
 	}()

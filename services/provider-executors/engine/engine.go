@@ -69,6 +69,12 @@ type Source interface {
 	Close() error
 }
 
+// Scratching is implemented by sources whose proof needs room in the scratch folder, so that a lack of it is
+// seen before anything is read.
+type Scratching interface {
+	ScratchNeed(to events.Proof) int64
+}
+
 // Part is one stream of a source; it becomes one object.
 type Part struct {
 	Name     string // of the object: letters, digits, _ . ~ -; without the endings of compression and encryption

@@ -366,3 +366,96 @@ func TestHook_Validate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestBackup_AttemptThatMeetsAFinishedCopyLeavesIt(t *testing.T) {
+	t.Parallel()
+	x, _ := setup(t, &hand{}, nil)
+	p := finish(t, x, job())
+	if p.Err != nil {
+		t.Fatal(p.Err)
+	}
+	again, err := New("hand", &hand{parts: []Part{{Name: "dump.sql", Stream: text("another")}}}, x.Deps) // knows of no attempt
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = again.Close() })
+	executortest.WantCode(t, finish(t, again, job()).Err, events.AlreadyExists)
+	if _, err := again.Verify(t.Context(), job(), *p.Outcome.Ref, p.Outcome.Checksum, events.ProofChecked); err != nil {
+		t.Errorf("the finished copy: %v", err)
+	}
+}
+
+func TestVerify_ChecksumNeedsNoKey(t *testing.T) {
+	t.Parallel()
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, _ := setup(t, &hand{}, nil)
+	j := job()
+	j.Config.EncryptTo, j.Proof = []string{id.Recipient().String()}, events.ProofStored
+	p := finish(t, x, j)
+	if p.Err != nil {
+		t.Fatal(p.Err)
+	}
+	if _, err := x.Verify(t.Context(), j, *p.Outcome.Ref, p.Outcome.Checksum, events.ProofStored); err != nil {
+		t.Error(err)
+	}
+	_, err = x.Restore(t.Context(), executor.RestoreJob{RestoreID: "rs_a", Source: *p.Outcome.Ref, Checksum: p.Outcome.Checksum})
+	executortest.WantCode(t, err, events.PermissionDenied)
+}
+
+// TestHooks_PostRunsAfterACrash: what the pre hook halted goes on when the next process recovers the attempt.
+func TestHooks_PostRunsAfterACrash(t *testing.T) {
+	t.Parallel()
+	j, hooks, said := hooked(t, "exit 0", sayAll)
+	x, _ := setup(t, &hand{}, func(d *Deps, _ *archive.Options) { d.Hooks = hooks })
+	if _, found, err := x.Recover(t.Context(), j); err != nil || found {
+		t.Fatal(found, err)
+	}
+	if _, err := os.Stat(said); err == nil {
+		t.Error("the post hook ran though no pre hook had been begun")
+	}
+	if err := x.pre(t.Context(), j); err != nil { // and then the process dies
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, _, err := x.Recover(t.Context(), j); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, _ := os.ReadFile(said); strings.Count(string(b), "\n") != 1 || !strings.HasSuffix(string(b), " failed\n") {
+		t.Errorf("the post hook said %q", b)
+	}
+}
+
+// TestHooks_AddressIsNotRepeated: webhook addresses carry secrets.
+func TestHooks_AddressIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	err := Hooks{"ask": {URL: "http://127.0.0.1:1/CANARY?key=CANARY"}}.run(t.Context(), "ask", told{})
+	if err == nil || strings.Contains(err.Error(), "CANARY") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestPrepare_RoomForTheProofIsSeenBeforeAnythingIsRead(t *testing.T) {
+	t.Parallel()
+	read := false
+	h := &large{hand{parts: []Part{{Name: "dump", Stream: func(context.Context, io.Writer) (archive.Content, error) {
+		read = true
+		return archive.Content{}, nil
+	}}}}}
+	x, _ := setup(t, &h.hand, nil)
+	x.engine = h
+	executortest.WantCode(t, finish(t, x, job()).Err, events.StorageFull)
+	if read {
+		t.Error("the source was read")
+	}
+}
+
+// large needs more room than there is.
+type large struct{ hand }
+
+func (l *large) Prepare(context.Context, executor.Job) (Source, error) { return l, nil }
+
+func (l *large) ScratchNeed(events.Proof) int64 { return 1 << 60 }

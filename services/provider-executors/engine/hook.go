@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -146,6 +147,10 @@ func (h Hook) post(ctx context.Context, t told) error {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	res, err := hookClient.Do(req)
+	var full *url.Error
+	if errors.As(err, &full) { // it repeats the address, which may hold the receiver's secret
+		return fmt.Errorf("call its address: %w", full.Err)
+	}
 	if err != nil {
 		return err
 	}

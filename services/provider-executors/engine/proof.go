@@ -32,6 +32,9 @@ func (x *Executor) Restore(ctx context.Context, j executor.RestoreJob) (int64, e
 	if err != nil {
 		return 0, err
 	}
+	if err := c.Unlock(ctx, m); err != nil {
+		return 0, err
+	}
 	if _, err := c.Check(ctx, m); err != nil {
 		return 0, err
 	}

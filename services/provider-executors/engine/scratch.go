@@ -79,6 +79,33 @@ func (s *Scratch) make(name string, need int64) (*scratchDir, error) {
 	return d, nil
 }
 
+// room is STORAGE_FULL if fewer than need bytes are free.
+func (s *Scratch) room(need int64) error {
+	if err := RoomFor(s.root, need); err != nil {
+		return spaceOfScratch.Failure(err)
+	}
+	return nil
+}
+
+// note leaves an empty file that outlives the process.
+func (s *Scratch) note(name string) error {
+	f, err := os.OpenFile(filepath.Join(s.root, name), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return spaceOfScratch.Failure(err)
+	}
+	return nil
+}
+
+func (s *Scratch) noted(name string) bool {
+	_, err := os.Stat(filepath.Join(s.root, name))
+	return err == nil
+}
+
+func (s *Scratch) forget(name string) { _ = os.Remove(filepath.Join(s.root, name)) }
+
 // clear removes what a killed process left of an attempt and of its verification.
 func (s *Scratch) clear(name string) error {
 	for _, n := range []string{name, name + "-verify"} {

@@ -58,7 +58,13 @@ func (r *Runner) follow(ctx context.Context, last events.Stored, b events.Backup
 		case err != nil:
 			r.slog.WarnContext(ctx, "state of the work is not known", "backup_id", b.BackupID, "error", events.Redact(err.Error()))
 		case p.Done:
-			return r.finish(ctx, last, b, p)
+			err := r.finish(ctx, last, b, p)
+			if errors.Is(err, errLost) && p.Err == nil {
+				if _, now, lerr := r.lastBackup(ctx, b); lerr == nil {
+					err = errors.Join(err, r.discard(ctx, ref, now))
+				}
+			}
+			return err
 		}
 		if err == nil {
 			r.progress(ctx, last, b, &w, p)
@@ -111,11 +117,23 @@ func (r *Runner) look(ctx context.Context, last events.Stored, b events.Backup, 
 	switch {
 	case !sameAttempt(b)(now):
 		_, err := r.cancel(ctx, ref)
-		return true, errors.Join(errLost, err)
+		return true, errors.Join(errLost, err, r.discard(ctx, ref, now))
 	case lifecycle.PhaseOf(now) == lifecycle.Stopping:
 		return true, r.stop(ctx, last, b, ref)
 	}
 	return false, nil
+}
+
+// discard removes what an attempt stored that is not ours any more: no record will ever name it. now is the
+// record of who has the backup. Where work outlives a process, the next attempt goes on with it instead.
+func (r *Runner) discard(ctx context.Context, ref Ref, now events.Backup) error {
+	if !r.caps.Local || now.ProviderRef != nil && now.ProviderRef.BackupName == ref.BackupName {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.c.CancelLimit)
+	defer cancel()
+	_, err := r.exec.Delete(ctx, ref)
+	return err
 }
 
 // stop ends the work that somebody asked to cancel. A success that was faster stands (events.md 3.1).

@@ -12,6 +12,11 @@ import (
 
 // remove deletes the copy of a backup. What fails ends as `deletion_failed` and may be asked for again.
 func (r *Runner) remove(ctx context.Context, trigger events.Stored, b events.Backup) error {
+	_, leave, ok := r.enter(b.BackupID)
+	if !ok {
+		return Later{heldFor} // a verification reads it, or this trigger came twice
+	}
+	defer leave()
 	last, b, err := r.lastBackup(ctx, b)
 	if err != nil {
 		return err
@@ -51,6 +56,11 @@ func (r *Runner) remove(ctx context.Context, trigger events.Stored, b events.Bac
 // verify proves a stored copy again.
 func (r *Runner) verify(ctx context.Context, trigger events.Stored, b events.Backup) error {
 	asked := b.Check
+	_, leave, ok := r.enter(b.BackupID)
+	if !ok {
+		return Later{heldFor}
+	}
+	defer leave()
 	last, b, err := r.lastBackup(ctx, b)
 	if err != nil {
 		return err

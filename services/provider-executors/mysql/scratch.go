@@ -15,6 +15,7 @@ import (
 type scratchServer struct {
 	*server
 	options string // option file of its clients
+	short   string // folder of the socket, if it is not in the scratch folder
 	cancel  context.CancelFunc
 	ended   chan struct{}
 	err     error // of the process; read after ended
@@ -59,9 +60,9 @@ func (e *Engine) bootScratch(ctx context.Context, dir string, mariadb bool) (*sc
 
 // startScratch starts a server on the files in dir/data.
 func (e *Engine) startScratch(ctx context.Context, daemon, dir string, more ...string) (*scratchServer, error) {
-	socket := filepath.Join(dir, "s")
-	if len(socket) > maxSocket {
-		return nil, rejected("the path of the executor's scratch folder is too long for the socket of a server: choose a shorter one")
+	socket, short, err := socketIn(dir)
+	if err != nil {
+		return nil, err
 	}
 	files := scratchFiles(dir)
 	if err := os.MkdirAll(files, 0o700); err != nil {
@@ -74,7 +75,7 @@ func (e *Engine) startScratch(ctx context.Context, daemon, dir string, more ...s
 		"--innodb-doublewrite=OFF", "--innodb-strict-mode=OFF", "--innodb-fast-shutdown=2", "--performance-schema=OFF",
 	}, append(asRoot(), more...)...)
 	ctx, cancel := context.WithCancel(ctx)
-	s := &scratchServer{cancel: cancel, ended: make(chan struct{}), options: clientOptions(socket, "root", "")}
+	s := &scratchServer{cancel: cancel, ended: make(chan struct{}), options: clientOptions(socket, "root", ""), short: short}
 	go func() {
 		defer close(s.ended)
 		said, err := tool.Run(ctx, tool.Command{Path: daemon, Args: args})
@@ -84,6 +85,17 @@ func (e *Engine) startScratch(ctx context.Context, daemon, dir string, more ...s
 		return nil, errors.Join(err, s.stop())
 	}
 	return s, nil
+}
+
+// socketIn is where the socket lies: in dir, or in a private folder of its own where that path is too long.
+func socketIn(dir string) (socket, short string, err error) {
+	if socket = filepath.Join(dir, "s"); len(socket) <= maxSocket {
+		return socket, "", nil
+	}
+	if short, err = os.MkdirTemp("", "backupbus-"); err != nil { // 0700
+		return "", "", fmt.Errorf("folder for a socket: %w", err)
+	}
+	return filepath.Join(short, "s"), short, nil
 }
 
 // scratchFiles is for temporary tables: a server that starts removes those that it finds, of any server,
@@ -135,6 +147,9 @@ func (s *scratchServer) stop() error {
 	}
 	s.cancel()
 	<-s.ended
+	if s.short != "" {
+		err = errors.Join(err, os.RemoveAll(s.short))
+	}
 	return err
 }
 

@@ -7,14 +7,20 @@
 //	gs://BUCKET?prefix=backups/
 //	azblob://CONTAINER?prefix=backups/
 //
+// What the executor needs to be allowed in S3: PutObject, GetObject, DeleteObject, AbortMultipartUpload, and on
+// the bucket ListBucket and ListBucketMultipartUploads.
+//
 // Parameters are those of gocloud.dev's openers. Credentials come from where each SDK looks for them (the
 // environment and files of the executor's process, the machine's identity) and never from a URL.
 package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -73,6 +79,18 @@ func openGCS(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 	return (&gcsblob.URLOpener{Client: client}).OpenBucketURL(ctx, u)
 }
 
+// refused words why a bucket could not be opened. The drivers repeat the whole URL, in whose query somebody
+// may have put a secret: only the names of its parameters are told.
+func refused(u *url.URL, err error) error {
+	var known *events.Failure
+	if errors.As(err, &known) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	names := slices.Sorted(maps.Keys(u.Query()))
+	return &events.Failure{Code: events.ProviderRejected, Category: events.ByUser, Message: fmt.Sprintf(
+		"the storage could not be opened with the parameters %s: see the documentation of gocloud.dev for those of %s, and that the executor's process has credentials", strings.Join(names, ", "), u.Scheme)}
+}
+
 // prefixed takes `prefix` out of the query, which no opener knows, and refuses what does not belong there.
 func prefixed(open func(context.Context, *url.URL) (*blob.Bucket, error)) archive.Opener {
 	return func(ctx context.Context, u *url.URL) (archive.Remote, error) {
@@ -87,7 +105,7 @@ func prefixed(open func(context.Context, *url.URL) (*blob.Bucket, error)) archiv
 		plain.Path, plain.RawQuery = "", q.Encode()
 		b, err := open(ctx, &plain)
 		if err != nil {
-			return archive.Remote{}, err
+			return archive.Remote{}, refused(u, err)
 		}
 		r := archive.Remote{Bucket: b, Sweep: sweeper(b, u.Host, prefix)}
 		if prefix != "" {

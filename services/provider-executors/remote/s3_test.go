@@ -207,7 +207,7 @@ func TestOpen_BadURLsAndServers(t *testing.T) {
 		"no bucket":          "s3://?region=us-east-1",
 		"a path":             "s3://backups/folder?region=us-east-1",
 		"a credential":       "s3://key:secret@backups?region=us-east-1",
-		"unknown parameter":  s.url("&colour=blue"),
+		"unknown parameter":  s.url("&colour=key:secret"),
 		"no such bucket":     strings.Replace(s.url(""), "://"+bucket, "://absent", 1),
 		"nobody listens":     "s3://backups?region=us-east-1&use_path_style=true&endpoint=http://127.0.0.1:1",
 		"scheme not known":   "ftp://backups",

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 	"gocloud.dev/blob"
 )
 
@@ -23,14 +24,25 @@ func sweeper(b *blob.Bucket, bucket, within string) func(context.Context, string
 		var errs []error
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
+			if none(err) {
+				break // how some servers say that there are none
+			}
 			if err != nil {
 				return errors.Join(append(errs, err)...)
 			}
 			for _, u := range page.Uploads {
 				_, err := client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: aws.String(bucket), Key: u.Key, UploadId: u.UploadId})
-				errs = append(errs, err)
+				if !none(err) {
+					errs = append(errs, err)
+				}
 			}
 		}
 		return errors.Join(errs...)
 	}
+}
+
+// none tells that an upload, or any, is not there.
+func none(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorCode() == "NoSuchUpload"
 }

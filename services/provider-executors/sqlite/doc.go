@@ -50,8 +50,8 @@
 //     transaction of the target: open connections see it as a commit, a crash in the middle is
 //     rolled back by whoever opens the file next, and no old -wal can leak into the new content. A target
 //     that is locked for longer than the busy timeout is refused and stays as it was.
-//   - Several databases go back to the files of their names, one after the other; all targets are looked at
-//     before the first is written.
+//   - Several databases go back to the files of their names. All are unpacked and checked before the first is
+//     put in place; a failure after that takes new files away again, and leaves replaced ones replaced.
 //   - Refused even with Overwrite, because there is no safe way: a target that is not an SQLite database,
 //     one in WAL mode with another page size than the copy, and a -wal or -journal with content whose
 //     database is gone. Move them away first.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/cespare/xxhash/v2"
 	sqlite "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
@@ -40,10 +41,62 @@ func (e *Engine) Restore(ctx context.Context, j executor.RestoreJob, c engine.Co
 			return err
 		}
 	}
-	for _, m := range moves {
-		if err := e.restore(ctx, c, m, j); err != nil {
+	return e.put(ctx, c, moves, j)
+}
+
+// put unpacks and checks every object beside its target, and only then puts the first in place. What it made
+// of targets that were not there is gone again when a later one fails; a replaced one stays replaced.
+func (e *Engine) put(ctx context.Context, c engine.Copy, moves []move, j executor.RestoreJob) (err error) {
+	var temps, made []string
+	defer func() {
+		for _, t := range temps {
+			if rerr := os.Remove(t); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) && err == nil {
+				err = spaceOfTarget.Failure(rerr)
+			}
+		}
+		if err != nil {
+			for _, path := range made {
+				err = errors.Join(err, os.Remove(path))
+			}
+		}
+	}()
+	for i := range moves {
+		temp, err := tempBeside(moves[i].path, j.RestoreID)
+		if err != nil {
 			return err
 		}
+		temps = append(temps, temp)
+		if err := unpackBeside(ctx, c, moves[i], temp); err != nil {
+			return err
+		}
+	}
+	for i, m := range moves {
+		if m.exists {
+			err = e.replace(ctx, temps[i], m.path, j.Overwrite, stepPages)
+		} else if err = install(temps[i], m.path); err == nil {
+			made = append(made, m.path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpackBeside makes the checked copy of one object in a temporary file.
+func unpackBeside(ctx context.Context, c engine.Copy, m move, temp string) error {
+	need := m.object.SourceBytes
+	if m.exists {
+		need *= 2 // the transaction that replaces the content needs as much again
+	}
+	if err := engine.RoomFor(filepath.Dir(m.path), need); err != nil {
+		return spaceOfTarget.Failure(err)
+	}
+	if err := unpack(ctx, c, m.object, temp, spaceOfTarget); err != nil {
+		return err
+	}
+	if err := checkFile(ctx, temp, m.object, nil); err != nil {
+		return fmt.Errorf("check the restored file: %w", err)
 	}
 	return nil
 }
@@ -56,7 +109,7 @@ type move struct {
 }
 
 // moves pairs objects and files. One object goes to the target's only file, or to the one named as database;
-// several go to the files of their names.
+// several, and one whose target has several, go to the files of their names.
 func (e *Engine) moves(j executor.RestoreJob, m archive.Manifest) ([]move, error) {
 	targets, err := configured(j.Target)
 	if err != nil {
@@ -65,8 +118,11 @@ func (e *Engine) moves(j executor.RestoreJob, m archive.Manifest) ([]move, error
 	var all []move
 	for _, o := range m.Objects {
 		to := slices.IndexFunc(targets, func(f file) bool {
-			if len(m.Objects) == 1 {
-				return j.Database == "" || f.name == j.Database
+			if len(m.Objects) == 1 && j.Database != "" {
+				return f.name == j.Database
+			}
+			if len(m.Objects) == 1 && len(targets) == 1 {
+				return true
 			}
 			return f.name == o.Database && (j.Database == "" || j.Database == o.Database)
 		})
@@ -123,36 +179,6 @@ func occupied(message string) error {
 	return &events.Failure{Code: events.AlreadyExists, Category: events.ByUser, Message: message}
 }
 
-// restore unpacks beside the target, checks, and puts it in place.
-func (e *Engine) restore(ctx context.Context, c engine.Copy, m move, j executor.RestoreJob) (err error) {
-	temp, err := tempBeside(m.path, j.RestoreID)
-	if err != nil {
-		return err
-	}
-	need := m.object.SourceBytes
-	if m.exists {
-		need *= 2 // the transaction that replaces the content needs as much again
-	}
-	if err := engine.RoomFor(filepath.Dir(m.path), need); err != nil {
-		return spaceOfTarget.Failure(err)
-	}
-	defer func() {
-		if rerr := os.Remove(temp); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) && err == nil {
-			err = spaceOfTarget.Failure(rerr)
-		}
-	}()
-	if err := unpack(ctx, c, m.object, temp, spaceOfTarget); err != nil {
-		return err
-	}
-	if err := checkFile(ctx, temp, m.object, nil); err != nil {
-		return fmt.Errorf("check the restored file: %w", err)
-	}
-	if m.exists {
-		return e.replace(ctx, temp, m.path, j.Overwrite, stepPages)
-	}
-	return install(temp, m.path)
-}
-
 // RecoverRestore implements engine.Engine: it removes the unpacked copies beside the targets.
 func (e *Engine) RecoverRestore(_ context.Context, j executor.RestoreJob) error {
 	targets, err := configured(j.Target)
@@ -181,7 +207,8 @@ func tempBeside(path, restoreID string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("restore id: %w", err)
 	}
-	temp := filepath.Join(filepath.Dir(path), ".backupbus-"+token)
+	// Two targets of one restore may lie in one folder.
+	temp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".backupbus-%s-%016x", token, xxhash.Sum64String(filepath.Base(path))))
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", spaceOfTarget.Failure(err)
 	}

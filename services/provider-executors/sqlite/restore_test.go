@@ -33,7 +33,11 @@ func TestRestore_NewFileIsPrivateAndIdentical(t *testing.T) {
 	t.Parallel()
 	w, e, source, o := taken(t)
 	target := w.file("new.db")
-	if err := os.WriteFile(filepath.Join(w.data, ".backupbus-"+testRestore), []byte("of a killed restore"), 0o600); err != nil {
+	temp, err := tempBeside(target, testRestore)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(temp, []byte("of a killed restore"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := e.Restore(t.Context(), restoreJob(o, target)); err != nil {

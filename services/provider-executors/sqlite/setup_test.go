@@ -47,6 +47,7 @@ type settings struct {
 	Storages     map[string]string
 	Scratch      string
 	MinSizeRatio float64
+	Hooks        engine.Hooks
 	Config
 }
 
@@ -79,7 +80,7 @@ func start(ctx context.Context, s settings) (*running, error) {
 		return nil, err
 	}
 	r.Executor, err = engine.New(Provider, e, engine.Deps{
-		Now: time.Now, Storages: r.store, Scratch: scratch, Log: slog.New(slog.DiscardHandler), MinSizeRatio: s.MinSizeRatio,
+		Now: time.Now, Storages: r.store, Scratch: scratch, Log: slog.New(slog.DiscardHandler), MinSizeRatio: s.MinSizeRatio, Hooks: s.Hooks,
 		Reported: func(ctx context.Context, j executor.Job, p executor.Progress) {
 			if r.reported != nil {
 				r.reported(ctx, j, p)
@@ -149,6 +150,13 @@ func (w world) wantNothingLeft(t testing.TB) {
 	t.Helper()
 	if left := w.left(t); len(left) != 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+func (w world) wantNoScratch(t testing.TB) {
+	t.Helper()
+	if left, _ := os.ReadDir(w.scratch); len(left) != 0 {
+		t.Errorf("left in the scratch folder: %v", left)
 	}
 }
 

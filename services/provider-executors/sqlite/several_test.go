@@ -3,9 +3,13 @@ package sqlite
 import (
 	"context"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 )
@@ -87,6 +91,82 @@ func TestSeveral_OneDatabaseAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	executortest.WantCode(t, executortest.Finish(t, e, ref).Err, events.NotFound)
+}
+
+// TestSeveral_CopyOfOneGoesToItsOwnFile: never to the first of the target's.
+func TestSeveral_CopyOfOneGoesToItsOwnFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	j, a, b := two(t, w)
+	orders, stock := content(t, a), content(t, b)
+	j.Database = "stock.db"
+	e := w.executor(t)
+	o := executortest.Take(t, e, j)
+	app := connect(t, b)
+	run(t, app, "DELETE FROM t")
+	if err := app.Close(); err != nil {
+		t.Fatal(err)
+	}
+	back := overwriting(o, a)
+	back.Target.Files = []string{b}
+	if _, err := e.Restore(t.Context(), back); err != nil {
+		t.Fatal(err)
+	}
+	if content(t, a) != orders || content(t, b) != stock {
+		t.Error("the copy went elsewhere")
+	}
+}
+
+// TestSeveral_FailureOfTheSecondTakesTheFirstBack: a target that held nothing holds nothing.
+func TestSeveral_FailureOfTheSecondTakesTheFirstBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	j, _, _ := two(t, w)
+	s := w.settings()
+	s.BusyTimeout = 20 * time.Millisecond
+	e := opened(t, s)
+	o := executortest.Take(t, e, j)
+	dir := w.file("back")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	fillDB(t, dir+"/stock.db", 1)
+	locked := connect(t, dir+"/stock.db")
+	run(t, locked, "BEGIN EXCLUSIVE")
+	back := overwriting(o, dir+"/orders.db")
+	back.Target.Files = []string{dir + "/stock.db"}
+	_, err := e.Restore(t.Context(), back)
+	executortest.WantCode(t, err, events.ProviderUnavailable)
+	if left, _ := filepath.Glob(dir + "/*orders.db*"); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestHook_WhatItWritesIsInTheCopy: the snapshot begins after the pre hook.
+func TestHook_WhatItWritesIsInTheCopy(t *testing.T) {
+	t.Parallel()
+	sqlite3, err := exec.LookPath("sqlite3")
+	if err != nil {
+		required(t, "the program sqlite3 is not on PATH")
+	}
+	w := newWorld(t)
+	source := w.file("source.db")
+	fillDB(t, source, 10)
+	s := w.settings()
+	s.Hooks = engine.Hooks{"flush": {Exec: []string{sqlite3, source, "INSERT INTO t VALUES (99, 'by the hook')"}}}
+	e := opened(t, s)
+	j := jobOf(source)
+	j.Config.Hooks = &events.InstanceHooks{Pre: "flush"}
+	o := executortest.Take(t, e, j)
+	if _, err := e.Restore(t.Context(), restoreJob(o, w.file("new.db"))); err != nil {
+		t.Fatal(err)
+	}
+	db := connect(t, w.file("new.db"))
+	var n int
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM t WHERE id = 99").Scan(&n); err != nil || n != 1 {
+		t.Errorf("%d rows of the hook, %v", n, err)
+	}
+	w.wantNoScratch(t)
 }
 
 func TestSeveral_TwoFilesOfOneNameAreRefused(t *testing.T) {

@@ -22,7 +22,7 @@ type Command struct {
 	Plain  []string  // further arguments, in which {0} stands for itself: names that others chose
 	Env    []string  // NAME=value beside the fixed ones; {0} as in Args. Nothing secret
 	Dir    string    // empty: /
-	Stdin  io.Reader // nil: nothing. An *os.File is handed over: Run closes it
+	Stdin  io.Reader // nil: nothing. An *os.File is handed over: Run closes it. Any other reader must not block
 	Stdout io.Writer // nil: thrown away
 	Files  []File    // what the child may read and nobody else
 	As     *Account  // another user than the executor's; only root can
@@ -61,23 +61,28 @@ const termGrace = 5 * time.Second
 
 // Run runs the program to its end. When ctx ends its whole group gets SIGTERM, then SIGKILL, and the error
 // is that of ctx. An error of Stdout or Stdin ends the run and comes back as it is. A program that ends
-// with another status than 0 is an *ExitError. Nothing of the child's group runs when Run returns.
+// with another status than 0 is an *ExitError. Nothing of the child's group runs when Run returns, and
+// Stdout has got everything that the child wrote, however slow it is: a Stdout that hangs has to be ended
+// by whoever ends ctx.
 func Run(ctx context.Context, c Command) (Result, error) {
+	handed, _ := c.Stdin.(*os.File)
+	if handed != nil { // whatever happens: who writes into the pipe has to notice
+		defer handed.Close()
+	}
 	files, err := expose(c.Files, c.As)
 	if err != nil {
 		return Result{}, fmt.Errorf("prepare %s: %w", c.Path, err)
 	}
 	defer files.close()
 	if err := ctx.Err(); err != nil {
-		return Result{}, err
+		return Result{}, context.Cause(ctx)
 	}
-
-	said := &tail{max: 8 << 10}
-	out := &watched{to: c.Stdout}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	out.broken = func(err error) { cancel(err) }
 
+	said := &tail{max: 8 << 10}
+	out := &watched{to: c.Stdout, broken: func(err error) { cancel(err) }}
+	in := &source{from: c.Stdin}
 	cmd := exec.CommandContext(ctx, c.Path, append(files.fill(c.Args), c.Plain...)...)
 	cmd.Env = append(environment(), files.fill(c.Env)...)
 	cmd.Dir = c.Dir
@@ -85,16 +90,9 @@ func Run(ctx context.Context, c Command) (Result, error) {
 		cmd.Dir = "/"
 	}
 	cmd.ExtraFiles = files.inherited
-	cmd.Stderr = said
-	if c.Stdout != nil {
-		cmd.Stdout = out
-	}
-	in := &source{from: c.Stdin}
-	handed, _ := c.Stdin.(*os.File)
 	switch {
-	case handed != nil: // the child alone holds it: when it dies, who writes into the pipe notices
+	case handed != nil:
 		cmd.Stdin = handed
-		defer handed.Close()
 	case c.Stdin != nil:
 		cmd.Stdin = in
 	}
@@ -103,10 +101,8 @@ func Run(ctx context.Context, c Command) (Result, error) {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.As.UID, Gid: c.As.GID}
 	}
 	cmd.Cancel = func() error { return terminate(cmd) }
-	cmd.WaitDelay = termGrace
 
-	err = wait(cmd, handed)
-	killGroup(cmd) // what the child may have left behind in its group
+	err = runWith(ctx, cmd, handed, out, said)
 	res := Result{Exit: -1, Stderr: events.Redact(said.String())}
 	if cmd.ProcessState != nil {
 		res.Exit = cmd.ProcessState.ExitCode()
@@ -129,23 +125,71 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	return res, fmt.Errorf("run %s: %w", baseName(c.Path), err)
 }
 
+// runWith starts the child, copies what it says, and waits for its end and that of its group. The pipes are
+// ours: those of os/exec cut a slow reader off, or wait for every process that holds one.
+func runWith(ctx context.Context, cmd *exec.Cmd, handed *os.File, out *watched, said io.Writer) error {
+	theirs := []*os.File{handed} // nil is closed without harm
+	defer func() {
+		for _, f := range theirs {
+			_ = f.Close()
+		}
+	}()
+	stderr, err := newCopying(said)
+	if err != nil {
+		return err
+	}
+	cmd.Stderr, theirs = stderr.write, append(theirs, stderr.write)
+	stdout := &copying{done: closed}
+	if out.to != nil {
+		if stdout, err = newCopying(out); err != nil {
+			return err
+		}
+		cmd.Stdout, theirs = stdout.write, append(theirs, stdout.write)
+	}
+	err = wait(ctx, cmd, theirs)
+	// The group is gone, so the pipes end, unless a daemon of the child's holds them: of standard error what
+	// comes at once is enough, of standard output all is wanted until ctx ends.
+	over, cancel := context.WithTimeout(context.WithoutCancel(ctx), termGrace)
+	defer cancel()
+	stderr.end(over)
+	stdout.end(ctx)
+	return err
+}
+
 // wait starts the child and waits on one thread: the parent-death signal is sent when the thread that
-// started the child ends, and Go ends threads that nobody holds.
-func wait(cmd *exec.Cmd, handed *os.File) error {
+// started the child ends, and Go ends threads that nobody holds. theirs are closed here once the child has
+// them. Nothing of the child's group runs afterwards.
+func wait(ctx context.Context, cmd *exec.Cmd, theirs []*os.File) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
-		if handed != nil {
-			_ = handed.Close()
+		for _, f := range theirs {
+			_ = f.Close()
 		}
 		if err == nil {
+			ended := make(chan struct{})
+			stop := context.AfterFunc(ctx, func() { killLater(cmd, ended) })
 			err = cmd.Wait()
+			close(ended)
+			stop()
+			killGroup(cmd) // what the child may have left behind
 		}
 		done <- err
 	}()
 	return <-done
+}
+
+// killLater kills a group that did not obey in time.
+func killLater(cmd *exec.Cmd, ended <-chan struct{}) {
+	timer := time.NewTimer(termGrace)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		killGroup(cmd)
+	case <-ended:
+	}
 }
 
 // environment is what every child gets: where programs are, and one language and zone, so that messages
@@ -175,24 +219,6 @@ func (w *watched) Write(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-// copyBuffer is how much passes at once between a tool and what reads it.
-const copyBuffer = 256 << 10
-
-// ReadFrom implements io.ReaderFrom, by which os/exec copies the pipe: with larger pieces than its own, from
-// a pipe that holds more.
-func (w *watched) ReadFrom(r io.Reader) (int64, error) {
-	if pipe, ok := r.(syscall.Conn); ok {
-		WidenPipe(pipe)
-	}
-	return io.CopyBuffer(writerOnly{w}, readerOnly{r}, make([]byte, copyBuffer))
-}
-
-// writerOnly and readerOnly keep io.CopyBuffer from looking for another way.
-type (
-	writerOnly struct{ io.Writer }
-	readerOnly struct{ io.Reader }
-)
 
 // source remembers why a reader failed.
 type source struct {

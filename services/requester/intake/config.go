@@ -170,8 +170,8 @@ func paths(c events.InstanceConfig) error {
 		if err := text(what, path, maxPath); err != nil {
 			return err
 		}
-		if path != "" && !filepath.IsAbs(path) {
-			return refuse(Invalid, SchemaViolation, "%s must be an absolute path", what)
+		if path != "" && (!filepath.IsAbs(path) || filepath.Clean(path) != path) {
+			return refuse(Invalid, SchemaViolation, "%s must be a plain absolute path: no . or .. and no slash at the end", what)
 		}
 		if strings.ContainsFunc(path, unicode.IsControl) {
 			return refuse(Invalid, SchemaViolation, "%s contains a control character", what)

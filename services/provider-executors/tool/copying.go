@@ -1,0 +1,49 @@
+package tool
+
+import (
+	"context"
+	"io"
+	"os"
+)
+
+// copyBuffer is how much passes at once between a tool and what reads it.
+const copyBuffer = 256 << 10
+
+// copying carries what a child writes into a pipe to where it is wanted.
+type copying struct {
+	read, write *os.File // write is for the child; whoever starts it closes it here
+	done        chan struct{}
+}
+
+// closed is the end of what never began.
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func newCopying(to io.Writer) (*copying, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	WidenPipe(r)
+	c := &copying{read: r, write: w, done: make(chan struct{})}
+	go func() {
+		defer close(c.done)
+		defer r.Close()
+		// Hidden, so that io.CopyBuffer looks for no other way.
+		_, _ = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{r}, make([]byte, copyBuffer))
+	}()
+	return c, nil
+}
+
+// end waits until everything has been carried. When ctx ends first, no more is read; what is being written is
+// waited for all the same.
+func (c *copying) end(ctx context.Context) {
+	select {
+	case <-c.done:
+		return
+	case <-ctx.Done():
+	}
+	if c.read != nil {
+		_ = c.read.Close()
+	}
+	<-c.done
+}
