@@ -81,7 +81,7 @@ func Run(t *testing.T, open func(t testing.TB) Harness) {
 // Finish polls started work to its end.
 func Finish(t testing.TB, e executor.Executor, r executor.Ref) executor.Progress {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

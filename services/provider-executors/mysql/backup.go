@@ -116,6 +116,14 @@ func (d *dump) logsForDump(ctx context.Context) (bool, error) {
 	return held.global("RELOAD") && held.global("REPLICATION CLIENT"), err
 }
 
+// ScratchNeed implements engine.Scratching: what a server on the data takes at least.
+func (d *dump) ScratchNeed(to events.Proof) int64 {
+	if to != events.ProofRestored {
+		return 0
+	}
+	return d.bytes + scratchOwn
+}
+
 // Parts implements engine.Source: one stream, so that all databases are of one moment.
 func (d *dump) Parts() []engine.Part {
 	if len(d.databases) == 0 {
@@ -213,11 +221,12 @@ func (d *dump) stream(ctx context.Context, w io.Writer) (content archive.Content
 	return content, nil
 }
 
-// preface sets the character set of the database into which the stream of a single one is loaded, for new
-// tables that name none: the tool says it only where it names the database too.
+// preface lists the databases of a stream of several. For that of a single one it sets the character set of the
+// database into which it is loaded, for new tables that name none: the tool says it only where it names the
+// database too.
 func (d *dump) preface(w io.Writer) error {
 	if !d.single {
-		return nil
+		return writeListing(w, d.databases)
 	}
 	db := d.databases[0]
 	_, err := fmt.Fprintf(w, "/*!40100 ALTER DATABASE CHARACTER SET %s COLLATE %s */;\n", db.charset, db.collation)

@@ -9,7 +9,8 @@
 //
 // A copy of one database (asked for by name, or the only one that the instance names) holds no database's
 // name and can be put back under another. Its first line, before the tool's own, sets the database's
-// character set. A copy of several keeps their names.
+// character set. A copy of several keeps their names; its first line lists them with their character sets,
+// and a restore looks at and makes those.
 //
 // The tool talks to a private socket of the executor, which carries its connection to the server, with TLS
 // where the instance asks for it. So the tool learns neither address nor certificate, and the executor
@@ -28,7 +29,8 @@
 // # A physical backup (method PHYSICAL)
 //
 // mariadb-backup (MySQL: xtrabackup) streams the files of the whole server, accounts included. The executor
-// has to run on the server's machine, as a user who may read its files.
+// has to run on the server's machine, as root or the server's account. It sees that the process that answers
+// works on the files that it reads: by the socket, or over loopback by the process's folder and start.
 //
 //	GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO backuper;    -- MySQL: REPLICATION CLIENT
 //
@@ -51,11 +53,12 @@
 // else that of the copy. A database with any table, view, routine or event is refused unless Overwrite. A table named
 // _backupbus_restore_… marks a database that is being filled; by it, what a killed restore left is known
 // and dropped, and nothing else ever is. On an error what was not there is gone again, and what was empty is
-// empty. The binary log stays on.
+// empty, unless others made tables in it meanwhile: then it stays as it is, and the failure says so. The
+// binary log stays on.
 //
 // With Overwrite a copy of one database is first loaded into a database of its own beside the target, so
 // what the server refuses it refuses before the target is touched; this takes the time twice. Then the
-// target is dropped and filled. What fails after that, a server that dies say, leaves the target without
+// target is dropped and filled. The trial leaves out events, which the server would run. What fails after that, a server that dies say, leaves the target without
 // its old content, and the failure says so. A copy of several databases is not tried first.
 //
 //	GRANT ALL ON `target`.* TO restorer;

@@ -160,6 +160,15 @@ func isRefusal(err error) bool {
 	return errors.As(err, &said)
 }
 
+// numberOf is the number of a server's refusal, 0 of another error.
+func numberOf(err error) int {
+	var said *driver.MySQLError
+	if !errors.As(err, &said) {
+		return 0
+	}
+	return int(said.Number)
+}
+
 func rejected(format string, args ...any) *events.Failure {
 	return &events.Failure{Code: events.ProviderRejected, Category: events.ByUser, Message: fmt.Sprintf(format, args...)}
 }

@@ -48,6 +48,8 @@ func TestBackup_MissingPrivilegeIsNamed(t *testing.T) {
 		{"event", "EVENT", false, []string{"SELECT, SHOW VIEW, TRIGGER ON {}.*", "SELECT ON mysql.proc"}},
 		{"routines", "SELECT on mysql.proc", false, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*"}},
 		{"show databases", "SHOW DATABASES", true, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*", "SELECT ON mysql.proc"}},
+		{"trigger on one table", "TRIGGER", false, []string{"SELECT, SHOW VIEW, EVENT ON {}.*", "TRIGGER ON [].t", "SELECT ON mysql.proc"}},
+		{"routines by another table", "SELECT on mysql.proc", false, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*", "SELECT ON mysql.event"}},
 		{"none", "", false, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*", "SELECT ON mysql.proc"}},
 	}
 	for _, c := range cases {
@@ -59,7 +61,7 @@ func TestBackup_MissingPrivilegeIsNamed(t *testing.T) {
 			j := w.job(name)
 			pattern := quote(strings.ReplaceAll(name, "_", `\_`))
 			for i, g := range c.grants {
-				c.grants[i] = strings.ReplaceAll(g, "{}", pattern)
+				c.grants[i] = strings.NewReplacer("{}", pattern, "[]", name).Replace(g)
 			}
 			j.Config.User = account(t, w.srv, c.grants...)
 			if c.all {
@@ -199,7 +201,7 @@ func TestPrepare_ConfigThatCannotWorkIsRejected(t *testing.T) {
 			w := newWorld(t, sharedServer(t))
 			j, _, _ := w.own(t, 1)
 			spoil(&j)
-			w.failed(t, j, events.ProviderRejected, nothing)
+			_ = w.failed(t, j, events.ProviderRejected, nothing)
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"syscall"
 
 	"github.com/backupbus/backupbus/services/provider-executors/archive"
 	"github.com/backupbus/backupbus/services/provider-executors/engine"
@@ -14,8 +15,8 @@ import (
 )
 
 // load runs the client program on the dump of a copy. database is what it is loaded into, empty if the
-// stream chooses for itself; options is the option file; also sees what passes.
-func load(ctx context.Context, client program, options, database string, c engine.Copy, o archive.Object, also io.Writer) error {
+// stream chooses for itself; options is the option file; through is put in front of the client.
+func load(ctx context.Context, client program, options, database string, c engine.Copy, o archive.Object, through func(io.Writer) io.Writer) error {
 	out, in, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("pipe to the client: %w", err)
@@ -33,8 +34,12 @@ func load(ctx context.Context, client program, options, database string, c engin
 		ended <- err
 	}()
 	seen := &ends{}
-	cut := c.Unpack(ctx, o, io.MultiWriter(in, seen, also))
-	if cut != nil {
+	to := through(in)
+	cut := c.Unpack(ctx, o, io.MultiWriter(seen, to))
+	if last, ok := to.(*eventless); ok && cut == nil {
+		cut = last.end()
+	}
+	if cut != nil && !errors.Is(cut, syscall.EPIPE) { // then the client has ended, and knows why
 		cancel(cut) // before the client sees the end of its input and takes it for a good one
 	}
 	cut = errors.Join(cut, in.Close())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/backupbus/backupbus/services/provider-executors/archive"
@@ -36,8 +37,11 @@ func (s *scratchServer) proveLoads(ctx context.Context, client program, c engine
 	}
 	passed := newScan()
 	passed.database = o.Database
-	if err := load(ctx, client, s.options, o.Database, c, o, passed); err != nil {
+	if err := load(ctx, client, s.options, o.Database, c, o, func(to io.Writer) io.Writer { return io.MultiWriter(to, passed) }); err != nil {
 		return err
+	}
+	if !passed.whole() {
+		return corrupt("the statements of the copy cannot be followed to their end: it cannot be trusted", fmt.Errorf("delimiter %q, SQL mode %q", passed.delimiter, passed.mode))
 	}
 	there, err := s.contents(ctx)
 	if err != nil {

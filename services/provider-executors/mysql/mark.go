@@ -14,11 +14,16 @@ const (
 )
 
 // ends keeps the beginning and the end of a dump that passes.
-type ends struct{ head, tail []byte }
+type ends struct {
+	head, tail []byte
+	own        int  // bytes of listingStart that were seen
+	begun      bool // the stream behind the executor's own first line
+}
 
 func (e *ends) Write(p []byte) (int, error) {
 	if room := headSize - len(e.head); room > 0 {
-		e.head = append(e.head, p[:min(room, len(p))]...)
+		h := e.behindListing(p)
+		e.head = append(e.head, h[:min(room, len(h))]...)
 	}
 	if len(p) >= tailSize {
 		e.tail = append(e.tail[:0], p[len(p)-tailSize:]...)
@@ -29,6 +34,28 @@ func (e *ends) Write(p []byte) (int, error) {
 	}
 	e.tail = append(e.tail, p...)
 	return len(p), nil
+}
+
+// behindListing leaves out the executor's own first line, which may be longer than the head.
+func (e *ends) behindListing(p []byte) []byte {
+	if e.begun {
+		return p
+	}
+	for i, b := range p {
+		switch {
+		case e.own == len(listingStart):
+			if b == '\n' {
+				e.begun = true
+				return p[i+1:]
+			}
+		case b != listingStart[e.own]:
+			e.begun = true
+			return append([]byte(listingStart[:e.own]), p[i:]...)
+		default:
+			e.own++
+		}
+	}
+	return nil
 }
 
 // lastLine is the last line of a stream that ends with a line break, empty of any other.

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/archive"
 	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
@@ -74,11 +77,14 @@ func (s *server) mayCopyFiles(ctx context.Context) error {
 	return lacks(missing)
 }
 
-// filesHere sees that the server's files can be read from here, and adds up their sizes.
+// filesHere sees that the server's files are those that can be read from here, and adds up their sizes.
 func (s *server) filesHere(ctx context.Context) (total int64, err error) {
 	dir, err := s.one(ctx, "SELECT @@GLOBAL.datadir")
 	if err != nil {
 		return 0, failure(err)
+	}
+	if err := s.runsHere(ctx, dir); err != nil {
+		return 0, err
 	}
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil && errors.Is(err, fs.ErrNotExist) && path != dir {
@@ -93,10 +99,113 @@ func (s *server) filesHere(ctx context.Context) (total int64, err error) {
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", rejected("a physical copy is made where the server's files are: run the executor on the server's machine as a user who may read them, or set the instance's method to LOGICAL"), err)
+		return 0, elsewhere(err)
 	}
 	return total, nil
 }
+
+// runsHere proves that the process that answers is one of this machine and works on the files in dir. The path
+// alone proves nothing: another server may have its files under the same one.
+func (s *server) runsHere(ctx context.Context, dir string) error {
+	if host, _, err := net.SplitHostPort(s.address); s.network != "unix" && (err != nil || !loopback(host)) {
+		return elsewhere(errors.New("the address is neither a socket nor that of this machine"))
+	}
+	pid, err := s.peer(ctx)
+	if err != nil {
+		return elsewhere(err)
+	}
+	if pid > 1 {
+		in, err := worksIn(pid, dir)
+		switch {
+		case err == nil && in:
+			return nil
+		case !errors.Is(err, fs.ErrPermission):
+			return elsewhere(fmt.Errorf("process %d behind the socket works elsewhere: %s", pid, fmt.Sprint(err)))
+		}
+		if named, err := s.ownPID(ctx, dir); err != nil || named != pid {
+			return elsewhere(fmt.Errorf("process %d behind the socket, %d in the server's file: %s", pid, named, fmt.Sprint(err)))
+		}
+		return nil
+	}
+	// The connection does not tell who answers: a tunnel, say. Then the process has to have been started when
+	// the server says that it was.
+	if pid, err = s.ownPID(ctx, dir); err != nil {
+		return elsewhere(err)
+	}
+	if in, err := worksIn(pid, dir); err != nil || !in {
+		return elsewhere(fmt.Errorf("process %d works elsewhere: %s", pid, fmt.Sprint(err)))
+	}
+	began, err := startOf(pid)
+	if err != nil {
+		return elsewhere(err)
+	}
+	said, err := strconv.ParseFloat(s.started, 64)
+	if apart := began - said; err != nil || apart > startsApart || apart < -startsApart {
+		return elsewhere(fmt.Errorf("process %d was started at %.0f, the server at %q: %s", pid, began, s.started, fmt.Sprint(err)))
+	}
+	return nil
+}
+
+// startsApart is how many seconds a server takes from its first moment to the one that it calls its start.
+const startsApart = 10
+
+func elsewhere(why error) error {
+	return fmt.Errorf("%w: %w", rejected("a physical copy is made beside the server, and that it runs here, on files that can be read, cannot be seen: run the executor on the server's machine as root or the server's account, let the instance's address be the server's socket, or set its method to LOGICAL"), why)
+}
+
+// ownPID is the number that the server wrote into its file.
+func (s *server) ownPID(ctx context.Context, dir string) (int, error) {
+	file, err := s.one(ctx, "SELECT @@GLOBAL.pid_file")
+	if err != nil {
+		return 0, err
+	}
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(dir, file)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}
+
+// worksIn tells that a process has dir as its working folder, as the servers do. It is compared by what it is
+// and not by its path, which a container may see in another way.
+func worksIn(pid int, dir string) (bool, error) {
+	there, err := os.Stat(fmt.Sprintf("/proc/%d/cwd", pid))
+	if err != nil {
+		return false, err
+	}
+	here, err := os.Stat(dir)
+	if err != nil {
+		return false, err
+	}
+	return os.SameFile(there, here), nil
+}
+
+// startOf is when a process was started, in seconds since 1970.
+func startOf(pid int) (float64, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	machine, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	_, boot, ok := strings.Cut(string(machine), "\nbtime ")
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if !ok || len(fields) < 20 {
+		return 0, errors.New("the system does not tell when a process was started")
+	}
+	boot, _, _ = strings.Cut(boot, "\n")
+	up, err1 := strconv.ParseFloat(boot, 64)
+	ticks, err2 := strconv.ParseFloat(fields[19], 64) // a hundred a second on every system that Go runs on
+	return up + ticks/100, errors.Join(err1, err2)
+}
+
+// ScratchNeed implements engine.Scratching.
+func (f *files) ScratchNeed(events.Proof) int64 { return f.bytes + f.bytes/4 + scratchOwn }
 
 // Parts implements engine.Source.
 func (f *files) Parts() []engine.Part {

@@ -51,6 +51,10 @@ func TestPhysical_ProvenByAServerOnItsFilesAndRestoredToOne(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	target := events.InstanceConfig{DataDir: filepath.Join(dir, "data")}
+	if err := os.Mkdir(target.DataDir, 0o755); err != nil { // empty, as a package makes it
+		t.Fatal(err)
+	}
+	target.DataDir += "/"
 	w.restore(t, x, o, target, nil)
 	executortest.WantCode(t, w.tryRestore(t, x, o, target, func(j *executor.RestoreJob) { j.Overwrite = true }), events.AlreadyExists)
 	executortest.WantCode(t, w.tryRestore(t, x, o, events.InstanceConfig{DataDir: "relative"}, nil), events.ProviderRejected)
@@ -71,18 +75,18 @@ func TestPhysical_OneDatabaseIsRejected(t *testing.T) {
 	t.Parallel()
 	w, j := physical(t)
 	j.Database = "shop"
-	w.failed(t, j, events.ProviderRejected, nothing)
+	_ = w.failed(t, j, events.ProviderRejected, nothing)
 	j.Database, j.Config.Databases = "", []string{"shop"}
-	w.failed(t, j, events.ProviderRejected, nothing)
+	_ = w.failed(t, j, events.ProviderRejected, nothing)
 	j.Config.Databases, j.Config.User = nil, account(t, w.srv, "RELOAD ON *.*")
-	w.failed(t, j, events.PermissionDenied, nothing)
+	_ = w.failed(t, j, events.PermissionDenied, nothing)
 }
 
 func TestPhysical_ServerKilledInTheMiddleLeavesNothing(t *testing.T) {
 	t.Parallel()
 	w, j := physical(t)
 	fill(t, w.srv, database(t, w.srv), manyRows)
-	w.failed(t, j, events.ProviderUnavailable, w.srv.Kill)
+	_ = w.failed(t, j, events.ProviderUnavailable, w.srv.Kill)
 	if err := w.srv.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}

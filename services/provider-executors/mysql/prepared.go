@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -63,12 +65,9 @@ func (e *Engine) unpackFiles(ctx context.Context, c engine.Copy, o archive.Objec
 		return err
 	}
 	said, err := tool.Run(ctx, tool.Command{Path: preparer.path, Args: []string{"--no-defaults", "--prepare", "--target-dir=" + data, "--tmpdir=" + tmp}})
-	var exit *tool.ExitError
 	switch {
-	case errors.As(err, &exit):
-		return corrupt("the server's tool cannot recover the files in the copy: it cannot be trusted", fmt.Errorf("%w: %s", err, said.Stderr))
 	case err != nil:
-		return err
+		return ofFiles(ctx, err, "the server's tool cannot recover the files in the copy: it cannot be trusted")
 	case !strings.HasSuffix(strings.TrimSpace(said.Stderr), filesEnd):
 		return corrupt("the server's tool does not say that it recovered the files in the copy: it cannot be trusted", fmt.Errorf("said %s", said.Stderr))
 	}
@@ -89,19 +88,35 @@ func extract(ctx context.Context, c engine.Copy, o archive.Object, unpacker, dat
 		ended <- err
 	}()
 	cut := c.Unpack(ctx, o, in)
-	if cut != nil && !errors.Is(cut, os.ErrClosed) {
+	if cut != nil && !errors.Is(cut, syscall.EPIPE) { // then the unpacker has ended, and knows why
 		cancel(cut)
 	}
 	cut = errors.Join(cut, in.Close())
 	err = <-ended
-	var exit *tool.ExitError
-	if errors.As(err, &exit) {
-		if strings.Contains(exit.Stderr, "28") && strings.Contains(exit.Stderr, "space") {
-			return targetPlace.Failure(fmt.Errorf("%w: %w", syscall.ENOSPC, err))
-		}
-		return corrupt("the files cannot be taken out of the copy: it cannot be trusted", err)
+	if err != nil {
+		return ofFiles(ctx, err, "the files cannot be taken out of the copy: it cannot be trusted")
 	}
-	return errors.Join(err, cut)
+	return cut
+}
+
+// fullForm is how the tools say that a disk is full.
+var fullForm = regexp.MustCompile(`(?i)no space left on device|disk (?:is )?full|(?:errno|errcode|error number|os error)\W*28\b`)
+
+// ofFiles is the failure of a tool that takes a copy of files apart or recovers it: the copy is to blame only
+// if the tool ended by itself and was not short of space.
+func ofFiles(ctx context.Context, err error, damaged string) error {
+	var exit *tool.ExitError
+	switch {
+	case !errors.As(err, &exit):
+		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	case exit.Exit < 0:
+		return fmt.Errorf("%w: %w", unavailable("the program that unpacks or recovers the copy was killed where the executor runs: see whether the machine ran out of memory"), err)
+	case fullForm.MatchString(exit.Stderr):
+		return targetPlace.Failure(fmt.Errorf("%w: %w", syscall.ENOSPC, err))
+	}
+	return corrupt(damaged, fmt.Errorf("%w: %s", err, exit.Stderr))
 }
 
 // proveStarts starts a server on recovered files and reads every table.
@@ -150,6 +165,7 @@ func (e *Engine) restorePhysical(ctx context.Context, j executor.RestoreJob, c e
 	case j.Database != "":
 		return rejected("a physical copy holds a whole server: restore it without a name for the database")
 	}
+	dir = filepath.Clean(dir)
 	if err := free(dir); err != nil {
 		return err
 	}
@@ -161,11 +177,49 @@ func (e *Engine) restorePhysical(ctx context.Context, j executor.RestoreJob, c e
 	if err := os.MkdirAll(half, 0o700); err != nil {
 		return targetPlace.Failure(err)
 	}
-	err = e.unpackFiles(ctx, c, o, filepath.Join(half, "data"), filepath.Join(half, "tmp"))
-	if err == nil {
-		err = targetFailure(os.Rename(filepath.Join(half, "data"), dir)) // replaces an empty folder, and no other
-	}
+	err = e.fillFolder(ctx, c, o, half, dir)
 	return errors.Join(err, targetFailure(os.RemoveAll(half)))
+}
+
+func (e *Engine) fillFolder(ctx context.Context, c engine.Copy, o archive.Object, half, dir string) error {
+	if err := engine.RoomFor(half, o.SourceBytes); err != nil {
+		return targetPlace.Failure(err)
+	}
+	data := filepath.Join(half, "data")
+	if err := e.unpackFiles(ctx, c, o, data, filepath.Join(half, "tmp")); err != nil {
+		return err
+	}
+	if err := syncAll(data); err != nil {
+		return targetPlace.Failure(err)
+	}
+	// Not os.Rename, which refuses any folder; this replaces an empty one, and no other.
+	switch err := syscall.Rename(data, dir); {
+	case errors.Is(err, syscall.EEXIST), errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, syscall.ENOTDIR):
+		return notEmpty()
+	case errors.Is(err, syscall.EBUSY):
+		return mounted()
+	case err != nil:
+		return targetPlace.Failure(&os.LinkError{Op: "rename", Old: data, New: dir, Err: err})
+	}
+	return targetFailure(syncFile(filepath.Dir(dir)))
+}
+
+// syncAll brings the files of a folder, and the folder, to the disk.
+func syncAll(dir string) error {
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return syncFile(path)
+	})
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // free refuses a target that holds anything. Overwriting is not offered: a server may run on it.
@@ -177,14 +231,32 @@ func free(dir string) error {
 	case err != nil:
 		return targetPlace.Failure(err)
 	case len(inside) > 0:
-		return &events.Failure{Code: events.AlreadyExists, Category: events.ByUser,
-			Message: "the target's dataDir is not empty, and a physical copy overwrites nothing: stop the server, move its files away, or set another dataDir"}
+		return notEmpty()
+	}
+	var own, parent syscall.Stat_t
+	if err := errors.Join(syscall.Stat(dir, &own), syscall.Stat(filepath.Dir(dir), &parent)); err != nil {
+		return targetPlace.Failure(err)
+	}
+	if own.Dev != parent.Dev {
+		return mounted()
 	}
 	return nil
 }
 
+func notEmpty() error {
+	return &events.Failure{Code: events.AlreadyExists, Category: events.ByUser,
+		Message: "the target's dataDir is not empty, and a physical copy overwrites nothing: stop the server, move its files away, or set another dataDir"}
+}
+
+// mounted: the folder appears by a rename, which cannot put it in the place of a file system.
+func mounted() error {
+	return rejected("the target's dataDir is a file system of its own, in whose place the recovered folder cannot be put: set dataDir to a folder in it")
+}
+
 // halfOf is where the target grows, beside it: a name that is nobody else's.
-func halfOf(dir, mark string) string { return filepath.Join(filepath.Dir(dir), "."+mark) }
+func halfOf(dir, mark string) string {
+	return filepath.Join(filepath.Dir(filepath.Clean(dir)), "."+mark)
+}
 
 // recoverFolder removes what a killed restore left.
 func recoverFolder(dir, mark string) error {

@@ -34,10 +34,10 @@ func (s *server) grants(ctx context.Context) (grants, error) {
 }
 
 func unquote(s string) string {
-	if len(s) < 2 || s[0] != '`' {
+	if len(s) < 2 || s[0] != '`' && s[0] != '"' {
 		return s
 	}
-	return strings.ReplaceAll(s[1:len(s)-1], "``", "`")
+	return strings.ReplaceAll(s[1:len(s)-1], s[:1]+s[:1], s[:1])
 }
 
 func (g grant) holds(privilege string) bool {
@@ -49,10 +49,18 @@ func (all grants) global(privilege string) bool {
 	return slices.ContainsFunc(all, func(g grant) bool { return g.database == "*" && g.holds(privilege) })
 }
 
-// on tells that a privilege is held on a database, or on something in it: then the tool finds out.
+// on tells that a privilege is held on all of a database. One on some of its tables is not enough: the others
+// are hidden from the account, and from the tool.
 func (all grants) on(privilege, database string) bool {
 	return slices.ContainsFunc(all, func(g grant) bool {
-		return g.holds(privilege) && (g.database == "*" || g.table == "*" && like(g.database, database) || g.table != "*" && g.database == database)
+		return g.holds(privilege) && (g.database == "*" || g.table == "*" && like(g.database, database))
+	})
+}
+
+// onTable tells that a privilege is held on one table.
+func (all grants) onTable(privilege, database, table string) bool {
+	return all.on(privilege, database) || slices.ContainsFunc(all, func(g grant) bool {
+		return g.holds(privilege) && g.database == database && g.table == table
 	})
 }
 
@@ -103,7 +111,7 @@ func (all grants) missingForDump(mariadb bool, databases []string) (missing []st
 	// Without this the tool leaves routines out and says nothing.
 	switch {
 	case all.global("SELECT"):
-	case mariadb && !all.on("SELECT", "mysql") && !all.global("SHOW CREATE ROUTINE"):
+	case mariadb && !all.onTable("SELECT", "mysql", "proc") && !all.global("SHOW CREATE ROUTINE"):
 		missing = append(missing, "SELECT on mysql.proc")
 	case !mariadb && !all.global("SHOW_ROUTINE"):
 		missing = append(missing, "SHOW_ROUTINE")

@@ -93,6 +93,7 @@ func (r *relay) accept(ctx context.Context, once bool) {
 			r.hide.Do(func() { _ = os.RemoveAll(r.dir) })
 		}
 		r.wg.Go(func() {
+			defer child.Close() // when the reason is kept: the child may end at once, and whoever waits for it asks
 			if err := r.carry(ctx, child); err != nil {
 				r.mu.Lock()
 				r.err = err
@@ -104,7 +105,6 @@ func (r *relay) accept(ctx context.Context, once bool) {
 
 // carry is one connection from its greeting to its end. Its error is that of the server's greeting.
 func (r *relay) carry(ctx context.Context, child net.Conn) error {
-	defer child.Close()
 	srv, err := r.to.dial(ctx)
 	if err != nil {
 		return err

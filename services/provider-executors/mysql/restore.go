@@ -23,7 +23,20 @@ type restoring struct {
 	copy   engine.Copy
 	object archive.Object
 	mark   string // table by which a half-filled database is known to be ours
+	folds  bool   // the server knows names of databases and tables without regard to case
+	old    fate   // of what is overwritten
+	others bool   // made tables in a target meanwhile, so it was not emptied again
+	filled *scan  // what was loaded
 }
+
+// fate is what has become of the content that a restore overwrites.
+type fate uint8
+
+const (
+	kept fate = iota
+	perhapsGone
+	gone
+)
 
 // Restore implements engine.Engine.
 func (e *Engine) Restore(ctx context.Context, j executor.RestoreJob, c engine.Copy) error {
@@ -53,11 +66,14 @@ func (r *restoring) run(ctx context.Context, e *Engine, j executor.RestoreJob) (
 	if r.client, err = e.fitting(ctx, r.server, r.names("mariadb", "mysql")...); err != nil {
 		return err
 	}
-	names, err := r.targets(ctx, j)
+	if err := r.learnCase(ctx); err != nil {
+		return err
+	}
+	into, err := r.targets(ctx, j)
 	if err != nil {
 		return err
 	}
-	before, err := r.look(ctx, names)
+	before, err := r.look(ctx, into)
 	if err != nil {
 		return err
 	}
@@ -69,7 +85,7 @@ func (r *restoring) run(ctx context.Context, e *Engine, j executor.RestoreJob) (
 		return &events.Failure{Code: events.AlreadyExists, Category: events.ByUser,
 			Message: "a database of the target holds tables, views, routines or events: choose another name or ask for overwrite"}
 	}
-	if full && len(names) == 1 && r.object.Database != "" {
+	if full && len(into) == 1 && r.object.Database != "" {
 		if err := r.try(ctx); err != nil {
 			return fmt.Errorf("try the copy on the target's server: %w", err)
 		}
@@ -78,31 +94,40 @@ func (r *restoring) run(ctx context.Context, e *Engine, j executor.RestoreJob) (
 }
 
 // targets are the databases that the restore fills.
-func (r *restoring) targets(ctx context.Context, j executor.RestoreJob) ([]string, error) {
+func (r *restoring) targets(ctx context.Context, j executor.RestoreJob) ([]schema, error) {
 	switch {
 	case r.object.Database == "" && j.Database != "":
 		return nil, rejected("the copy holds all databases of an instance, which keep their names: restore it without a name for the database, or take a backup of the one database")
 	case r.object.Database == "":
-		seen := newScan()
+		seen := &listing{scan: newScan()}
 		if err := r.copy.Unpack(ctx, r.object, seen); err != nil {
 			return nil, err
 		}
-		return seen.databases, nil
-	case j.Database != "":
-		return []string{j.Database}, nil
+		return seen.databases()
+	case j.Database != "": // the stream of a single one sets its character set itself
+		return []schema{{name: j.Database}}, nil
 	case len(j.Target.Databases) == 1:
-		return j.Target.Databases, nil
+		return []schema{{name: j.Target.Databases[0]}}, nil
 	}
-	return []string{r.object.Database}, nil
+	return []schema{{name: r.object.Database}}, nil
 }
 
 // try loads the copy into a database of its own first: what can go wrong does so before the target is touched.
+// The server would run the events of the copy there, so they are left out.
 func (r *restoring) try(ctx context.Context) error {
 	t := target{schema: schema{name: r.mark}, empty: true}
 	if err := r.make(ctx, t); err != nil {
 		return err
 	}
-	return errors.Join(r.load(ctx, t.name), r.undo(ctx, []target{t}))
+	var without *eventless
+	err := r.load(ctx, t.name, func(to io.Writer) io.Writer {
+		without = &eventless{scan: r.filled, to: to}
+		return without
+	})
+	if err == nil && without.events > 0 { // whether they may be made is seen by one that never runs
+		err = failure(r.do(ctx, "CREATE EVENT "+quote(t.name)+"."+quote(r.mark)+" ON SCHEDULE EVERY 1 YEAR DISABLE DO DO 0"))
+	}
+	return errors.Join(err, r.undo(ctx, []target{t}))
 }
 
 // replace fills the targets. On an error those that were empty are empty again, and those that were not
@@ -111,7 +136,8 @@ func (r *restoring) replace(ctx context.Context, all []target) (err error) {
 	var begun []target
 	defer func() {
 		if err != nil {
-			err = errors.Join(lost(err, begun), r.undo(ctx, begun))
+			undone := r.undo(ctx, begun)
+			err = errors.Join(r.lost(err), undone)
 		}
 	}()
 	for _, t := range all {
@@ -124,7 +150,7 @@ func (r *restoring) replace(ctx context.Context, all []target) (err error) {
 	if r.object.Database != "" {
 		into = all[0].name
 	}
-	if err := r.load(ctx, into); err != nil {
+	if err := r.load(ctx, into, r.watch); err != nil {
 		return err
 	}
 	for _, t := range all {
@@ -135,26 +161,45 @@ func (r *restoring) replace(ctx context.Context, all []target) (err error) {
 	return nil
 }
 
-// lost adds to the failure that the old content is gone.
-func lost(err error, begun []target) error {
-	var f *events.Failure
-	for _, t := range begun {
-		if !t.empty && errors.As(err, &f) {
-			more := *f
-			more.Message = "the old content of the target is gone and the copy is not in it: restore again. " + f.Message
-			return fmt.Errorf("%w: %w", &more, err)
-		}
+// lost adds to the failure what has become of the target, also to an error that has none.
+func (r *restoring) lost(err error) error {
+	if r.old == kept && !r.others {
+		return err
 	}
-	return err
+	var f *events.Failure
+	var more events.Failure
+	switch {
+	case errors.As(err, &f):
+		more = *f
+	case errors.Is(err, context.Canceled):
+		more = events.Failure{Code: events.CodeCancelled, Category: events.ByUser, Message: "the restore was cancelled"}
+	default:
+		more = *unavailable("the restore was interrupted: see the executor's log")
+	}
+	if r.others {
+		more.Message = "a part of the copy may be left in the target, which was not emptied again because others made tables in it meanwhile: look at it. " + more.Message
+	}
+	switch r.old {
+	case gone:
+		more.Message = "the old content of the target is gone and the copy is not in it: restore again. " + more.Message
+	case perhapsGone:
+		more.Message = "the old content of the target may be gone, in whole or in part, and the copy is not in it: look at it and restore again. " + more.Message
+	}
+	return fmt.Errorf("%w: %w", &more, err)
 }
 
+// watch keeps what is loaded, by which an undo tells it from what others made.
+func (r *restoring) watch(to io.Writer) io.Writer { return io.MultiWriter(to, r.filled) }
+
 // load fills a database, and ends the client's session with the client.
-func (r *restoring) load(ctx context.Context, database string) error {
+func (r *restoring) load(ctx context.Context, database string, through func(io.Writer) io.Writer) error {
+	r.filled = newScan()
+	r.filled.database = database
 	way, err := newRelay(ctx, r.endpoint, true)
 	if err != nil {
 		return err
 	}
-	err = load(ctx, r.client, way.options(), database, r.copy, r.object, io.Discard)
+	err = load(ctx, r.client, way.options(), database, r.copy, r.object, through)
 	if why := way.reason(); err != nil && why != nil && ctx.Err() == nil {
 		err = errors.Join(failure(why), err)
 	}

@@ -11,7 +11,8 @@ type table struct{ database, name string }
 
 // contents are what a dump creates.
 type contents struct {
-	databases []string        // that the stream creates, in its order
+	databases []schema        // that the stream creates, in its order
+	made      map[table]bool  // tables, views and sequences
 	rows      map[table]int64 // of each base table
 	views     map[table]bool
 	triggers  int
@@ -25,7 +26,10 @@ type contents struct {
 // that a row or a procedure may hold any text.
 type scan struct {
 	contents
-	database string // that the stream has chosen
+	database string            // that the stream has chosen
+	event    bool              // the statement that ended last creates one
+	mode     string            // SQL mode, by which \ and " mean one thing or another
+	saved    map[string]string // variables in which the stream keeps a mode
 
 	state     state
 	text      []byte // code of the current statement
@@ -36,6 +40,7 @@ type scan struct {
 	into      table  // of the current INSERT
 	depth     int
 	inserted  int64
+	ended     bool // a statement, by the last byte
 }
 
 type state uint8
@@ -63,12 +68,23 @@ const (
 const maxText = 1 << 20
 
 func newScan() *scan {
-	return &scan{delimiter: ";", contents: contents{rows: map[table]int64{}, views: map[table]bool{}}}
+	return &scan{delimiter: ";", saved: map[string]string{}, contents: contents{rows: map[table]int64{}, views: map[table]bool{}, made: map[table]bool{}}}
 }
 
 // Write never fails.
 func (s *scan) Write(p []byte) (int, error) {
-	for i := 0; i < len(p); {
+	for rest := p; len(rest) > 0; {
+		n, _ := s.advance(rest)
+		rest = rest[n:]
+	}
+	return len(p), nil
+}
+
+// advance reads to the end of a statement or of p, whichever comes first.
+func (s *scan) advance(p []byte) (n int, ended bool) {
+	s.ended = false
+	i := 0
+	for i < len(p) && !s.ended {
 		switch s.state {
 		case inRows:
 			i += s.inRows(p[i:])
@@ -83,7 +99,13 @@ func (s *scan) Write(p []byte) (int, error) {
 			}
 		}
 	}
-	return len(p), nil
+	return i, s.ended
+}
+
+// whole tells that the stream ended between two statements. If not, the scan and the client program do not
+// read it alike, or it was cut off.
+func (s *scan) whole() bool {
+	return s.state == inCode && s.delimiter == ";" && s.matched == 0 && len(bytes.TrimSpace(s.text)) == 0
 }
 
 // inRows goes through the rows of an INSERT to the next string or to the end of the statement.
@@ -102,6 +124,7 @@ func (s *scan) inRows(p []byte) int {
 			s.depth--
 		case ';':
 			s.rows[s.into] += s.inserted
+			s.event = false
 			s.begin()
 			return i + 1
 		}
@@ -115,7 +138,7 @@ func (s *scan) inRowsQuotes(p []byte) int {
 			s.state = inRows
 			return i + 1
 		}
-		if b == '\\' {
+		if b == '\\' && s.escapes('\'') {
 			s.state = inRowsEscape
 			return i + 1
 		}
@@ -125,7 +148,7 @@ func (s *scan) inRowsQuotes(p []byte) int {
 
 // begin is in front of a statement.
 func (s *scan) begin() {
-	s.text, s.state, s.matched, s.depth, s.inserted = s.text[:0], inCode, 0, 0, 0
+	s.text, s.state, s.matched, s.depth, s.inserted, s.ended = s.text[:0], inCode, 0, 0, 0, true
 }
 
 // step takes one byte outside of the rows. False: look at it again in the new state.
@@ -300,9 +323,14 @@ func (s *scan) quoted(b byte) {
 	switch {
 	case b == s.quote:
 		s.state = inCode
-	case b == '\\' && s.quote != '`':
+	case b == '\\' && s.escapes(s.quote):
 		s.state = inEscape
 	}
+}
+
+// escapes tells that \ escapes within the quotes, as the client program sees it.
+func (s *scan) escapes(quote byte) bool {
+	return quote != '`' && !strings.Contains(s.mode, "NO_BACKSLASH_ESCAPES") && (quote != '"' || !strings.Contains(s.mode, "ANSI_QUOTES"))
 }
 
 func (s *scan) delimiterLine(b byte) {
@@ -313,6 +341,7 @@ func (s *scan) delimiterLine(b byte) {
 	if d := strings.TrimSpace(string(s.text)); d != "" {
 		s.delimiter = d
 	}
+	s.event = false
 	s.begin()
 }
 
@@ -324,31 +353,44 @@ func (s *scan) add(b ...byte) {
 	s.text = append(s.text, b...)
 }
 
-const definer = "(?:DEFINER\\s*=\\s*(?:`(?:[^`]|``)*`|[^\\s@`]+)(?:@(?:`(?:[^`]|``)*`|[^\\s`]+))?\\s+)?"
+const (
+	// quotedName has its second form under ANSI_QUOTES.
+	quotedName = "(?:`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\")"
+	definer    = "(?:DEFINER\\s*=\\s*(?:" + quotedName + "|[^\\s@`\"]+)(?:@(?:" + quotedName + "|[^\\s`\"]+))?\\s+)?"
+)
 
 var (
+	modeForm     = regexp.MustCompile(`(?i)(@?\w+)\s*=\s*('[^']*'|@@?\w+)`)
 	useForm      = regexp.MustCompile("^USE\\s+(`(?:[^`]|``)*`)")
-	databaseForm = regexp.MustCompile("^CREATE DATABASE\\s+(?:IF NOT EXISTS\\s+)?(`(?:[^`]|``)*`)")
+	databaseForm = regexp.MustCompile("^CREATE DATABASE\\s+(?:IF NOT EXISTS\\s+)?(`(?:[^`]|``)*`)(?:\\s+DEFAULT CHARACTER SET (\\w+)(?:\\s+COLLATE (\\w+))?)?")
 	createForm   = regexp.MustCompile("(?i)^CREATE\\s+(?:OR\\s+REPLACE\\s+)?(?:ALGORITHM\\s*=\\s*\\w+\\s+)?" + definer +
-		"(?:SQL\\s+SECURITY\\s+\\w+\\s+)?(?:AGGREGATE\\s+)?(TABLE|VIEW|TRIGGER|PROCEDURE|FUNCTION|PACKAGE|EVENT|SEQUENCE)\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?(`(?:[^`]|``)*`)?")
+		"(?:SQL\\s+SECURITY\\s+\\w+\\s+)?(?:AGGREGATE\\s+)?(TABLE|VIEW|TRIGGER|PROCEDURE|FUNCTION|PACKAGE|EVENT|SEQUENCE)\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?(" + quotedName + ")?")
 )
 
 // statement is called at the end of one.
 func (s *scan) statement() {
+	s.event = false
+	if bytes.HasPrefix(s.text, []byte("SET ")) {
+		s.set()
+		return
+	}
 	if m := useForm.FindSubmatch(s.text); m != nil {
 		s.database = unquote(string(m[1]))
 		return
 	}
 	if m := databaseForm.FindSubmatch(s.text); m != nil {
-		s.databases = append(s.databases, unquote(string(m[1])))
+		s.databases = append(s.databases, schema{unquote(string(m[1])), string(m[2]), string(m[3])})
 		return
 	}
 	m := createForm.FindSubmatch(s.text)
 	if m == nil {
 		return
 	}
-	name := table{s.database, unquote(string(m[2]))}
-	switch strings.ToUpper(string(m[1])) {
+	name, kind := table{s.database, unquote(string(m[2]))}, strings.ToUpper(string(m[1]))
+	if kind == "TABLE" || kind == "VIEW" || kind == "SEQUENCE" {
+		s.made[name] = true
+	}
+	switch kind {
 	case "TABLE":
 		s.rows[name] += 0
 	case "VIEW":
@@ -358,10 +400,31 @@ func (s *scan) statement() {
 		s.triggers++
 	case "EVENT":
 		s.events++
+		s.event = true
 	case "SEQUENCE":
 		s.sequences++
 	default:
 		s.routines++
+	}
+}
+
+// inData tells that the stream is in the rows of an INSERT.
+func (s *scan) inData() bool {
+	return s.state == inRows || s.state == inRowsQuotes || s.state == inRowsEscape
+}
+
+// set follows the SQL mode through a SET, which may keep it in a variable and put it back.
+func (s *scan) set() {
+	for _, m := range modeForm.FindAllSubmatch(s.text, -1) {
+		variable, value := strings.ToUpper(string(m[1])), strings.ToUpper(string(m[2]))
+		switch {
+		case value == "@@SQL_MODE":
+			s.saved[variable] = s.mode
+		case variable == "SQL_MODE" && value[0] == '@':
+			s.mode = s.saved[value]
+		case variable == "SQL_MODE":
+			s.mode = strings.Trim(value, "'")
+		}
 	}
 }
 

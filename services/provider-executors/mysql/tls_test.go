@@ -84,12 +84,12 @@ func TestTLS_BackupAndRestoreThroughIt(t *testing.T) {
 	j.Config.Address = "localhost:" + port
 
 	j.Config.TLS = &events.InstanceTLS{Mode: events.TLSDisable}
-	w.failed(t, j, events.PermissionDenied, nothing)
+	_ = w.failed(t, j, events.PermissionDenied, nothing)
 	j.Config.TLS = &events.InstanceTLS{Mode: events.TLSVerifyFull} // the system does not know the certificate
-	w.failed(t, j, events.PermissionDenied, nothing)
+	_ = w.failed(t, j, events.PermissionDenied, nothing)
 	j.Config.TLS.CAFile = ca
 	j.Config.Address = "127.0.0.1:" + port // not the name in it
-	w.failed(t, j, events.PermissionDenied, nothing)
+	_ = w.failed(t, j, events.PermissionDenied, nothing)
 
 	x := w.executor(t)
 	for i, mode := range []events.TLSMode{events.TLSRequire, events.TLSVerifyFull} {

@@ -45,7 +45,7 @@ func handOver(dir, name string, as *tool.Account) (string, error) {
 	}
 	for above := dir; ; above = filepath.Dir(above) {
 		if !passable(above, as) {
-			return "", rejected("the account for scratch servers cannot reach the scratch folder, because a folder above it is closed to others: choose another in the setting scratchDir, or chmod o+x what is above")
+			return "", rejected("the account for scratch servers cannot reach the scratch folder, because a folder above it is closed to others: choose another in the setting scratch, or chmod o+x what is above")
 		}
 		if above == filepath.Dir(above) {
 			return sub, nil

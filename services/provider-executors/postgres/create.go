@@ -31,7 +31,7 @@ func literal(s string) string {
 	return "'" + q + "'"
 }
 
-func writeDatabases(w io.Writer, all []database) error {
+func writeDatabases(w io.Writer, all []database, major int) error {
 	var b bytes.Buffer
 	b.WriteString(databasesHead)
 	for _, d := range all {
@@ -39,7 +39,7 @@ func writeDatabases(w io.Writer, all []database) error {
 		if err != nil {
 			return fmt.Errorf("describe a database: %w", err)
 		}
-		fmt.Fprintf(&b, "\n%s%s\n%s;\n", databaseLine, doc, d.create(d.Name, d.Owner))
+		fmt.Fprintf(&b, "\n%s%s\n%s;\n", databaseLine, doc, d.create(d.Name, d.Owner, major))
 		for _, statement := range d.dress(d.Name) {
 			b.WriteString(statement + ";\n")
 		}
@@ -70,13 +70,18 @@ func readDatabases(doc []byte) ([]database, error) {
 	return all, nil
 }
 
-// create makes d under a name. Only template0 takes another encoding or locale than its own.
-func (d database) create(name, owner string) string {
+// create makes d under a name on a server of a major version. Only template0 takes another encoding or
+// locale than its own, and from 15 on it may have another provider than libc, which was the only one before.
+func (d database) create(name, owner string, major int) string {
 	s := fmt.Sprintf("CREATE DATABASE %s TEMPLATE template0 ENCODING %s LC_COLLATE %s LC_CTYPE %s",
 		ident(name), literal(d.Encoding), literal(d.Collate), literal(d.CType))
 	switch d.Provider {
 	case "i":
 		s += " LOCALE_PROVIDER icu ICU_LOCALE " + literal(d.Locale)
+	case "", "c":
+		if major >= 15 {
+			s += " LOCALE_PROVIDER libc"
+		}
 	case "b":
 		s += " LOCALE_PROVIDER builtin BUILTIN_LOCALE " + literal(d.Locale)
 	}

@@ -68,6 +68,9 @@ func named(j executor.Job) []string {
 	return j.Config.Databases
 }
 
+// wantedDatabases is the condition on pg_database d of those that $1 names; NULL: of all.
+const wantedDatabases = `d.datallowconn AND (CASE WHEN $1::text[] IS NULL THEN NOT d.datistemplate ELSE d.datname = ANY ($1) END)`
+
 const databasesQuery = `SELECT d.datname, pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.datcollate, d.datctype,
 	coalesce(to_jsonb(d)->>'datlocprovider', ''), coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale', ''),
 	d.datconnlimit, coalesce(shobj_description(d.oid, 'pg_database'), ''), d.datacl IS NOT NULL,
@@ -79,8 +82,7 @@ const databasesQuery = `SELECT d.datname, pg_get_userbyid(d.datdba), pg_encoding
 	coalesce((SELECT jsonb_agg(DISTINCT r.rolname) FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
 		WHERE s.refclassid = 'pg_authid'::regclass AND s.dbid = d.oid AND r.rolname !~ '^pg_'), '[]'),
 	(SELECT rolname FROM pg_roles WHERE oid = 10)
-	FROM pg_database d WHERE d.datallowconn AND (CASE WHEN $1::text[] IS NULL THEN NOT d.datistemplate ELSE d.datname = ANY ($1) END)
-	ORDER BY d.datname`
+	FROM pg_database d WHERE ` + wantedDatabases + ` ORDER BY d.datname`
 
 // maxDatabases leaves room for what belongs to no database.
 const maxDatabases = 990

@@ -50,9 +50,12 @@ func (e *Engine) restorePhysical(ctx context.Context, j executor.RestoreJob, c e
 	if err := unpackBase(ctx, c, o, to); err != nil {
 		return err
 	}
-	if err := os.Rename(stage, target); err != nil { // refused unless it is missing or empty
-		if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) {
+	if err := syscall.Rename(stage, target); err != nil { // refused unless it is missing or empty; os.Rename refuses an empty one too
+		switch {
+		case errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTDIR):
 			return fmt.Errorf("%w: %w", occupied(), err)
+		case errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EXDEV):
+			return fmt.Errorf("%w: %w", rejected("the target's dataDir is the top of a filesystem of its own, which cannot be replaced: name a folder in it"), err)
 		}
 		return spaceOfTarget.Failure(err)
 	}

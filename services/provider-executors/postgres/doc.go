@@ -24,7 +24,8 @@
 // into one stream and is refused. The log is fetched at the end, and a temporary replication slot keeps it
 // until then; where there is no slot left, or max_slot_wal_keep_size is too small, a checkpoint may remove
 // it, and the copy fails and names the setting. Configuration that lies outside of the data folder, as on Debian, is not
-// in the copy.
+// in the copy. The copy of a standby has its standby.signal and the way to its primary in it: where it is
+// restored, remove that file before the start, unless it is to follow the primary again.
 //
 // # Rights
 //
@@ -56,7 +57,9 @@
 //     with the checksum in the server's manifest, and its log has to be there.
 //   - RESTORED: a scratch server on a socket in a private folder loads each database and counts its rows; set of
 //     tables and rows have to be those of the snapshot. The rows of copies that were not taken for RESTORED
-//     were not counted: those are loaded, no more. A physical copy is recovered, and every table of it read.
+//     were not counted: of those the set of tables is compared with the dump's own list. A physical copy is
+//     recovered, without its standby.signal and recovery.signal, and every table of it read. Subscriptions are
+//     left out, and who granted a membership.
 //     The rows' content is not compared, and materialized views are filled anew.
 //
 // The scratch server runs with the rights of its account, Config.ScratchAccount if the executor is root,
@@ -76,7 +79,9 @@
 // failure says what is left.
 //
 // A target database that holds any object that is not the server's own is refused unless overwriting is
-// allowed; an empty one is replaced. Sessions of a database that is replaced are ended. A new name needs
+// allowed; an empty one is replaced, and if somebody filled it in the last moment before, it is kept under a
+// name that begins with _backupbus_kept_, and the failure says so. One with prepared transactions or
+// subscriptions is refused: both keep a database from being dropped. Sessions of a database that is replaced are ended. A new name needs
 // a copy of one database. Encoding, locale, owner, rights, settings and comment of a database come back
 // with it; tablespaces do not, everything goes to the target's default; statistics come back with ANALYZE.
 //
@@ -93,7 +98,8 @@
 // # Nothing changed
 //
 // The fingerprint is the server's snapshot (pg_current_snapshot) with its identity, timeline, start, and the
-// start of its checkpointer, which a crash of one session renews. What a session sees follows from the
+// start of its checkpointer, which a crash of one session renews, and what is asked for: method, user,
+// and databases. It is taken before anything else is read of the server. What a session sees follows from the
 // snapshot, so equal fingerprints mean that nothing was committed in between: in unlogged tables too, and
 // a commit of a transaction that ran before is seen. Checkpoints, VACUUM, hint bits and a backup do not
 // move it, as they move the position in the log; so it holds on a server that idles.

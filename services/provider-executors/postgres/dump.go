@@ -28,12 +28,6 @@ func (l *logical) stream(name string) func(context.Context, io.Writer) (archive.
 			return archive.Content{}, err
 		}
 		defer bye(ctx, c)
-		if !l.marked {
-			if err := l.mark(ctx, c); err != nil {
-				return archive.Content{}, err
-			}
-			l.marked = true
-		}
 		l.unclean = true
 		id, err := exportSnapshot(ctx, c, l.engine.config.LockWait)
 		if err != nil {

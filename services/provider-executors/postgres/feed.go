@@ -16,6 +16,15 @@ import (
 // is whole to its last byte, those included that the tool did not want. first sees the bytes on their way.
 // An object that is damaged counts for more than what the tool said of it.
 func feed(ctx context.Context, c engine.Copy, o archive.Object, first io.Writer, cmd tool.Command) error {
+	return pump(ctx, c, o, first, cmd, true)
+}
+
+// feedStart is feed for a tool that wants the beginning alone: the rest is not read.
+func feedStart(ctx context.Context, c engine.Copy, o archive.Object, cmd tool.Command) error {
+	return pump(ctx, c, o, io.Discard, cmd, false)
+}
+
+func pump(ctx context.Context, c engine.Copy, o archive.Object, first io.Writer, cmd tool.Command, whole bool) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return internal("the executor could not make a pipe: see whether it has too many files open")
@@ -32,10 +41,13 @@ func feed(ctx context.Context, c engine.Copy, o archive.Object, first io.Writer,
 	cmd.Stdin = r
 	_, ran := tool.Run(ctx, cmd)
 	_ = r.Close()
-	if ran != nil {
+	if ran != nil || !whole {
 		stop()
 	}
 	damage := <-unpacked
+	if ran == nil && !whole {
+		return ctx.Err()
+	}
 	if isFailure(damage) || ran == nil {
 		return damage
 	}

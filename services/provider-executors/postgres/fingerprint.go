@@ -2,9 +2,13 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 )
@@ -34,10 +38,48 @@ func (e *Engine) Fingerprint(ctx context.Context, j executor.Job) (string, error
 		return "", err
 	}
 	defer bye(ctx, c)
-	return fingerprint(ctx, c)
+	return fingerprint(ctx, c, j)
 }
 
-func fingerprint(ctx context.Context, c *pgx.Conn) (string, error) {
+// fingerprint is the state of the server and what of it is asked for.
+func fingerprint(ctx context.Context, c *pgx.Conn, j executor.Job) (string, error) {
+	state, err := stateOf(ctx, c)
+	if err != nil || state == "" {
+		return "", err
+	}
+	asked, err := askedOf(ctx, c, j)
+	if err != nil {
+		return "", err
+	}
+	return state + "/" + asked, nil
+}
+
+// askedOf is a digest of what the copy would be made of: the method, the databases that are named and those
+// that this means now, and the user, on whose rights it depends whether passwords are in it.
+func askedOf(ctx context.Context, c *pgx.Conn, j executor.Job) (string, error) {
+	asked := struct {
+		Method, User   string
+		Whole          bool
+		Named, Present []string
+	}{Method: string(j.Config.Method), User: j.Config.User, Whole: named(j) == nil, Named: slices.Sorted(slices.Values(named(j)))}
+	if asked.Method == "" {
+		asked.Method = string(events.MethodLogical)
+	}
+	rows, err := c.Query(ctx, `SELECT datname FROM pg_database d WHERE `+wantedDatabases+` ORDER BY datname`, named(j))
+	if err != nil {
+		return "", failure("list the databases", err)
+	}
+	if asked.Present, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		return "", failure("list the databases", err)
+	}
+	doc, err := json.Marshal(asked)
+	if err != nil {
+		return "", fmt.Errorf("take the fingerprint: %w", err)
+	}
+	return hexSum(doc), nil
+}
+
+func stateOf(ctx context.Context, c *pgx.Conn) (string, error) {
 	var standby bool
 	if err := c.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&standby); err != nil {
 		return "", failure("ask whether the server is a standby", err)

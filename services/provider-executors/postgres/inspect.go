@@ -99,7 +99,7 @@ func (i *inspection) physical(ctx context.Context, s server, f facts) {
 }
 
 func (i *inspection) changes(ctx context.Context, c *pgx.Conn) {
-	p, err := fingerprint(ctx, c)
+	p, err := fingerprint(ctx, c, i.job)
 	said := "unchanged databases are recognised"
 	if err == nil && p == "" {
 		said = "changes cannot be told, so every backup is made: GRANT pg_monitor to the user, on a primary of version 13 or newer"

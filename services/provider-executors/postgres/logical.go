@@ -20,12 +20,13 @@ const (
 	databasePrefix = "db-"
 )
 
+var _, _ engine.Scratching = (*logical)(nil), (*physical)(nil)
+
 // logical is the source of a backup by pg_dump.
 type logical struct {
 	*attempt
 	parts         []engine.Part
 	dump, globals program
-	marked        bool
 	close         func() error
 }
 
@@ -33,6 +34,9 @@ func (a *attempt) logical(ctx context.Context, c *pgx.Conn) (engine.Source, erro
 	l := &logical{attempt: a, close: func() error { return a.end(ctx) }}
 	whole := named(a.job) == nil
 	if err := l.find(ctx, whole); err != nil {
+		return nil, err
+	}
+	if err := a.mark(ctx, c); err != nil { // before the databases are listed: nothing in the copy is older
 		return nil, err
 	}
 	all, err := databasesOf(ctx, c, a.job)
@@ -48,7 +52,7 @@ func (a *attempt) logical(ctx context.Context, c *pgx.Conn) (engine.Source, erro
 		l.parts = append(l.parts, engine.Part{Name: globalsPart, Recipe: "| psql -X -d postgres", Stream: l.streamGlobals(through(all))})
 	}
 	l.parts = append(l.parts, engine.Part{Name: databasesPart, Recipe: "| psql -X -d postgres", Stream: func(_ context.Context, w io.Writer) (archive.Content, error) {
-		return archive.Content{}, writeDatabases(w, all)
+		return archive.Content{}, writeDatabases(w, all, a.facts.version.Major)
 	}})
 	for _, d := range all {
 		l.parts = append(l.parts, engine.Part{
@@ -82,6 +86,18 @@ func (l *logical) find(ctx context.Context, whole bool) (err error) {
 
 // Parts implements engine.Source.
 func (l *logical) Parts() []engine.Part { return l.parts }
+
+// ScratchNeed implements engine.Scratching. The databases lie in the scratch server one after another.
+func (l *logical) ScratchNeed(to events.Proof) int64 {
+	if to != events.ProofRestored {
+		return 0
+	}
+	var largest int64
+	for _, p := range l.parts {
+		largest = max(largest, p.Bytes)
+	}
+	return largest + scratchSelf
+}
 
 // Close implements engine.Source.
 func (l *logical) Close() error { return l.close() }

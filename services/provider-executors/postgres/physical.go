@@ -46,11 +46,14 @@ func (a *attempt) physical(ctx context.Context, c *pgx.Conn) (engine.Source, err
 	if err := a.server.replication(ctx, a.marker); err != nil {
 		return nil, err
 	}
+	if err := a.mark(ctx, c); err != nil {
+		return nil, err
+	}
 	err = c.QueryRow(ctx, `SELECT coalesce(sum(CASE WHEN has_database_privilege(oid, 'CONNECT') THEN pg_database_size(oid) END), 0)::bigint FROM pg_database`).Scan(&p.bytes)
 	if err != nil {
 		return nil, failure("measure the server", err)
 	}
-	return p, a.mark(ctx, c)
+	return p, nil
 }
 
 // proofPrograms looks early for what the proof will need.
@@ -109,6 +112,14 @@ func (p *physical) About() engine.About {
 		Tool:            archive.Tool{Name: "pg_basebackup", Version: p.base.version.Text, Flags: baseFlags},
 		ConsistencyTime: p.began, Position: p.position, Fingerprint: p.fingerprint,
 	}
+}
+
+// ScratchNeed implements engine.Scratching.
+func (p *physical) ScratchNeed(to events.Proof) int64 {
+	if to != events.ProofRestored {
+		return 0
+	}
+	return p.bytes + scratchSelf
 }
 
 // Close implements engine.Source.

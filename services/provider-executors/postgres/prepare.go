@@ -102,7 +102,7 @@ type attempt struct {
 
 // mark takes what has to be taken before the first byte is read.
 func (a *attempt) mark(ctx context.Context, c *pgx.Conn) (err error) {
-	if a.fingerprint, err = fingerprint(ctx, c); err != nil {
+	if a.fingerprint, err = fingerprint(ctx, c, a.job); err != nil {
 		return err
 	}
 	a.began = a.engine.Now()

@@ -89,7 +89,7 @@ func TestProof_ScratchFolderBehindAClosedFolderIsRejectedClearly(t *testing.T) {
 	j := uniqueJob(config(s, freshDB(t, s)))
 	j.Proof = events.ProofRestored
 	f, raw := attempted(t, opened(t, set), j)
-	wantFailure(t, f, raw, events.ProviderRejected, "scratchDir")
+	wantFailure(t, f, raw, events.ProviderRejected, "setting scratch")
 	wantNothingLeft(t, w)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -75,17 +76,18 @@ func (e *Engine) recover(ctx context.Context, postgres program, home string, to 
 			return err
 		}
 	}
+	for _, signal := range []string{"standby.signal", "recovery.signal"} { // of a standby: single-user mode refuses them
+		if err := os.RemoveAll(filepath.Join(to.root, signal)); err != nil {
+			return to.space.Failure(err)
+		}
+	}
 	_, err = tool.Run(ctx, tool.Command{
 		Path: postgres.path, As: to.as, Dir: home,
 		Args:  []string{"--single", "-D", to.root, "-c", "fsync=off", "-c", "exit_on_error=on", "template1"},
 		Stdin: strings.NewReader("CREATE ROLE " + scratchUser + " SUPERUSER LOGIN\n"),
 	})
-	var exit *tool.ExitError
-	if errors.As(err, &exit) && exit.Exit > 0 {
-		return corrupt("a scratch server cannot recover the stored files: the copy cannot be used; the executor's log has what it said", fmt.Errorf("%w: %s", err, exit.Stderr))
-	}
 	if err != nil {
-		return err
+		return recoveryFailure(err)
 	}
 	s, err := e.startScratch(ctx, postgres, home, to.root, scratchUser)
 	if err != nil {
@@ -93,6 +95,32 @@ func (e *Engine) recover(ctx context.Context, postgres program, home string, to 
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	return s.readAll(ctx)
+}
+
+// lackOf is what a server says of a machine that lacks something, and not of its files.
+var lackOf = []string{
+	"FATAL:  out of memory", "PANIC:  out of memory", "Cannot allocate memory", "could not map anonymous shared memory",
+	"could not create shared memory", "could not resize shared memory", "Too many open files", "Input/output error",
+}
+
+// recoveryFailure gives the bad end of a recovering server its Failure: CORRUPT if the server gave up, with an
+// error or a panic, and not if it was killed or the machine lacks something.
+func recoveryFailure(err error) error {
+	var exit *tool.ExitError
+	if !errors.As(err, &exit) || isFailure(err) {
+		return err
+	}
+	said := func(text string) bool { return strings.Contains(exit.Stderr, text) }
+	raw := fmt.Errorf("%w: %s", err, exit.Stderr)
+	switch {
+	case said("No space left on device"):
+		return scratchFull(raw)
+	case slices.ContainsFunc(lackOf, said):
+		return fmt.Errorf("%w: %w", internal("the machine of the executor lacks what a scratch server needs, memory say: see the executor's log, then try again"), raw)
+	case exit.Exit > 0, said("PANIC:"): // a panic ends with a signal of its own
+		return corrupt("a scratch server cannot recover the stored files: the copy cannot be used; the executor's log has what it said", raw)
+	}
+	return toolFailure(raw, "the scratch server was ended: the executor's log has what it said")
 }
 
 func replaceFile(to folderOf, name, text string) error {
@@ -115,7 +143,7 @@ func (s *scratchServer) readAll(ctx context.Context) error {
 	}
 	for _, name := range names {
 		if err := s.readDatabase(ctx, name); err != nil {
-			return corrupt("a table of the recovered files cannot be read: the copy cannot be used", err)
+			return scratchFailure(err, "a table of the recovered files cannot be read: the copy cannot be used")
 		}
 	}
 	return nil

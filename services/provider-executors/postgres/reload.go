@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
 	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/tool"
 )
@@ -21,7 +25,8 @@ func (e *Engine) reload(ctx context.Context, c engine.Copy) (err error) {
 	if err != nil {
 		return err
 	}
-	programs, err := e.scratchPrograms(ctx, tool.ParseVersion(c.Manifest.EngineVersion).Major)
+	major := tool.ParseVersion(c.Manifest.EngineVersion).Major
+	programs, err := e.scratchPrograms(ctx, major)
 	if err != nil {
 		return err
 	}
@@ -43,7 +48,7 @@ func (e *Engine) reload(ctx context.Context, c engine.Copy) (err error) {
 		return err
 	}
 	defer bye(ctx, admin)
-	p := reloading{server: s.server, admin: admin, restore: restore, copy: c}
+	p := reloading{server: s.server, admin: admin, restore: restore, copy: c, major: major}
 	if err := p.roles(ctx, all); err != nil {
 		return err
 	}
@@ -62,6 +67,7 @@ type reloading struct {
 	restore program
 	copy    engine.Copy
 	globals bool
+	major   int
 }
 
 // roles makes those that the copy has, or, without globals, those that its databases name.
@@ -94,8 +100,8 @@ func (p *reloading) roles(ctx context.Context, all []described) error {
 		if role, _ := roleOf(statement); role == "" {
 			continue
 		}
-		if err := run(ctx, p.admin, statement); err != nil {
-			return fmt.Errorf("%w: %w", corrupt("the stored roles of the server do not load into an empty one: the executor's log names what is in the way", nil), err)
+		if err := run(ctx, p.admin, withoutGrantor(statement)); err != nil {
+			return scratchFailure(err, "the stored roles of the server do not load into an empty one: the executor's log names what is in the way")
 		}
 	}
 	return nil
@@ -106,19 +112,19 @@ func (p *reloading) database(ctx context.Context, name string, d described) erro
 	if err := p.create(ctx, name, d.database); err != nil {
 		return err
 	}
-	args := []string{"--exit-on-error", "--no-tablespaces"}
+	args := []string{"--exit-on-error", "--no-tablespaces", "--no-subscriptions"} // a subscription would keep the database from being dropped
 	if !p.globals {
 		args = append(args, "--no-owner", "--no-privileges")
 	}
 	head := &head{to: io.Discard, want: dumpMagic}
 	err := feed(ctx, p.copy, d.object, head, p.server.command(p.restore.path, "backupbus-scratch", name, args...))
 	if err != nil {
-		return loadFailure(err, "a dump does not load into an empty database of the same version, so it could not be restored: the executor's log names what is in the way")
+		return scratchLoadFailure(err)
 	}
 	if !head.right() {
 		return corrupt("a stored object is no dump of PostgreSQL: the copy cannot be used", errNoMagic)
 	}
-	if err := p.compare(ctx, name, d.object.Tables); err != nil {
+	if err := p.compare(ctx, name, d.object); err != nil {
 		return err
 	}
 	return run(ctx, p.admin, "DROP DATABASE "+ident(name))
@@ -127,30 +133,32 @@ func (p *reloading) database(ctx context.Context, name string, d described) erro
 // create makes the database with its encoding. A locale that this machine does not have is replaced by C:
 // rows are counted, not sorted.
 func (p *reloading) create(ctx context.Context, name string, d database) error {
-	_, err := p.admin.Exec(ctx, d.create(name, ""))
+	_, err := p.admin.Exec(ctx, d.create(name, "", p.major))
 	if err == nil {
 		return nil
 	}
 	d.Collate, d.CType, d.Provider = "C", "C", ""
-	if again := run(ctx, p.admin, d.create(name, "")); again != nil {
+	if again := run(ctx, p.admin, d.create(name, "", p.major)); again != nil {
 		return errors.Join(again, err)
 	}
 	return nil
 }
 
-// compare counts what was loaded. A copy whose rows were not counted has only been loaded.
-func (p *reloading) compare(ctx context.Context, name string, want map[string]int64) error {
-	if want == nil {
-		return nil
-	}
+// compare counts what was loaded. Of a copy whose rows were not counted, the set of tables is compared with
+// the dump's own list.
+func (p *reloading) compare(ctx context.Context, name string, o archive.Object) error {
 	c, err := p.server.connect(ctx, name, "backupbus-scratch")
 	if err != nil {
 		return err
 	}
 	defer bye(ctx, c)
+	want := o.Tables
+	if want == nil {
+		return p.compareList(ctx, c, o)
+	}
 	got, err := countRows(ctx, c)
 	if err != nil {
-		return err
+		return scratchFailure(err, "a table that was loaded from the copy cannot be read: the copy cannot be used")
 	}
 	if maps.Equal(want, got) {
 		return nil
@@ -169,22 +177,59 @@ func (p *reloading) compare(ctx context.Context, name string, want map[string]in
 	return corrupt(fmt.Sprintf("%d tables of the copy hold other rows than the source had: the copy cannot be used", differ), nil)
 }
 
-// loadFailure gives the bad end of a loading pg_restore its Failure: CORRUPT unless the fault is known to
-// be that of the place.
-func loadFailure(err error, otherwise string) error {
+// loadFailure gives the bad end of a loading pg_restore its Failure, otherwise where the fault is not known.
+func loadFailure(err error, otherwise *events.Failure) error {
 	var exit *tool.ExitError
 	if !errors.As(err, &exit) || isFailure(err) || exit.Exit == -1 {
-		return toolFailure(err, otherwise)
+		return toolFailure(err, otherwise.Message)
+	}
+	said := func(any ...string) bool {
+		return slices.ContainsFunc(any, func(text string) bool { return strings.Contains(exit.Stderr, text) })
 	}
 	switch {
-	case strings.Contains(exit.Stderr, "extension") && (strings.Contains(exit.Stderr, "is not available") || strings.Contains(exit.Stderr, "could not open extension control file")):
+	case said("extension") && said("is not available", "could not open extension control file"):
 		return fmt.Errorf("%w: %w", rejected("the copy needs an extension that the server which it is loaded into does not have: install it there; the executor's log names it"), err)
-	case strings.Contains(exit.Stderr, "permission denied"), strings.Contains(exit.Stderr, "must be "):
+	case said("permission denied", "must be owner of", "must be superuser", "must be member of", "must be able to SET ROLE"):
 		return fmt.Errorf("%w: %w", denied("the user may not create everything that the copy holds: restore as a superuser, or as a member of the roles that own the objects"), err)
-	case strings.Contains(exit.Stderr, "No space left on device"):
-		return toolFailure(err, otherwise)
-	case strings.Contains(exit.Stderr, "closed the connection"), strings.Contains(exit.Stderr, "terminating connection"):
+	case said("No space left on device", "max_locks_per_transaction", "too many clients", "connection slots are reserved"):
+		return toolFailure(err, otherwise.Message)
+	case said("out of memory", "Cannot allocate memory"):
+		return fmt.Errorf("%w: %w", unavailable("the server that the copy is loaded into, or the loading program, is short of memory: wait, or give it more"), err)
+	case said("closed the connection", "terminating connection", "no connection to the server", "connection to server", "Connection refused",
+		"could not receive data from server", "could not send data to server"):
 		return fmt.Errorf("%w: %w", unavailable("the server that the copy is loaded into went away: see its log and try again"), err)
 	}
-	return corrupt(otherwise, err)
+	return fmt.Errorf("%w: %w", otherwise, err)
+}
+
+// scratchLoadFailure is loadFailure for a scratch server, which is empty and of the right version: CORRUPT
+// where the fault is not known.
+func scratchLoadFailure(err error) error {
+	var exit *tool.ExitError
+	if errors.As(err, &exit) && !isFailure(err) && strings.Contains(exit.Stderr, "No space left on device") {
+		return scratchFull(err)
+	}
+	return loadFailure(err, &events.Failure{Code: events.Corrupt, Category: events.BySystem,
+		Message: "a dump does not load into an empty database of the same version, so it could not be restored: the executor's log names what is in the way"})
+}
+
+func scratchFull(err error) error {
+	return fmt.Errorf("%w: %w", spaceForServer.Failure(syscall.ENOSPC), err)
+}
+
+// scratchFailure gives an error of a session of a scratch server its Failure: CORRUPT if the server says it
+// of what it was given, and not if the session was lost or the machine lacks something.
+func scratchFailure(err error, damaged string) error {
+	state := sqlState(err)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case state == "53100":
+		return scratchFull(err)
+	case state == "58P01": // a file is missing
+		return corrupt(damaged, err)
+	case state == "", slices.Contains([]string{"08", "53", "57", "58"}, state[:2]):
+		return fmt.Errorf("%w: %w", internal("the scratch server of the executor went away or lacks something: see whether the machine is short of memory; the executor's log has what it said"), err)
+	}
+	return corrupt(damaged, err)
 }

@@ -41,6 +41,7 @@ type restoring struct {
 	server  server
 	admin   *pgx.Conn
 	program program // pg_restore
+	major   int     // version of the target
 	marker  string
 	globals bool
 	swaps   []swap
@@ -129,9 +130,13 @@ func (r *restoring) prepare(ctx context.Context) error {
 	case r.globals && !f.superuser:
 		return denied("a copy of a whole server holds roles, which only a superuser can put back: restore as one, or restore a copy of one database under a name")
 	}
+	r.major = f.version.Major
 	for i := range r.swaps {
 		s := &r.swaps[i]
 		if s.replaces, err = r.vacant(ctx, s.to); err != nil {
+			return err
+		}
+		if err := held(ctx, r.admin, s.to); err != nil { // loading would be in vain
 			return err
 		}
 	}
@@ -205,13 +210,13 @@ func (r *restoring) load(ctx context.Context) error {
 		}
 	}
 	for _, s := range r.swaps {
-		if err := run(ctx, r.admin, s.create(s.stage, s.Owner)); err != nil {
+		if err := run(ctx, r.admin, s.create(s.stage, s.Owner, r.major)); err != nil {
 			return err
 		}
 		head := &head{to: io.Discard, want: dumpMagic}
 		cmd := r.server.command(r.program.path, r.marker, s.stage, "--exit-on-error", "--no-tablespaces")
 		if err := feed(ctx, r.copy, s.object, head, cmd); err != nil {
-			return loadFailure(err, "the copy does not load into the target: the executor's log names what is in the way")
+			return loadFailure(err, rejected("the copy does not load into the target: the executor's log names what is in the way; mend it there, restore to a server of the version of the source, or have the copy verified with proof RESTORED"))
 		}
 		if !head.right() {
 			return corrupt("a stored object is no dump of PostgreSQL: the copy cannot be used", errNoMagic)
@@ -235,5 +240,5 @@ func (r *restoring) undo(ctx context.Context) error {
 		return err
 	}
 	defer bye(ctx, c)
-	return sweep(ctx, c, r.job, r.marker)
+	return r.server.sweep(ctx, c, r.job, r.marker)
 }

@@ -130,7 +130,7 @@ func TestRestore_ThatFailsInTheMiddleLeavesTheTargetAndNoRole(t *testing.T) {
 	j := uniqueRestore(o, config(to), "")
 	j.Overwrite = true
 	_, err := x.Restore(t.Context(), j)
-	executortest.WantCode(t, err, events.Corrupt)
+	executortest.WantCode(t, err, events.ProviderRejected)
 	if id := value[int](t, to, "shop", `SELECT id FROM old`); id != 7 {
 		t.Errorf("the target holds %d", id)
 	}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -63,6 +64,18 @@ func words(statement string) []string {
 	}
 	end()
 	return all
+}
+
+// grantor is the end of a GRANT that names who gave the right.
+var grantor = regexp.MustCompile(`\s+GRANTED BY ("([^"]|"")*"|[^\s"]+)$`)
+
+// withoutGrantor lets whoever runs the statement be the one who grants: from version 16 on, the one that a
+// script names must have been given the right to before.
+func withoutGrantor(statement string) string {
+	if strings.HasPrefix(statement, "GRANT ") {
+		return grantor.ReplaceAllString(statement, "")
+	}
+	return statement
 }
 
 // roleOf is the role that a statement of the globals makes, changes or gives something to; made tells

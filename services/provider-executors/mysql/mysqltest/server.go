@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -134,14 +135,22 @@ func (s *Server) Restart(ctx context.Context) error {
 	}, asRoot()...)
 	cmd := exec.Command("mariadbd", append(args, s.options...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
-	if err := cmd.Start(); err != nil {
+	dieWithUs(cmd)
+	started, exited := make(chan error, 1), make(chan struct{})
+	go func() {
+		// The signal is sent when the thread that started the child ends, and Go ends threads that nobody holds.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(exited)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // who stopped it knows why
+		}
+	}()
+	if err := <-started; err != nil {
 		return err
 	}
-	exited := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // who stopped it knows why
-		close(exited)
-	}()
 	s.mu.Lock()
 	s.cmd, s.exited, s.PID = cmd, exited, cmd.Process.Pid
 	s.mu.Unlock()
