@@ -22,6 +22,10 @@ type Config struct {
 	Scratch string `yaml:"scratch"`
 	// ScratchAccount runs scratch servers when the executor is root, which PostgreSQL refuses to be; default postgres.
 	ScratchAccount string `yaml:"scratchAccount"`
+	// DataRoots, if set, are the only folders below which physical copies of servers may be restored.
+	DataRoots []string `yaml:"dataRoots"`
+	// LockWait is how long a dump of PostgreSQL waits for a lock that another session holds; default 5 min.
+	LockWait time.Duration `yaml:"lockWait"`
 	// SQLiteRoots, if set, are the only folders in which SQLite databases may be read and restored.
 	SQLiteRoots []string `yaml:"sqliteRoots"`
 
@@ -82,7 +86,7 @@ func (c Config) Validate() error {
 	if c.Concurrency < 0 || c.Concurrency > maxConcurrency {
 		errs = append(errs, fmt.Errorf("concurrency: %d is not between 1 and %d", c.Concurrency, maxConcurrency))
 	}
-	for name, d := range map[string]time.Duration{"stallAfter": c.StallAfter, "deadline": c.Deadline, "cancelLimit": c.CancelLimit} {
+	for name, d := range map[string]time.Duration{"stallAfter": c.StallAfter, "deadline": c.Deadline, "cancelLimit": c.CancelLimit, "lockWait": c.LockWait} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("%s: %s is negative", name, d))
 		}

@@ -60,10 +60,12 @@ var providers = []Provider{
 		return sqlite.New(sqlite.Deps{Now: s.Engine.Now}, sqlite.Config{Roots: s.Config.SQLiteRoots})
 	}),
 	self(mysql.Provider, func(s Shared) (engine.Engine, error) {
-		return mysql.New(mysql.Deps{Now: s.Engine.Now, Credentials: s.Credentials, Programs: s.Programs}, mysql.Config{})
+		return mysql.New(mysql.Deps{Now: s.Engine.Now, Credentials: s.Credentials, Programs: s.Programs}, mysql.Config{DataRoots: s.Config.DataRoots})
 	}),
 	self(postgres.Provider, func(s Shared) (engine.Engine, error) {
-		return postgres.New(postgres.Deps{Now: s.Engine.Now, Credentials: s.Credentials, Programs: s.Programs}, postgres.Config{ScratchAccount: s.Config.ScratchAccount})
+		return postgres.New(postgres.Deps{Now: s.Engine.Now, Credentials: s.Credentials, Programs: s.Programs}, postgres.Config{
+			ScratchAccount: s.Config.ScratchAccount, DataRoots: s.Config.DataRoots, LockWait: s.Config.LockWait,
+		})
 	}),
 }
 

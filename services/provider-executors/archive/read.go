@@ -56,6 +56,23 @@ func (c *Copy) check(ctx context.Context, o Object) (int64, error) {
 	return sum.n, sum.verdict(o)
 }
 
+// Complete tells whether every object is there with its size. Nothing is read.
+func (c *Copy) Complete(ctx context.Context, m Manifest) (bool, error) {
+	for _, o := range m.Objects {
+		a, err := c.at.bucket.Attributes(ctx, c.prefix+o.Name)
+		if gcerrors.Code(err) == gcerrors.NotFound {
+			return false, nil
+		}
+		if err != nil {
+			return false, c.at.fail("look into", err)
+		}
+		if a.Size != o.StoredBytes {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // Unlock finds out, from the head of each object, that the encrypted ones can be opened here.
 // PERMISSION_DENIED: none of the executor's identities does.
 func (c *Copy) Unlock(ctx context.Context, m Manifest) error {

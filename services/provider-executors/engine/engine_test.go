@@ -244,6 +244,51 @@ func TestUnchanged_OnlyWithTheSameFingerprint(t *testing.T) {
 	}
 }
 
+func TestUnchanged_OnlyIfTheCopyIsWhatABackupWouldMakeNow(t *testing.T) {
+	t.Parallel()
+	x, store := setup(t, &hand{print: "gtid:1"}, nil)
+	p := finish(t, x, job())
+	if p.Err != nil {
+		t.Fatal(p.Err)
+	}
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*executor.Job){
+		"another database": func(j *executor.Job) { j.Database = "stock" },
+		"a stronger proof": func(j *executor.Job) { j.Proof = events.ProofRestored },
+		"other recipients": func(j *executor.Job) { j.Config.EncryptTo = []string{id.Recipient().String()} },
+	} {
+		j := job()
+		change(&j)
+		if same, err := x.Unchanged(t.Context(), j, *p.Outcome.Ref); err != nil || same {
+			t.Errorf("%s: unchanged %v, %v", name, same, err)
+		}
+	}
+	weaker := job()
+	weaker.Proof = events.ProofStored
+	if same, err := x.Unchanged(t.Context(), weaker, *p.Outcome.Ref); err != nil || !same {
+		t.Errorf("a weaker proof: unchanged %v, %v", same, err)
+	}
+	objects, err := filepath.Glob(filepath.Join(store, "shop", "orders", "*", "*", "*.zst"))
+	if err != nil || len(objects) != 1 {
+		t.Fatal(objects, err)
+	}
+	if err := os.Truncate(objects[0], 3); err != nil {
+		t.Fatal(err)
+	}
+	if same, err := x.Unchanged(t.Context(), job(), *p.Outcome.Ref); err != nil || same {
+		t.Errorf("a cut object: unchanged %v, %v", same, err)
+	}
+	if err := os.Remove(objects[0]); err != nil {
+		t.Fatal(err)
+	}
+	if same, err := x.Unchanged(t.Context(), job(), *p.Outcome.Ref); err != nil || same {
+		t.Errorf("a missing object: unchanged %v, %v", same, err)
+	}
+}
+
 func TestSizeRatio(t *testing.T) {
 	t.Parallel()
 	x, store := setup(t, &hand{}, func(d *Deps, _ *archive.Options) { d.MinSizeRatio = 0.1 })

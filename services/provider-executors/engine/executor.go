@@ -147,20 +147,6 @@ func (x *Executor) Delete(ctx context.Context, r executor.Ref) (int64, error) {
 	return c.Delete(ctx)
 }
 
-// Unchanged implements executor.ChangeDetector with the fingerprint that the copy's manifest keeps.
-func (x *Executor) Unchanged(ctx context.Context, j executor.Job, last executor.Ref) (bool, error) {
-	d, ok := x.engine.(ChangeDetector)
-	if !ok {
-		return false, nil
-	}
-	_, m, err := x.find(ctx, last, nil)
-	if err != nil || m.Fingerprint == "" {
-		return false, err
-	}
-	now, err := d.Fingerprint(ctx, j)
-	return err == nil && now == m.Fingerprint, err
-}
-
 // Inspect tells what is missing for the backups of j, storage included.
 func (x *Executor) Inspect(ctx context.Context, j executor.Job) []Finding {
 	var all []Finding

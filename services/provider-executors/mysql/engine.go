@@ -18,6 +18,8 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// QueryTimeout bounds each question to a server's catalogue. 0: 2 min.
 	QueryTimeout time.Duration
+	// DataRoots, if any, are the only folders below which physical copies are restored.
+	DataRoots []string
 }
 
 // Deps is what the engine is given. Only Now is needed.

@@ -166,6 +166,9 @@ func (e *Engine) restorePhysical(ctx context.Context, j executor.RestoreJob, c e
 		return rejected("a physical copy holds a whole server: restore it without a name for the database")
 	}
 	dir = filepath.Clean(dir)
+	if err := e.allowed(dir); err != nil {
+		return err
+	}
 	if err := free(dir); err != nil {
 		return err
 	}
@@ -179,6 +182,27 @@ func (e *Engine) restorePhysical(ctx context.Context, j executor.RestoreJob, c e
 	}
 	err = e.fillFolder(ctx, c, o, half, dir)
 	return errors.Join(err, targetFailure(os.RemoveAll(half)))
+}
+
+// allowed refuses a folder outside DataRoots, symbolic links resolved.
+func (e *Engine) allowed(dir string) error {
+	if len(e.config.DataRoots) == 0 {
+		return nil
+	}
+	parent, err := filepath.EvalSymlinks(filepath.Dir(dir))
+	if err != nil {
+		return targetPlace.Failure(err)
+	}
+	for _, root := range e.config.DataRoots {
+		root, err := filepath.EvalSymlinks(root)
+		if err != nil {
+			continue
+		}
+		if rel, err := filepath.Rel(root, filepath.Join(parent, filepath.Base(dir))); err == nil && rel != "." && filepath.IsLocal(rel) {
+			return nil
+		}
+	}
+	return rejected("the executor's settings do not allow the target's dataDir: choose one below dataRoots")
 }
 
 func (e *Engine) fillFolder(ctx context.Context, c engine.Copy, o archive.Object, half, dir string) error {
