@@ -66,14 +66,7 @@ func (x *Executor) pre(ctx context.Context, j executor.Job) error {
 
 func hookNote(j executor.Job) string { return scratchName(j) + "-hook" }
 
-// postLost runs the post hook of an attempt whose process is gone, if its pre hook was begun here.
-func (x *Executor) postLost(ctx context.Context, j executor.Job) {
-	if x.Scratch.noted(hookNote(j)) {
-		x.post(ctx, j, failed)
-	}
-}
-
-// post runs the post hook, once for a note of pre. A copy is not worse for its failure, so that is said in the
+// post runs the post hook, once for a note of pre: also for an attempt whose process is gone. A copy is not worse for its failure, so that is said in the
 // log alone.
 func (x *Executor) post(ctx context.Context, j executor.Job, outcome string) {
 	if !x.Scratch.noted(hookNote(j)) {

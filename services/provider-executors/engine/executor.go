@@ -130,7 +130,7 @@ func (x *Executor) Recover(ctx context.Context, j executor.Job) (executor.Ref, b
 			x.Log.WarnContext(ctx, "sessions of a lost attempt could not be ended", "backup_id", j.BackupID, "error", events.Redact(err.Error()))
 		}
 	}
-	x.postLost(ctx, j)
+	x.post(ctx, j, failed)
 	_, err = c.Delete(ctx)
 	return executor.Ref{}, false, err
 }

@@ -318,9 +318,6 @@ func TestBackup_TablesWithoutTransactionsAreToldInTheManifest(t *testing.T) {
 
 func TestBackup_ThousandsOfTables(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("thousands of tables take a while")
-	}
 	srv := mysqltest.Start(t, "--sync-frm=0", "--table-open-cache=4000")
 	w := newWorld(t, srv)
 	run(t, srv.Root(), "CREATE DATABASE many")
