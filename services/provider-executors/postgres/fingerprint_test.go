@@ -99,13 +99,11 @@ func TestFingerprint_MovesWithARestartAndWithACrashOfOneSession(t *testing.T) {
 	}
 	before := now()
 	crashSession(t, s)
-	eventually(t, "the server takes connections again", func() bool {
+	// The server may answer once more before it notices the crash, and then drops everybody.
+	eventually(t, "the crash has moved it", func() bool {
 		f, err := x.engine.Fingerprint(t.Context(), uniqueJob(c))
-		return err == nil && f != ""
+		return err == nil && f != "" && f != before
 	})
-	if now() == before {
-		t.Error("a crash did not move it")
-	}
 	before = now()
 	s.Halt()
 	again, err := postgrestest.Open(t.Context(), s.Dir, filepath.Join(s.Dir, "data"), "autovacuum=off")
