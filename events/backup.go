@@ -165,16 +165,26 @@ type Cancel struct {
 
 // Check is the latest verification run.
 type Check struct {
-	Run          int      `json:"run"`    // from 1
-	Method       string   `json:"method"` // CHECKSUM, METADATA, RESTORE_TEST
-	Reason       string   `json:"reason"` // USER, POLICY
-	RequestID    string   `json:"requestId,omitempty"`
-	RequestedBy  string   `json:"requestedBy,omitempty"`
-	StartTime    Time     `json:"startTime,omitzero"`
-	EndTime      Time     `json:"endTime,omitzero"`
-	DurationMs   *int64   `json:"durationMs,omitempty"`
-	CheckedBytes *int64   `json:"checkedBytes,omitempty"`
-	Error        *Failure `json:"error,omitempty"`
+	Run          int       `json:"run"`    // from 1
+	Method       string    `json:"method"` // CHECKSUM, METADATA, RESTORE_TEST
+	Reason       string    `json:"reason"` // USER, POLICY
+	RequestID    string    `json:"requestId,omitempty"`
+	RequestedBy  string    `json:"requestedBy,omitempty"`
+	StartTime    Time      `json:"startTime,omitzero"`
+	EndTime      Time      `json:"endTime,omitzero"`
+	DurationMs   *int64    `json:"durationMs,omitempty"`
+	CheckedBytes *int64    `json:"checkedBytes,omitempty"`
+	Evidence     *Evidence `json:"evidence,omitempty"` // once it has ended
+	Error        *Failure  `json:"error,omitempty"`
+}
+
+// Evidence is what a check has seen: up to its fault, if it failed.
+type Evidence struct {
+	Copies       int   `json:"copies"`           // places whose bytes were compared with the checksums
+	Objects      int   `json:"objects"`          // read to their end, each counted once
+	Tables       int64 `json:"tables,omitempty"` // loaded into a scratch database and compared
+	Rows         int64 `json:"rows,omitempty"`   // of those tables
+	RowChecksums bool  `json:"rowChecksums,omitempty"`
 }
 
 // Deletion is the latest try to delete the copy.

@@ -154,10 +154,11 @@ func examples(t testing.TB) []events.Event {
 	toCheck := good
 	toCheck.Check = &check
 	toCheck = step(toCheck, events.VerificationRequested, 1, 4)
-	passed := lifecycle.FinishCheck(toCheck, at, tick(), 52<<20, nil)
+	seen := lifecycle.Checked{Bytes: 52 << 20, Evidence: events.Evidence{Copies: 1, Objects: 1, Tables: 14, Rows: 120_318}}
+	passed := lifecycle.FinishCheck(toCheck, at, tick(), seen, nil)
 	step(passed, events.Verified, 1, 5)
 	broken := &events.Failure{Code: events.Corrupt, Category: events.BySystem, Message: "the stored object does not have its checksum: take a new backup"}
-	step(lifecycle.FinishCheck(toCheck, at, tick(), 52<<20, broken), events.VerificationFailed, 1, 5)
+	step(lifecycle.FinishCheck(toCheck, at, tick(), lifecycle.Checked{}, broken), events.VerificationFailed, 1, 5)
 
 	leaving := step(lifecycle.AskDeletion(good, events.Deletion{Cause: "USER", RequestTime: events.At(tick()), RequestID: rq}), events.DeletionRequested, 1, 4)
 	step(lifecycle.Remove(leaving, tick(), 52<<20), events.Deleted, 0, 5)

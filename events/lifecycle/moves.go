@@ -173,11 +173,18 @@ func AskCheck(b events.Backup, c events.Check) events.Backup {
 	return b
 }
 
+// Checked is what a check of a stored copy has read, and what it saw.
+type Checked struct {
+	Bytes    int64 // stored bytes
+	Evidence events.Evidence
+}
+
 // FinishCheck is `verified`, or `verification_failed` if f is not nil.
-func FinishCheck(b events.Backup, start, at time.Time, checkedBytes int64, f *events.Failure) events.Backup {
+func FinishCheck(b events.Backup, start, at time.Time, found Checked, f *events.Failure) events.Backup {
 	c := *b.Check
 	ms := at.Sub(start).Milliseconds()
-	c.StartTime, c.EndTime, c.DurationMs, c.CheckedBytes, c.Error = events.At(start), events.At(at), &ms, &checkedBytes, f
+	c.StartTime, c.EndTime, c.DurationMs, c.Error = events.At(start), events.At(at), &ms, f
+	c.CheckedBytes, c.Evidence = &found.Bytes, &found.Evidence
 	b.Check = &c
 	b.Verification = events.CheckPassed
 	if f != nil {

@@ -33,11 +33,11 @@ func (k *keeper) Start(ctx context.Context, j executor.Job) (executor.Ref, error
 	return k.Hand.Start(ctx, j)
 }
 
-func (k *keeper) Verify(ctx context.Context, _ executor.Job, _ executor.Ref, _ *events.Checksum, to events.Proof) (int64, error) {
+func (k *keeper) Verify(ctx context.Context, _ executor.Job, _ executor.Ref, _ *events.Checksum, to events.Proof) (lifecycle.Checked, error) {
 	k.mu.Lock()
 	k.levels = append(k.levels, to)
 	k.mu.Unlock()
-	return 4096, k.verify(ctx)
+	return lifecycle.Checked{Bytes: 4096, Evidence: events.Evidence{Copies: 1, Objects: 1, Rows: 7}}, k.verify(ctx)
 }
 
 func (k *keeper) Restore(ctx context.Context, _ executor.RestoreJob) (int64, error) {
@@ -82,6 +82,7 @@ func TestVerify_EachMethodHasItsProofAndItsOutcome(t *testing.T) {
 			Run          int
 			Method       string
 			CheckedBytes int64
+			Evidence     struct{ Copies, Objects, Rows int }
 			Error        *struct{ Code string }
 		}
 	}
@@ -94,7 +95,7 @@ func TestVerify_EachMethodHasItsProofAndItsOutcome(t *testing.T) {
 			t.Fatalf("verify: %d %s", code, answer)
 		}
 		awaitCheck(t, p, id, n+1)
-		if b := pipelinetest.JSON[checked](p, http.MethodGet, base+"/"+id, ""); b.Verification != "PASSED" || b.Check.Run != n+1 || b.Check.CheckedBytes != 4096 || b.Check.Error != nil {
+		if b := pipelinetest.JSON[checked](p, http.MethodGet, base+"/"+id, ""); b.Verification != "PASSED" || b.Check.Run != n+1 || b.Check.CheckedBytes != 4096 || b.Check.Evidence.Rows != 7 || b.Check.Error != nil {
 			t.Errorf("%+v", b)
 		}
 	}

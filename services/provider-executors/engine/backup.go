@@ -148,7 +148,7 @@ func (x *Executor) finish(ctx context.Context, c *archive.Copy, j executor.Job, 
 		return lifecycle.Outcome{}, err
 	}
 	if m.Proof != events.ProofStored {
-		if err := x.prove(ctx, m.Proof, c, m, scratchName(j)); err != nil {
+		if _, err := x.proven(ctx, m.Proof, c, m, scratchName(j)); err != nil {
 			return lifecycle.Outcome{}, fmt.Errorf("prove the copy: %w", err)
 		}
 	}

@@ -22,7 +22,7 @@ type Engine interface {
 	// Prove reads a stored copy through c and proves it to the level CHECKED (every object is whole, by the
 	// tool's own measure) or RESTORED (CHECKED, and loaded into a scratch database whose content is
 	// compared). It has to unpack every object to its end. CORRUPT: the copy cannot be trusted.
-	Prove(ctx context.Context, level events.Proof, c Copy) error
+	Prove(ctx context.Context, level events.Proof, c Copy) (Loaded, error)
 
 	// Restore puts a copy into j.Target. Its objects have been compared with their checksums and can be
 	// decrypted. A target that holds data is refused with ALREADY_EXISTS unless j.Overwrite.
@@ -30,6 +30,12 @@ type Engine interface {
 
 	// RecoverRestore removes what a restore of a process that is gone left in its target.
 	RecoverRestore(ctx context.Context, j executor.RestoreJob) error
+}
+
+// Loaded is what a proof of RESTORED compared. The zero value is that of CHECKED.
+type Loaded struct {
+	Tables, Rows int64
+	Checksums    bool // the rows by checksum, and not by their number alone
 }
 
 // Inspector is implemented by engines that can say what is missing before a backup is tried.

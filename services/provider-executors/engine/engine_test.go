@@ -30,6 +30,7 @@ type hand struct {
 	print   string
 	prepare error
 	prove   func(ctx context.Context, level events.Proof, c Copy) error
+	loaded  Loaded
 
 	mu     sync.Mutex
 	closed int
@@ -55,16 +56,16 @@ func (h *hand) Close() error {
 	return nil
 }
 
-func (h *hand) Prove(ctx context.Context, level events.Proof, c Copy) error {
+func (h *hand) Prove(ctx context.Context, level events.Proof, c Copy) (Loaded, error) {
 	if h.prove != nil {
-		return h.prove(ctx, level, c)
+		return h.loaded, h.prove(ctx, level, c)
 	}
 	for _, o := range c.Manifest.Objects {
 		if err := c.Unpack(ctx, o, io.Discard); err != nil {
-			return err
+			return h.loaded, err
 		}
 	}
-	return nil
+	return h.loaded, nil
 }
 
 func (h *hand) Restore(context.Context, executor.RestoreJob, Copy) error { return nil }
@@ -158,8 +159,8 @@ func TestBackup_SeveralObjectsAreOneCopy(t *testing.T) {
 		t.Errorf("manifest %+v, outcome %+v, closed %d times", m, p.Outcome, h.closed)
 	}
 	for _, to := range []events.Proof{events.ProofStored, events.ProofChecked, events.ProofRestored} {
-		if n, err := x.Verify(t.Context(), job(), *p.Outcome.Ref, p.Outcome.Checksum, to); err != nil || n != m.StoredBytes() {
-			t.Errorf("verify to %s: %d bytes, %v", to, n, err)
+		if n, err := x.Verify(t.Context(), job(), *p.Outcome.Ref, p.Outcome.Checksum, to); err != nil || n.Bytes != m.StoredBytes() {
+			t.Errorf("verify to %s: %+v bytes, %v", to, n, err)
 		}
 	}
 }

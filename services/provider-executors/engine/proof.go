@@ -6,23 +6,48 @@ import (
 	"fmt"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/provider-executors/archive"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 )
 
 // Verify implements executor.Verifier: the proof once more, against the checksum of the record.
-func (x *Executor) Verify(ctx context.Context, j executor.Job, r executor.Ref, want *events.Checksum, to events.Proof) (int64, error) {
+func (x *Executor) Verify(ctx context.Context, j executor.Job, r executor.Ref, want *events.Checksum, to events.Proof) (lifecycle.Checked, error) {
 	c, m, err := x.find(ctx, r, want)
 	if err != nil {
-		return 0, err
+		return lifecycle.Checked{}, err
 	}
+	found, err := x.proven(ctx, to, c, m, scratchName(j)+"-verify")
+	if err != nil {
+		return found, fmt.Errorf("verify %s: %w", j.BackupID, err)
+	}
+	return found, nil
+}
+
+// proven reads a copy to the level of a proof and says what it has seen.
+func (x *Executor) proven(ctx context.Context, to events.Proof, c *archive.Copy, m archive.Manifest, folder string) (found lifecycle.Checked, err error) {
 	if to == events.ProofStored {
-		return c.Check(ctx, m)
+		if found.Bytes, err = c.Check(ctx, m); err == nil {
+			found.Evidence = events.Evidence{Copies: 1, Objects: len(m.Objects)}
+		}
+		return found, err
 	}
-	if err := x.prove(ctx, to, c, m, scratchName(j)+"-verify"); err != nil {
-		return 0, fmt.Errorf("verify %s: %w", j.BackupID, err)
+	r := x.reading(c, folder)
+	defer func() { err = errors.Join(err, r.close()) }()
+	loaded, err := x.engine.Prove(ctx, to, Copy{m, r})
+	for _, o := range m.Objects {
+		if r.whole[o.Name] {
+			found.Evidence.Objects++
+			found.Bytes += o.StoredBytes
+		} else if err == nil {
+			err = fmt.Errorf("the proof of %s left out %s", m.BackupID, o.Name)
+		}
 	}
-	return m.StoredBytes(), nil
+	found.Evidence.Tables, found.Evidence.Rows, found.Evidence.RowChecksums = loaded.Tables, loaded.Rows, loaded.Checksums
+	if err == nil {
+		found.Evidence.Copies = 1
+	}
+	return found, err
 }
 
 // Restore implements executor.Restorer. Every object is compared with its checksum before the target is
@@ -69,21 +94,6 @@ func (x *Executor) find(ctx context.Context, r executor.Ref, want *events.Checks
 			Message: "the manifest of the copy is that of another provider's: the copy cannot be used"}
 	}
 	return c, m, nil
-}
-
-// prove lets the engine read the copy back, and sees that it has read all of it.
-func (x *Executor) prove(ctx context.Context, to events.Proof, c *archive.Copy, m archive.Manifest, folder string) (err error) {
-	r := x.reading(c, folder)
-	defer func() { err = errors.Join(err, r.close()) }()
-	if err := x.engine.Prove(ctx, to, Copy{m, r}); err != nil {
-		return err
-	}
-	for _, o := range m.Objects {
-		if !r.whole[o.Name] {
-			return fmt.Errorf("the proof of %s left out %s", m.BackupID, o.Name)
-		}
-	}
-	return nil
 }
 
 func (x *Executor) reading(c *archive.Copy, folder string) *reading {

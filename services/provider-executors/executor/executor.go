@@ -46,8 +46,8 @@ type Recoverer interface {
 // Verifier is implemented by executors that can prove a stored copy again.
 type Verifier interface {
 	// Verify reads the copy of j back and proves it: ProofStored compares its checksum, ProofChecked and
-	// ProofRestored as before SUCCESSFUL. checkedBytes are those stored.
-	Verify(ctx context.Context, j Job, r Ref, want *events.Checksum, to events.Proof) (checkedBytes int64, err error)
+	// ProofRestored as before SUCCESSFUL. With an error comes what was seen before it.
+	Verify(ctx context.Context, j Job, r Ref, want *events.Checksum, to events.Proof) (lifecycle.Checked, error)
 }
 
 // ChangeDetector is implemented by executors that can tell that a database has not changed.

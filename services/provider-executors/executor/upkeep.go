@@ -72,7 +72,7 @@ func (r *Runner) verify(ctx context.Context, trigger events.Stored, b events.Bac
 		return nil // answered, asked for again, or deleted meanwhile
 	}
 	start := r.now()
-	var checked int64
+	var checked lifecycle.Checked
 	err = &events.Failure{Code: events.ProviderRejected, Category: events.ByProvider, Message: "this provider cannot check a stored copy"}
 	if v, ok := r.exec.(Verifier); ok && b.ProviderRef != nil {
 		var cfg events.InstanceConfig

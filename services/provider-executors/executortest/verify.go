@@ -16,8 +16,8 @@ func verify(t *testing.T, h Harness) {
 	}
 	o := Take(t, e, j)
 	checked, err := v.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofChecked)
-	if err != nil || checked != o.SizeBytes {
-		t.Errorf("verify of a whole copy: %d of %d bytes, %v", checked, o.SizeBytes, err)
+	if err != nil || checked.Bytes != o.SizeBytes || checked.Evidence.Copies != 1 || checked.Evidence.Objects == 0 {
+		t.Errorf("verify of a whole copy: %+v of %d bytes, %v", checked, o.SizeBytes, err)
 	}
 	h.Flip(t, *o.Ref)
 	_, err = v.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofChecked)

@@ -10,22 +10,22 @@ import (
 )
 
 // Prove implements engine.Engine.
-func (e *Engine) Prove(ctx context.Context, level events.Proof, c engine.Copy) error {
+func (e *Engine) Prove(ctx context.Context, level events.Proof, c engine.Copy) (engine.Loaded, error) {
 	if c.Manifest.Kind == engine.Physical {
-		return e.provePhysical(ctx, level, c)
+		return engine.Loaded{}, e.provePhysical(ctx, level, c)
 	}
 	o, err := dumpOf(c.Manifest)
 	if err != nil {
-		return err
+		return engine.Loaded{}, err
 	}
 	if level == events.ProofRestored {
-		return e.proveLoads(ctx, c, o)
+		return engine.Loaded{}, e.proveLoads(ctx, c, o)
 	}
 	seen := &ends{}
 	if err := c.Unpack(ctx, o, seen); err != nil {
-		return err
+		return engine.Loaded{}, err
 	}
-	return seen.verdict()
+	return engine.Loaded{}, seen.verdict()
 }
 
 // dumpOf is the one object of a logical copy.

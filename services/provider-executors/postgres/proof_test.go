@@ -115,8 +115,8 @@ func TestProof_OfALaterRequestLoadsACopyWhoseRowsWereNotCounted(t *testing.T) {
 	x := w.executor(t)
 	j := uniqueJob(config(s, freshDB(t, s, bigTable)))
 	o := take(t, x, j)
-	if n, err := x.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofRestored); err != nil || n != o.SizeBytes {
-		t.Errorf("%d bytes, %v", n, err)
+	if n, err := x.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofRestored); err != nil || n.Bytes != o.SizeBytes {
+		t.Errorf("%+v, %v", n, err)
 	}
 	flip(t, dumpFile(t, w, *o.Ref))
 	_, err := x.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofRestored)

@@ -15,23 +15,23 @@ import (
 )
 
 // Prove implements engine.Engine.
-func (e *Engine) Prove(ctx context.Context, level events.Proof, c engine.Copy) error {
+func (e *Engine) Prove(ctx context.Context, level events.Proof, c engine.Copy) (engine.Loaded, error) {
 	if c.Manifest.Kind == engine.Physical {
-		return e.provePhysical(ctx, level, c)
+		return engine.Loaded{}, e.provePhysical(ctx, level, c)
 	}
 	if level == events.ProofRestored { // loading reads as much as checking
-		return e.reload(ctx, c)
+		return engine.Loaded{}, e.reload(ctx, c)
 	}
 	restore, err := e.restoreProgram(ctx, c.Manifest)
 	if err != nil {
-		return err
+		return engine.Loaded{}, err
 	}
 	for _, o := range c.Manifest.Objects {
 		if err := check(ctx, restore, c, o); err != nil {
-			return err
+			return engine.Loaded{}, err
 		}
 	}
-	return nil
+	return engine.Loaded{}, nil
 }
 
 // restoreProgram is a pg_restore that reads the dumps of m.

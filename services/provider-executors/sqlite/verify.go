@@ -15,9 +15,10 @@ var spaceOfScratch = engine.Place{Name: "the scratch folder of the executor", Fu
 
 // Prove implements engine.Engine. Each object is unpacked into the scratch folder and checked there; under
 // RESTORED the rows of its tables are compared with those of the source too.
-func (e *Engine) Prove(ctx context.Context, level events.Proof, c engine.Copy) error {
+func (e *Engine) Prove(ctx context.Context, level events.Proof, c engine.Copy) (engine.Loaded, error) {
+	var loaded engine.Loaded
 	if err := ours(c.Manifest); err != nil {
-		return err
+		return loaded, err
 	}
 	var largest int64
 	for _, o := range c.Manifest.Objects {
@@ -25,7 +26,7 @@ func (e *Engine) Prove(ctx context.Context, level events.Proof, c engine.Copy) e
 	}
 	dir, err := c.Scratch(largest)
 	if err != nil {
-		return err
+		return loaded, err
 	}
 	for _, o := range c.Manifest.Objects {
 		rows := o.Tables
@@ -33,10 +34,13 @@ func (e *Engine) Prove(ctx context.Context, level events.Proof, c engine.Copy) e
 			rows = nil
 		}
 		if err := prove(ctx, c, o, filepath.Join(dir, "copy.sqlite"), rows); err != nil {
-			return err
+			return loaded, err
+		}
+		for _, n := range rows {
+			loaded.Tables, loaded.Rows = loaded.Tables+1, loaded.Rows+n
 		}
 	}
-	return nil
+	return loaded, nil
 }
 
 func prove(ctx context.Context, c engine.Copy, o archive.Object, file string, rows map[string]int64) error {

@@ -60,14 +60,15 @@ type checksumBody struct {
 }
 
 type checkBody struct {
-	Run          int          `json:"run"`
-	Method       string       `json:"method"`
-	Reason       string       `json:"reason"`
-	StartTime    *time.Time   `json:"startTime,omitempty"`
-	EndTime      *time.Time   `json:"endTime,omitempty" doc:"absent while it runs"`
-	DurationMs   *int64       `json:"durationMs,omitempty"`
-	CheckedBytes *int64       `json:"checkedBytes,omitempty"`
-	Error        *failureBody `json:"error,omitempty"`
+	Run          int              `json:"run"`
+	Method       string           `json:"method"`
+	Reason       string           `json:"reason"`
+	StartTime    *time.Time       `json:"startTime,omitempty"`
+	EndTime      *time.Time       `json:"endTime,omitempty" doc:"absent while it runs"`
+	DurationMs   *int64           `json:"durationMs,omitempty"`
+	CheckedBytes *int64           `json:"checkedBytes,omitempty"`
+	Evidence     *events.Evidence `json:"evidence,omitempty" doc:"what the check saw"`
+	Error        *failureBody     `json:"error,omitempty"`
 }
 
 type failureBody struct {
@@ -157,7 +158,7 @@ func toBackup(b events.Backup) backupBody {
 	}
 	if c := b.Check; c != nil {
 		out.Check = &checkBody{Run: c.Run, Method: c.Method, Reason: c.Reason, StartTime: moment(c.StartTime), EndTime: moment(c.EndTime),
-			DurationMs: c.DurationMs, CheckedBytes: c.CheckedBytes, Error: toFailure(c.Error)}
+			DurationMs: c.DurationMs, CheckedBytes: c.CheckedBytes, Evidence: c.Evidence, Error: toFailure(c.Error)}
 	}
 	if b.Skip != nil {
 		out.SkipReason = b.Skip.Reason
