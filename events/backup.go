@@ -3,6 +3,7 @@ package events
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 )
 
@@ -62,6 +63,7 @@ type Backup struct {
 	BackupKind      string    `json:"backupKind,omitempty"` // SNAPSHOT, PHYSICAL, LOGICAL
 	Checksum        *Checksum `json:"checksum,omitempty"`
 	BaseBackupID    string    `json:"baseBackupId,omitempty"`
+	Copies          []Copy    `json:"copies,omitempty"` // self-hosted: where it was stored, on succeeded
 
 	Overdue  *OverdueNote `json:"overdue,omitempty"`
 	Skip     *Skip        `json:"skip,omitempty"`
@@ -129,7 +131,30 @@ type ProviderRef struct {
 	BackupName    string `json:"backupName,omitempty"` // self-hosted: storage name and object key
 	BackupRunID   string `json:"backupRunId,omitempty"`
 	Location      string `json:"location,omitempty"`
+
+	// CopiedTo are further storages under whose same key the same objects lie, or may lie while it is not
+	// SUCCESSFUL; self-hosted only.
+	CopiedTo []string `json:"copiedTo,omitempty"`
 }
+
+// Copy is one storage that a backup was to be stored in. The first is the instance's own, without which
+// nothing is SUCCESSFUL; the others are made from it when it has been proven, and may fail alone.
+type Copy struct {
+	Storage string    `json:"storage"`
+	State   CopyState `json:"state"`
+	Proof   Proof     `json:"proof,omitempty"` // of a stored one
+	EndTime Time      `json:"endTime"`
+	Error   *Failure  `json:"error,omitempty"` // of a failed one
+}
+
+// CopyState is what became of a copy (closed set).
+type CopyState string
+
+// The states of a copy.
+const (
+	CopyStored CopyState = "STORED" // complete, with its manifest
+	CopyFailed CopyState = "FAILED" // nothing of it is there
+)
 
 // Checksum of the stored bytes.
 type Checksum struct {
@@ -218,6 +243,10 @@ func (b Backup) attributes() own {
 func (b Backup) bounded() any {
 	b.Error = b.Error.clip()
 	b.Description = Clip(b.Description, 4096)
+	b.Copies = slices.Clone(b.Copies)
+	for i := range b.Copies {
+		b.Copies[i].Error = b.Copies[i].Error.clip()
+	}
 	if b.Check != nil && b.Check.Error != nil {
 		c := *b.Check
 		c.Error = c.Error.clip()

@@ -31,6 +31,7 @@ type InstanceConfig struct {
 	TLS            *InstanceTLS      `json:"tls,omitempty"`
 	Method         Method            `json:"method,omitempty"`
 	Storage        string            `json:"storage,omitempty"`       // name of a storage of the executors
+	CopyTo         []string          `json:"copyTo,omitempty"`        // names of further storages, which get the same objects
 	EncryptTo      []string          `json:"encryptTo,omitempty"`     // age recipients (public keys)
 	Databases      []string          `json:"databases,omitempty"`     // absent: all but the server's own
 	CredentialRef  string            `json:"credentialRef,omitempty"` // a name: env:NAME or file:/path

@@ -135,6 +135,8 @@ func examples(t testing.TB) []events.Event {
 	step(lifecycle.FailAttempt(running, wrong, tick().Add(time.Minute)), events.AttemptFailed, 1, 3)
 	good := step(lifecycle.Complete(running, tick(), lifecycle.Outcome{Proof: events.ProofChecked, SizeBytes: 52 << 20,
 		Kind: "PHYSICAL", EngineVersion: "3.50.4", ConsistencyTime: at, Ref: ref,
+		Copies: []events.Copy{{Storage: "default", State: events.CopyStored, Proof: events.ProofChecked, EndTime: events.At(at)},
+			{Storage: "offsite", State: events.CopyFailed, EndTime: events.At(at), Error: wrong}},
 		Checksum: &events.Checksum{Algorithm: "sha256", Value: strings.Repeat("0a", 32)}}), events.Succeeded, 1, 3)
 	step(lifecycle.Fail(running, tick(), wrong, nil, false), events.Failed, 1, 3)
 	stopping := step(lifecycle.AskCancel(running, events.Cancel{RequestTime: events.At(at), RequestID: rq, Reason: "wrong day"}), events.CancelRequested, 0, 3)

@@ -68,13 +68,14 @@ type Outcome struct {
 	Location        string
 	Encryption      *events.Encryption
 	Ref             *events.ProviderRef
+	Copies          []events.Copy
 }
 
 // Complete is `succeeded`.
 func Complete(b events.Backup, at time.Time, o Outcome) events.Backup {
 	b = end(b, at)
 	b.Error, b.NextAttemptTime = nil, events.Time{}
-	b.Proof, b.BackupKind, b.Checksum = o.Proof, o.Kind, o.Checksum
+	b.Proof, b.BackupKind, b.Checksum, b.Copies = o.Proof, o.Kind, o.Checksum, o.Copies
 	b.SizeBytes = &o.SizeBytes
 	if o.EngineVersion != "" {
 		b.EngineVersion = o.EngineVersion

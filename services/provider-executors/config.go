@@ -44,6 +44,8 @@ type Config struct {
 	// MinSizeRatio fails a backup whose copy is smaller than this share of the last good one; 0: off.
 	MinSizeRatio float64 `yaml:"minSizeRatio"`
 
+	// Limits bound what this process does at once beyond Concurrency, over all providers.
+	Limits Limits `yaml:"limits"`
 	// Concurrency is how many backups of one provider this process does at once; default 2.
 	Concurrency int `yaml:"concurrency"`
 	// StallAfter stops an attempt that does not move, default 15 min; Deadline one that runs too long,
@@ -61,6 +63,12 @@ type Config struct {
 type Credentials struct {
 	Roots     []string `yaml:"roots"`     // folders of credential files
 	Variables []string `yaml:"variables"` // environment variables of this process
+}
+
+// Limits: 0 is none. A backup that meets one stays ENQUEUED.
+type Limits struct {
+	PerServer  int `yaml:"perServer"`  // backups from one address
+	PerStorage int `yaml:"perStorage"` // backups that write to one storage
 }
 
 // Compression of new copies. The format is zstd always.
@@ -105,6 +113,9 @@ func (c Config) Validate() error {
 		if !filepath.IsAbs(path) {
 			errs = append(errs, fmt.Errorf("tools.%s: %s is not an absolute path", name, path))
 		}
+	}
+	if c.Limits.PerServer < 0 || c.Limits.PerStorage < 0 {
+		errs = append(errs, errors.New("limits: a negative number is no limit; 0 is none"))
 	}
 	if c.MinSizeRatio < 0 || c.MinSizeRatio > 1 {
 		errs = append(errs, fmt.Errorf("minSizeRatio: %v is not between 0 and 1", c.MinSizeRatio))

@@ -137,7 +137,8 @@ func openShared(ctx context.Context, openers map[string]archive.Opener, now func
 		return Shared{}, err
 	}
 	return Shared{
-		Engine:      engine.Deps{Now: now, Log: log, Storages: storages, Scratch: scratch, Hooks: c.Hooks, MinSizeRatio: c.MinSizeRatio},
+		Engine: engine.Deps{Now: now, Log: log, Storages: storages, Scratch: scratch, Hooks: c.Hooks, MinSizeRatio: c.MinSizeRatio,
+			Limits: &engine.Limits{PerServer: c.Limits.PerServer, PerStorage: c.Limits.PerStorage}},
 		Credentials: credential.Resolver{Roots: c.Credentials.Roots, Variables: c.Credentials.Variables},
 		Programs:    programs, Config: c,
 	}, nil

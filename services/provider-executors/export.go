@@ -11,18 +11,12 @@ import (
 )
 
 // Export writes the plain bytes of a stored copy to w: what the tool made, decrypted and decompressed. A copy
-// of several objects needs the name of a database, or of an object without its endings. Size and checksum
-// are compared at the end: w has got all of it, unchanged, only after nil.
+// of several objects needs the name of a database, or of an object without its endings. Sizes and checksums
+// were compared before the first byte, with those of a further copy where the first is damaged; w has got all of
+// it only after nil.
 func (i *Inspector) Export(ctx context.Context, r executor.Ref, want *events.Checksum, name string, w io.Writer) error {
-	c, err := i.shared.Engine.Storages.At(r)
+	c, m, err := i.shared.Engine.Usable(ctx, r, want)
 	if err != nil {
-		return err
-	}
-	m, err := c.ReadManifest(ctx)
-	if err != nil {
-		return err
-	}
-	if err := m.Matches(want); err != nil {
 		return err
 	}
 	o, err := pick(m, name)

@@ -36,7 +36,8 @@ func (i *Inspector) Close() error { return i.shared.Engine.Storages.Close() }
 func (i *Inspector) Storages(ctx context.Context) []engine.Finding {
 	var all []engine.Finding
 	for _, name := range i.shared.Engine.Storages.Names() {
-		all = append(all, engine.Finding{Subject: "storage " + name, Said: "can be written, read and deleted from", Err: i.shared.Engine.Storages.Probe(ctx, name)})
+		_, err := i.shared.Engine.Storages.Probe(ctx, name)
+		all = append(all, engine.Finding{Subject: "storage " + name, Said: "can be written, read and deleted from", Err: err})
 	}
 	return all
 }

@@ -54,6 +54,57 @@ func keeping(t *testing.T, k *keeper, c executors.Config) *pipelinetest.Pipeline
 
 func good(ctx context.Context) error { return nil }
 
+// admitting is a Hand that does one backup at a time.
+type admitting struct {
+	*pipelinetest.Hand
+	mu      sync.Mutex
+	busy    bool
+	refused chan struct{}
+}
+
+func (a *admitting) Close() error { return nil }
+
+func (a *admitting) Admit(executor.Job) (func(), bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.busy {
+		select {
+		case a.refused <- struct{}{}:
+		default:
+		}
+		return nil, false
+	}
+	a.busy = true
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.busy = false
+	}, true
+}
+
+func TestBackup_ThatALimitHoldsBack_StaysEnqueuedAndIsTakenLater(t *testing.T) {
+	t.Parallel()
+	a := &admitting{Hand: pipelinetest.NewHand(), refused: make(chan struct{}, 1)}
+	p := setup(t, pipelinetest.Options{Providers: []executors.Provider{{Name: "sqlite",
+		Capabilities: executor.Capabilities{PollEvery: 10 * time.Millisecond},
+		Open:         func(context.Context, executors.Shared) (executors.Opened, error) { return a, nil }}}}, "a", "b")
+	first := create(p, "a")
+	if err := a.Started(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	second := create(p, "b")
+	<-a.refused
+	if b := get(p, second); b.State != "ENQUEUED" || a.Starts() != 1 {
+		t.Errorf("%+v, %d started", b, a.Starts())
+	}
+	a.Auto()
+	p.Await("shop", first, events.Succeeded)
+	p.Await("shop", second, events.Succeeded)
+	if b := get(p, second); b.Attempt != 1 {
+		t.Errorf("waiting counted as an attempt: %+v", b)
+	}
+}
+
 func TestBackup_KnowsTheSizeOfTheLastGoodOne(t *testing.T) {
 	t.Parallel()
 	k := &keeper{}

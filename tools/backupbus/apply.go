@@ -32,6 +32,7 @@ type instance struct {
 	Method         string            `yaml:"method" json:"method,omitempty"`
 	DataDir        string            `yaml:"dataDir" json:"dataDir,omitempty"`
 	Storage        string            `yaml:"storage" json:"storage,omitempty"`
+	CopyTo         []string          `yaml:"copyTo" json:"copyTo,omitempty"`
 	EncryptTo      []string          `yaml:"encryptTo" json:"encryptTo,omitempty"`
 	Databases      []string          `yaml:"databases" json:"databases,omitempty"`
 	CredentialRef  string            `yaml:"credentialRef" json:"credentialRef,omitempty"`

@@ -28,6 +28,7 @@ type backup struct {
 	SizeBytes    *int64    `json:"sizeBytes"`
 	Proof        string    `json:"proof"`
 	Copy         string    `json:"copy"`
+	Copies       []copied  `json:"copies"`
 	Consistency  time.Time `json:"consistencyTime"`
 	SkipReason   string    `json:"skipReason"`
 	Error        *failure  `json:"error"`
@@ -38,6 +39,12 @@ type backup struct {
 		Algorithm string `json:"algorithm"`
 		Value     string `json:"value"`
 	} `json:"checksum"`
+}
+
+type copied struct {
+	Storage string   `json:"storage"`
+	State   string   `json:"state"`
+	Error   *failure `json:"error"`
 }
 
 type failure struct {
@@ -287,6 +294,13 @@ func describeBackup(w io.Writer, answer json.RawMessage) error {
 		row("stored", size(b.SizeBytes))
 	}
 	row("copy", b.Copy)
+	for _, c := range b.Copies[min(1, len(b.Copies)):] {
+		said := c.Storage + ", " + c.State
+		if c.Error != nil {
+			said += ": " + c.Error.String()
+		}
+		row("copied to", said)
+	}
 	if b.Checksum != nil {
 		row(b.Checksum.Algorithm, b.Checksum.Value)
 	}

@@ -25,6 +25,7 @@ func newRestoreExport(o *options) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var b struct {
 				Copy     string           `json:"copy"`
+				Copies   []copied         `json:"copies"`
 				Checksum *events.Checksum `json:"checksum"`
 				State    string           `json:"state"`
 			}
@@ -40,7 +41,7 @@ func newRestoreExport(o *options) *cobra.Command {
 			}
 			defer i.Close()
 			return writeTo(file, cmd.OutOrStdout(), func(w io.Writer) error {
-				return i.Export(cmd.Context(), events.ProviderRef{BackupName: b.Copy}, b.Checksum, database, w)
+				return i.Export(cmd.Context(), refOf(b.Copy, b.Copies), b.Checksum, database, w)
 			})
 		},
 	}
@@ -48,6 +49,17 @@ func newRestoreExport(o *options) *cobra.Command {
 	c.Flags().StringVar(&file, "file", "", "new file to write to; absent: standard output")
 	c.Flags().StringVar(&database, "database", "", "which database, of a copy that has several")
 	return c
+}
+
+// refOf is where a backup lies.
+func refOf(place string, copies []copied) events.ProviderRef {
+	r := events.ProviderRef{BackupName: place}
+	for _, c := range copies[min(1, len(copies)):] {
+		if c.State == string(events.CopyStored) {
+			r.CopiedTo = append(r.CopiedTo, c.Storage)
+		}
+	}
+	return r
 }
 
 // writeTo hands write a new file, which is whole afterwards or not there, or out.

@@ -98,13 +98,14 @@ func Open(ctx context.Context, o Options) (*Storages, error) {
 // Names are the names of the storages, sorted.
 func (s *Storages) Names() []string { return slices.Sorted(maps.Keys(s.byName)) }
 
-// Probe writes, reads and removes a small object.
-func (s *Storages) Probe(ctx context.Context, name string) error {
+// Probe writes, reads and removes a small object. It returns the name of the storage, which the empty name
+// has too.
+func (s *Storages) Probe(ctx context.Context, name string) (string, error) {
 	st, err := s.storage(name)
 	if err != nil {
-		return err
+		return name, err
 	}
-	return st.probe(ctx)
+	return st.name, st.probe(ctx)
 }
 
 // maxIdentities bounds the identity file.

@@ -83,7 +83,7 @@ func (x *Executor) attempt(ctx context.Context, c *archive.Copy, src *opened, j 
 	defer func() {
 		if !whole { // an error or a panic; first the server is let go, then the storage is asked
 			_ = src.end(failed)
-			err = errors.Join(err, x.abandon(ctx, c))
+			err = errors.Join(err, x.abandonAll(ctx, j))
 		}
 	}()
 	m, err := x.store(ctx, c, src, j, p)
@@ -156,11 +156,18 @@ func (x *Executor) finish(ctx context.Context, c *archive.Copy, j executor.Job, 
 	if err := c.WriteManifest(ctx, m); err != nil {
 		return lifecycle.Outcome{}, err
 	}
-	ref := executor.LocalRef(j)
-	ref.BackupName = c.Name()
+	ref, err := x.ref(j)
+	if err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	copies, stored, err := x.copyOut(ctx, c, ref, m, p)
+	if err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	ref.CopiedTo = stored
 	return lifecycle.Outcome{
 		Proof: m.Proof, SizeBytes: m.StoredBytes(), Kind: m.Kind, EngineVersion: m.EngineVersion, Checksum: m.Checksum(),
-		ConsistencyTime: m.ConsistencyTime.Time, Encryption: encryption(m), Ref: &ref,
+		ConsistencyTime: m.ConsistencyTime.Time, Encryption: encryption(m), Ref: &ref, Copies: copies,
 	}, nil
 }
 
@@ -182,7 +189,19 @@ func encryption(m archive.Manifest) *events.Encryption {
 	return &events.Encryption{Type: "CUSTOMER_MANAGED", KeyName: m.EncryptedTo[0]}
 }
 
-// abandon removes stored objects without manifest, also when ctx has ended.
+// abandonAll removes what an attempt has stored anywhere, also when ctx has ended.
+func (x *Executor) abandonAll(ctx context.Context, j executor.Job) error {
+	ref, err := x.ref(j)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	_, err = x.remove(ctx, ref)
+	return err
+}
+
+// abandon is abandonAll for one place.
 func (x *Executor) abandon(ctx context.Context, c *archive.Copy) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()

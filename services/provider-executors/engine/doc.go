@@ -13,6 +13,12 @@
 //     them whole.
 //   - RESTORED: the engine loads them into a scratch database and compares.
 //
+// An instance may name further storages (copyTo). They get the objects of the proven copy, compared with their
+// checksums on the way and read back, and the manifest last. One that cannot be made is said to be FAILED in
+// the record and the backup stands: the instance's own storage has the copy that SUCCESSFUL speaks of. A
+// verification compares them all, a restore takes the first that is whole, a deletion removes them all. A
+// failed one is not made later.
+//
 // A copy that is encrypted to a key that this executor does not have cannot be read back: such an
 // instance asks for STORED, and anything else is refused before the backup begins.
 package engine

@@ -18,7 +18,8 @@ type Deps struct {
 	Storages *archive.Storages
 	Scratch  *Scratch
 	Log      *slog.Logger
-	Hooks    Hooks // nil: instances can name none
+	Hooks    Hooks   // nil: instances can name none
+	Limits   *Limits // nil: none
 
 	// MinSizeRatio fails a backup (CORRUPT) whose stored size is below this share of the last good one,
 	// 0.1 say. 0, the default, is off: that a copy is whole is known from its end mark, and a database
@@ -40,6 +41,7 @@ type Executor struct {
 var (
 	_ executor.Executor  = (*Executor)(nil)
 	_ executor.Canceler  = (*Executor)(nil)
+	_ executor.Limiter   = (*Executor)(nil)
 	_ executor.Recoverer = (*Executor)(nil)
 	_ executor.Verifier  = (*Executor)(nil)
 	_ executor.Restorer  = (*Executor)(nil)
@@ -96,17 +98,13 @@ func (x *Executor) Cancel(ctx context.Context, r executor.Ref) (bool, error) {
 	if err := x.local.Cancel(ctx, r); err != nil && !errors.Is(err, executor.ErrLost) {
 		return true, err
 	}
-	c, err := x.Storages.At(r)
-	if err != nil {
-		return true, err
-	}
 	if p, err := x.local.Poll(ctx, r); err == nil && p.Err == nil {
 		return true, nil
 	}
-	if _, err := c.Delete(ctx); err != nil {
+	if _, err := x.remove(ctx, r); err != nil {
 		return true, err
 	}
-	return c.Remains(ctx)
+	return x.remains(ctx, r)
 }
 
 // Recover implements executor.Recoverer: work of an earlier process is over, since it ran inside it.
@@ -118,10 +116,6 @@ func (x *Executor) Recover(ctx context.Context, j executor.Job) (executor.Ref, b
 	if _, err := x.local.Poll(ctx, ref); err == nil {
 		return ref, true, nil
 	}
-	c, err := x.Storages.Of(j)
-	if err != nil {
-		return executor.Ref{}, false, err
-	}
 	if err := x.Scratch.clear(scratchName(j)); err != nil {
 		return executor.Ref{}, false, err
 	}
@@ -131,8 +125,7 @@ func (x *Executor) Recover(ctx context.Context, j executor.Job) (executor.Ref, b
 		}
 	}
 	x.post(ctx, j, failed)
-	_, err = c.Delete(ctx)
-	return executor.Ref{}, false, err
+	return executor.Ref{}, false, x.removeLost(ctx, j, ref)
 }
 
 // Delete implements executor.Executor. A Ref without BackupName names no copy: nothing is deleted.
@@ -140,11 +133,7 @@ func (x *Executor) Delete(ctx context.Context, r executor.Ref) (int64, error) {
 	if r.BackupName == "" {
 		return 0, nil
 	}
-	c, err := x.Storages.At(r)
-	if err != nil {
-		return 0, err
-	}
-	return c.Delete(ctx)
+	return x.remove(ctx, r)
 }
 
 // Inspect tells what is missing for the backups of j, storage included.
@@ -153,14 +142,17 @@ func (x *Executor) Inspect(ctx context.Context, j executor.Job) []Finding {
 	if i, ok := x.engine.(Inspector); ok {
 		all = i.Inspect(ctx, j)
 	}
-	stored := Finding{Subject: "storage", Said: "can be written, read and deleted from"}
-	c, err := x.Storages.Of(j)
-	if err == nil {
-		stored.Said = c.Storage() + ": " + stored.Said
-		err = x.Storages.Probe(ctx, c.Storage())
+	all = append(all, x.inspectStorage(ctx, j.Config.Storage))
+	for _, name := range j.Config.CopyTo {
+		all = append(all, x.inspectStorage(ctx, name))
 	}
-	stored.Err = err
-	return append(all, stored, Finding{Subject: "request", Said: "can be accepted", Err: x.refuse(j)})
+	return append(all, Finding{Subject: "request", Said: "can be accepted", Err: x.refuse(j)})
+}
+
+// inspectStorage looks at one; the empty name is that of instances that name none.
+func (x *Executor) inspectStorage(ctx context.Context, name string) Finding {
+	found, err := x.Storages.Probe(ctx, name)
+	return Finding{Subject: "storage", Said: found + ": can be written, read and deleted from", Err: err}
 }
 
 func (x *Executor) ref(j executor.Job) (executor.Ref, error) {
@@ -170,7 +162,8 @@ func (x *Executor) ref(j executor.Job) (executor.Ref, error) {
 	}
 	ref := executor.LocalRef(j)
 	ref.BackupName = c.Name()
-	return ref, nil
+	ref.CopiedTo, err = x.furtherOf(c, j)
+	return ref, err
 }
 
 // refuse says at once what no attempt could do.

@@ -11,14 +11,18 @@ import (
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 )
 
-// Verify implements executor.Verifier: the proof once more, against the checksum of the record.
+// Verify implements executor.Verifier: the proof once more, against the checksum of the record. Of further
+// copies the bytes are compared, which are those that were proven.
 func (x *Executor) Verify(ctx context.Context, j executor.Job, r executor.Ref, want *events.Checksum, to events.Proof) (lifecycle.Checked, error) {
-	c, m, err := x.find(ctx, r, want)
+	c, m, err := x.ours(ctx, r, want)
 	if err != nil {
 		return lifecycle.Checked{}, err
 	}
 	found, err := x.proven(ctx, to, c, m, scratchName(j)+"-verify")
-	if err != nil {
+	copies, n, ferr := x.checkFurther(ctx, r, m)
+	found.Bytes += n
+	found.Evidence.Copies += copies
+	if err := errors.Join(err, ferr); err != nil {
 		return found, fmt.Errorf("verify %s: %w", j.BackupID, err)
 	}
 	return found, nil
@@ -51,16 +55,13 @@ func (x *Executor) proven(ctx context.Context, to events.Proof, c *archive.Copy,
 }
 
 // Restore implements executor.Restorer. Every object is compared with its checksum before the target is
-// touched.
+// touched. Where the copy in the instance's storage is gone or damaged, a further one is taken.
 func (x *Executor) Restore(ctx context.Context, j executor.RestoreJob) (int64, error) {
-	c, m, err := x.find(ctx, j.Source, j.Checksum)
+	c, m, err := x.Usable(ctx, j.Source, j.Checksum)
+	if err == nil {
+		err = x.refuseOthers(m)
+	}
 	if err != nil {
-		return 0, err
-	}
-	if err := c.Unlock(ctx, m); err != nil {
-		return 0, err
-	}
-	if _, err := c.Check(ctx, m); err != nil {
 		return 0, err
 	}
 	r := x.reading(c, scratchPrefix+j.RestoreID)
@@ -76,9 +77,26 @@ func (x *Executor) RecoverRestore(ctx context.Context, j executor.RestoreJob) er
 	return errors.Join(x.Scratch.clear(scratchPrefix+j.RestoreID), x.engine.RecoverRestore(ctx, j))
 }
 
+// ours is find for a copy of this provider.
+func (x *Executor) ours(ctx context.Context, r executor.Ref, want *events.Checksum) (*archive.Copy, archive.Manifest, error) {
+	c, m, err := x.find(ctx, r, want)
+	if err == nil {
+		err = x.refuseOthers(m)
+	}
+	return c, m, err
+}
+
+func (x *Executor) refuseOthers(m archive.Manifest) error {
+	if m.Provider != x.provider {
+		return &events.Failure{Code: events.Corrupt, Category: events.BySystem,
+			Message: "the manifest of the copy is that of another provider's: the copy cannot be used"}
+	}
+	return nil
+}
+
 // find is the copy that r names, with a manifest that agrees with the record.
-func (x *Executor) find(ctx context.Context, r executor.Ref, want *events.Checksum) (*archive.Copy, archive.Manifest, error) {
-	c, err := x.Storages.At(r)
+func (d Deps) find(ctx context.Context, r executor.Ref, want *events.Checksum) (*archive.Copy, archive.Manifest, error) {
+	c, err := d.Storages.At(r)
 	if err != nil {
 		return nil, archive.Manifest{}, err
 	}
@@ -88,10 +106,6 @@ func (x *Executor) find(ctx context.Context, r executor.Ref, want *events.Checks
 	}
 	if err := m.Matches(want); err != nil {
 		return nil, archive.Manifest{}, err
-	}
-	if m.Provider != x.provider {
-		return nil, archive.Manifest{}, &events.Failure{Code: events.Corrupt, Category: events.BySystem,
-			Message: "the manifest of the copy is that of another provider's: the copy cannot be used"}
 	}
 	return c, m, nil
 }

@@ -17,11 +17,11 @@ func (x *Executor) Unchanged(ctx context.Context, j executor.Job, last executor.
 	if !ok {
 		return false, nil
 	}
-	c, m, err := x.find(ctx, last, nil)
+	c, m, err := x.ours(ctx, last, nil)
 	if err != nil || m.Fingerprint == "" {
 		return false, err
 	}
-	if fits, err := x.covers(ctx, c, m, j); err != nil || !fits {
+	if fits, err := x.covers(ctx, c, m, j, last); err != nil || !fits {
 		return false, err
 	}
 	now, err := d.Fingerprint(ctx, j)
@@ -29,7 +29,7 @@ func (x *Executor) Unchanged(ctx context.Context, j executor.Job, last executor.
 }
 
 // covers tells whether a copy is as good as the one that j would make.
-func (x *Executor) covers(ctx context.Context, c *archive.Copy, m archive.Manifest, j executor.Job) (bool, error) {
+func (x *Executor) covers(ctx context.Context, c *archive.Copy, m archive.Manifest, j executor.Job, last executor.Ref) (bool, error) {
 	next, err := x.Storages.Of(j)
 	if err != nil {
 		return false, err
@@ -37,7 +37,25 @@ func (x *Executor) covers(ctx context.Context, c *archive.Copy, m archive.Manife
 	if c.Storage() != next.Storage() || m.Database != j.Database || !slices.Equal(m.EncryptedTo, j.Config.EncryptTo) || rank(m.Proof) < rank(level(j)) {
 		return false, nil
 	}
-	return c.Complete(ctx, m)
+	wanted, err := x.furtherOf(next, j)
+	if err != nil {
+		return false, err
+	}
+	further, err := x.Storages.Further(last)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range wanted {
+		if !slices.Contains(last.CopiedTo, name) {
+			return false, nil
+		}
+	}
+	for _, copied := range append(further, c) {
+		if whole, err := copied.Complete(ctx, m); err != nil || !whole {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // rank orders the levels of proof; one that is not known is below all.

@@ -43,6 +43,12 @@ type Recoverer interface {
 	Recover(ctx context.Context, j Job) (r Ref, found bool, err error)
 }
 
+// Limiter is implemented by executors that bound what runs at once beyond their number.
+type Limiter interface {
+	// Admit gives j its place among what runs, until leave is called. Not ok: there is none now, ask again.
+	Admit(j Job) (leave func(), ok bool)
+}
+
 // Verifier is implemented by executors that can prove a stored copy again.
 type Verifier interface {
 	// Verify reads the copy of j back and proves it: ProofStored compares its checksum, ProofChecked and

@@ -29,6 +29,7 @@ type Config struct {
 	LookEvery     time.Duration   // how often the log is asked whether the backup is still ours, default 20 s
 	StallAfter    time.Duration   // an attempt without progress for so long is stopped, default 15 min
 	Deadline      time.Duration   // an attempt that runs for so long is stopped, default 24 h
+	AdmitEvery    time.Duration   // pause before a backup asks again that a limit holds back, default 5 s
 	CancelLimit   time.Duration   // how long work has to obey a cancel, default 1 min
 	Backoff       []time.Duration // pause before the second, third … attempt, default 30 s, 2 min, 10 min
 }
@@ -47,6 +48,7 @@ func (c Config) withDefaults() Config {
 	set(&c.StallAfter, 15*time.Minute)
 	set(&c.Deadline, 24*time.Hour)
 	set(&c.CancelLimit, time.Minute)
+	set(&c.AdmitEvery, 5*time.Second)
 	if len(c.Backoff) == 0 {
 		c.Backoff = []time.Duration{30 * time.Second, 2 * time.Minute, 10 * time.Minute}
 	}
@@ -216,6 +218,13 @@ func (r *Runner) claim(ctx context.Context, last events.Stored, b events.Backup,
 		return r.report(ctx, last, b, events.Failed, b.Attempt, anyone, func(b events.Backup) events.Backup {
 			return lifecycle.Fail(b, r.now(), f, nil, false)
 		})
+	}
+	if l, ok := r.exec.(Limiter); ok {
+		leave, ok := l.Admit(jobOf(b, cfg))
+		if !ok {
+			return Later{r.c.AdmitEvery}
+		}
+		defer leave()
 	}
 	attempt := b.Attempt + 1
 	done, err := r.append(ctx, last, b, events.Started, attempt, func(b events.Backup) (events.Backup, error) {

@@ -24,6 +24,7 @@ const (
 	maxDatabases  = 200 // events.md 2.3
 	maxFiles      = 200
 	maxRecipients = 20
+	maxCopies     = 4
 	maxPath       = 1024
 )
 
@@ -89,6 +90,9 @@ func choices(c events.InstanceConfig) error {
 	case len(c.EncryptTo) > maxRecipients:
 		return refuse(Invalid, SchemaViolation, "config.encryptTo has more than %d entries", maxRecipients)
 	}
+	if err := copies(c); err != nil {
+		return err
+	}
 	for i, r := range c.EncryptTo {
 		if !recipientForm.MatchString(r) { // it is not repeated: it may be a secret key by mistake
 			return refuse(Invalid, SchemaViolation, "config.encryptTo[%d] is no age recipient: it is the public key, age1…, that age-keygen -y prints", i)
@@ -99,6 +103,22 @@ func choices(c events.InstanceConfig) error {
 			if h != "" && !hookForm.MatchString(h) {
 				return refuse(Invalid, SchemaViolation, "config.hooks.%s is the name of a hook in the executors' settings and matches %s", what, hookForm)
 			}
+		}
+	}
+	return nil
+}
+
+// copies checks the storages beside the first.
+func copies(c events.InstanceConfig) error {
+	if len(c.CopyTo) > maxCopies {
+		return refuse(Invalid, SchemaViolation, "config.copyTo has more than %d entries", maxCopies)
+	}
+	for i, s := range c.CopyTo {
+		switch {
+		case !storageForm.MatchString(s):
+			return refuse(Invalid, SchemaViolation, "config.copyTo[%d] is the name of a storage of the executors and matches %s", i, storageForm)
+		case s == c.Storage || slices.Contains(c.CopyTo[:i], s):
+			return refuse(Invalid, SchemaViolation, "config.copyTo[%d]: %s is named before: a second copy there would be no copy", i, s)
 		}
 	}
 	return nil

@@ -36,6 +36,7 @@ type backupBody struct {
 	ConsistencyTime *time.Time        `json:"consistencyTime,omitempty" doc:"the moment whose data the copy holds"`
 	Location        string            `json:"location,omitempty"`
 	Copy            string            `json:"copy,omitempty" doc:"storage and object prefix of the copy"`
+	Copies          []copyBody        `json:"copies,omitempty" doc:"every storage that it was to be stored in, the instance's own first"`
 	SizeBytes       *int64            `json:"sizeBytes,omitempty" doc:"bytes stored"`
 	BackupKind      string            `json:"backupKind,omitempty"`
 	Proof           string            `json:"proof,omitempty" doc:"level to which the copy was proven: STORED, CHECKED, RESTORED"`
@@ -52,6 +53,14 @@ type idsBody struct {
 	GaussDB   string `json:"gaussdb"`
 	Spanner   string `json:"spanner"`
 	Operation string `json:"operation"`
+}
+
+type copyBody struct {
+	Storage string           `json:"storage"`
+	State   events.CopyState `json:"state" enum:"STORED,FAILED"`
+	Proof   events.Proof     `json:"proof,omitempty"`
+	EndTime *time.Time       `json:"endTime,omitempty"`
+	Error   *failureBody     `json:"error,omitempty"`
 }
 
 type checksumBody struct {
@@ -131,6 +140,7 @@ type configBody struct {
 	TLS            *events.InstanceTLS   `json:"tls,omitempty" doc:"absent: VERIFY_FULL, except over a socket or to the loopback"`
 	Method         events.Method         `json:"method,omitempty" enum:"LOGICAL,PHYSICAL" doc:"absent: LOGICAL"`
 	Storage        string                `json:"storage,omitempty" maxLength:"63" doc:"name of a storage of the executors; absent: default"`
+	CopyTo         []string              `json:"copyTo,omitempty" maxItems:"4" doc:"further storages of the executors, which get the same objects"`
 	EncryptTo      []string              `json:"encryptTo,omitempty" maxItems:"20" doc:"age recipients (public keys, age1…) to which copies are encrypted"`
 	Databases      []string              `json:"databases,omitempty" maxItems:"200" doc:"absent: all but the server's own"`
 	CredentialRef  string                `json:"credentialRef,omitempty" maxLength:"512" doc:"env:NAME or file:/path, resolved by the executor; never the credential itself"`
@@ -155,6 +165,9 @@ func toBackup(b events.Backup) backupBody {
 	}
 	if b.ProviderRef != nil {
 		out.Copy = b.ProviderRef.BackupName
+	}
+	for _, c := range b.Copies {
+		out.Copies = append(out.Copies, copyBody{c.Storage, c.State, c.Proof, moment(c.EndTime), toFailure(c.Error)})
 	}
 	if c := b.Check; c != nil {
 		out.Check = &checkBody{Run: c.Run, Method: c.Method, Reason: c.Reason, StartTime: moment(c.StartTime), EndTime: moment(c.EndTime),
