@@ -70,6 +70,9 @@ type Object struct {
 type Content struct {
 	Pages  *Pages           `json:"pages,omitempty"`  // sqlite
 	Tables map[string]int64 `json:"tables,omitempty"` // rows of each table, if they were counted
+	// Checksums are of the rows of each table in the source, in whatever order: computed for RESTORED alone,
+	// by a rule of the engine. A table without one is compared by its number of rows.
+	Checksums map[string]string `json:"checksums,omitempty"`
 }
 
 // Pages measure an SQLite database.

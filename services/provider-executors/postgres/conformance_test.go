@@ -1,11 +1,8 @@
 package postgres
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -46,7 +43,7 @@ func harness(t testing.TB) executortest.Harness {
 			x := w.executor(t)
 			return x, stall(x)
 		},
-		Lose: func(t testing.TB, j executor.Job) { lose(t, w.settings(), j) },
+		Lose: func(t testing.TB, j executor.Job) { lose(t, work{Settings: w.settings(), Job: j}) },
 		Left: func(t testing.TB, _ executor.Job) []string { return w.left(t) },
 		Flip: func(t testing.TB, r executor.Ref) { flip(t, dumpFile(t, w, r)) },
 		Remove: func(t testing.TB, r executor.Ref) {
@@ -96,63 +93,4 @@ func flip(t testing.TB, file string) {
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// childEnv tells the test binary to be another process.
-const childEnv = "BACKUPBUS_POSTGRES_TEST_CHILD"
-
-func TestMain(m *testing.M) {
-	if doc := os.Getenv(childEnv); doc != "" {
-		stallForEver(doc)
-	}
-	os.Exit(runTests(m))
-}
-
-type lostJob struct {
-	Settings settings
-	Job      executor.Job
-}
-
-// lose starts j in another process and kills it in the middle of the copy.
-func lose(t testing.TB, s settings, j executor.Job) {
-	t.Helper()
-	doc, err := json.Marshal(lostJob{s, j})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+string(doc))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatalf("child said %q: %v", line, err)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // tells that it was killed
-}
-
-func stallForEver(doc string) {
-	var l lostJob
-	if err := json.Unmarshal([]byte(doc), &l); err != nil {
-		panic(err)
-	}
-	x, err := start(context.Background(), l.Settings)
-	if err != nil {
-		panic(err)
-	}
-	halted := stall(x)
-	if _, err := x.Start(context.Background(), l.Job); err != nil {
-		panic(err)
-	}
-	<-halted
-	os.Stdout.WriteString("halted\n")
-	select {}
 }

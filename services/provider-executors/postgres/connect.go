@@ -56,7 +56,9 @@ func (s server) pgxConfig(database, marker string) (*pgx.ConnConfig, error) {
 	c.DefaultQueryExecMode = pgx.QueryExecModeExec
 	c.RuntimeParams = map[string]string{
 		"application_name": marker, "client_encoding": "UTF8", "search_path": "pg_catalog", "row_security": "off",
-		"DateStyle": "ISO", "default_transaction_read_only": "off",
+		"default_transaction_read_only": "off",
+		// What the text of a value depends on: the rows of two servers are compared by it.
+		"DateStyle": "ISO", "IntervalStyle": "postgres", "TimeZone": "UTC", "extra_float_digits": "3", "bytea_output": "hex", "lc_monetary": "C",
 	}
 	if c.TLSConfig, err = s.tls(); err != nil {
 		return nil, err

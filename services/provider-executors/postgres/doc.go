@@ -9,7 +9,7 @@
 //
 // A whole server is all databases that allow connections and are no templates. Each database is one moment
 // of it: a transaction of the engine holds the snapshot from which pg_dump reads and in which the rows are
-// counted. Databases of one server are not copied at the same moment: what was committed before
+// read for RESTORED. Databases of one server are not copied at the same moment: what was committed before
 // consistencyTime is in the copy, in the later databases more. Writers go on; ALTER and DROP of a table wait
 // until its database has been dumped. A dump that waits longer than Config.LockWait for a lock fails.
 //
@@ -55,12 +55,19 @@
 //   - CHECKED (default): each dump is read to its end by pg_restore, which fails on a torn one (its list,
 //     pg_restore -l, does not); the end marks are looked at again. Of a physical copy each file is compared
 //     with the checksum in the server's manifest, and its log has to be there.
-//   - RESTORED: a scratch server on a socket in a private folder loads each database and counts its rows; set of
-//     tables and rows have to be those of the snapshot. The rows of copies that were not taken for RESTORED
-//     were not counted: of those the set of tables is compared with the dump's own list. A physical copy is
+//   - RESTORED: a scratch server on a socket in a private folder loads each database and reads its tables; their
+//     set, the number of rows and the sum of the rows' hashes have to be those of the snapshot, in which the
+//     source reads every table once more for it. Of copies that were not taken for RESTORED the rows were
+//     not read: there the set of tables is compared with the dump's own list. A physical copy is
 //     recovered, without its standby.signal and recovery.signal, and every table of it read. Subscriptions are
 //     left out, and who granted a membership.
-//     The rows' content is not compared, and materialized views are filled anew.
+//
+// A row's hash is the server's own (hashtextextended) of the text of its values, in which a session's settings
+// and the order of columns have no say. Generated columns, large objects and the state of sequences are not
+// compared, and materialized views are filled anew. By number alone are compared: tables with money, whose
+// text is that of a locale; tables with a row whose text is beyond what a value may be, 1 GB; and all tables
+// of a source whose machine has another order of bytes. It costs the source memory of a few times its
+// largest row.
 //
 // The scratch server runs with the rights of its account, Config.ScratchAccount if the executor is root,
 // and runs functions of the copy, in indexes and checks say, as its superuser: ask for RESTORED only of

@@ -19,8 +19,8 @@ var dumpFlags = []string{"--format=custom", "--compress=0"}
 // dumpMagic begins every custom-format dump.
 var dumpMagic = []byte("PGDMP")
 
-// stream dumps one database from a snapshot that the engine holds, in which it has counted the rows if the
-// proof compares them.
+// stream dumps one database from a snapshot that the engine holds, in which it has read the rows if the proof
+// compares them.
 func (l *logical) stream(name string) func(context.Context, io.Writer) (archive.Content, error) {
 	return func(ctx context.Context, w io.Writer) (archive.Content, error) {
 		c, err := l.server.connect(ctx, name, l.marker)
@@ -35,9 +35,11 @@ func (l *logical) stream(name string) func(context.Context, io.Writer) (archive.
 		}
 		var content archive.Content
 		if l.job.Proof == events.ProofRestored {
-			if content.Tables, err = countRows(ctx, c); err != nil {
+			got, err := sumRows(ctx, c)
+			if err != nil {
 				return archive.Content{}, err
 			}
+			content.Tables, content.Checksums = got.rows, got.sums
 		}
 		if err := l.run(ctx, name, id, w); err != nil {
 			return archive.Content{}, err

@@ -1,10 +1,12 @@
 package postgres
 
 import (
+	"io"
 	"path/filepath"
 	"syscall"
 	"testing"
 
+	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/postgres/postgrestest"
 )
 
@@ -142,4 +144,55 @@ func crashSession(t testing.TB, s *postgrestest.Server) {
 		t.Fatal(err)
 	}
 	eventually(t, "the session is gone", func() bool { return victim.Ping(t.Context()) != nil })
+}
+
+func TestFingerprint_IsOlderThanEverythingInTheCopy(t *testing.T) {
+	t.Parallel()
+	s, w := postgrestest.Start(t, "autovacuum=off"), newWorld(t)
+	x := w.executor(t)
+	j := uniqueJob(config(s))
+	source, err := x.engine.Prepare(t.Context(), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	s.CreateUser(t, "newcomer", "x")
+	s.CreateDatabase(t, "made_meanwhile")
+	for _, p := range source.Parts() {
+		if _, err := p.Stream(t.Context(), io.Discard); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now, err := x.engine.Fingerprint(t.Context(), j)
+	if about := source.About(); err != nil || now == "" || about.Fingerprint == "" || now == about.Fingerprint {
+		t.Errorf("the copy says %q, the server %q, %v", about.Fingerprint, now, err)
+	}
+}
+
+func TestFingerprint_MovesWithWhatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	s, w := postgrestest.Start(t, "autovacuum=off"), newWorld(t)
+	s.CreateDatabase(t, "a")
+	s.CreateDatabase(t, "b")
+	x := w.executor(t)
+	physical := config(s)
+	physical.Method = events.MethodPhysical
+	seen := map[string]string{}
+	for name, c := range map[string]events.InstanceConfig{
+		"a": config(s, "a"), "a and b": config(s, "a", "b"), "all by name": config(s, "a", "b", "postgres"), "whole": config(s), "files": physical,
+	} {
+		f, err := x.engine.Fingerprint(t.Context(), uniqueJob(c))
+		if err != nil || f == "" {
+			t.Fatalf("%s: %q, %v", name, f, err)
+		}
+		if other := seen[f]; other != "" {
+			t.Errorf("%s and %s have the same", name, other)
+		}
+		seen[f] = name
+	}
+	logical := config(s, "b", "a")
+	logical.Method = events.MethodLogical
+	if f, err := x.engine.Fingerprint(t.Context(), uniqueJob(logical)); err != nil || seen[f] != "a and b" {
+		t.Errorf("the same in other words is %q, %v", seen[f], err)
+	}
 }

@@ -202,6 +202,23 @@ func TestPhysical_CancelledCopyLeavesNothing(t *testing.T) {
 	wantNothingLeft(t, w)
 }
 
+func TestPhysical_ServerKilledInTheMiddleIsUnavailableAndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	s, w := postgrestest.Start(t), newWorld(t)
+	s.Exec(t, "postgres", bigTable)
+	x := w.executor(t)
+	halted, goOn := pause(x)
+	ref, err := x.Start(t.Context(), physicalJob(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-halted
+	s.Kill()
+	close(goOn)
+	wantFailed(t, x, ref, events.ProviderUnavailable, "")
+	wantNothingLeft(t, w)
+}
+
 func TestPhysical_RestoreStaysBelowTheAllowedFolders(t *testing.T) {
 	t.Parallel()
 	s, w := quiet(t), newWorld(t)
@@ -215,6 +232,23 @@ func TestPhysical_RestoreStaysBelowTheAllowedFolders(t *testing.T) {
 	_, err := x.Restore(t.Context(), uniqueRestore(o, events.InstanceConfig{DataDir: filepath.Join(set.DataRoots[0], "..", "data")}, ""))
 	executortest.WantCode(t, err, events.PermissionDenied)
 	if _, err := x.Restore(t.Context(), uniqueRestore(o, events.InstanceConfig{DataDir: filepath.Join(set.DataRoots[0], "data")}, "")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPhysical_RestoresIntoAnEmptyFolder(t *testing.T) {
+	t.Parallel()
+	s, w := quiet(t), newWorld(t)
+	x := w.executor(t)
+	o := take(t, x, physicalJob(s))
+	data := filepath.Join(w.dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Restore(t.Context(), uniqueRestore(o, events.InstanceConfig{DataDir: data}, "")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
 		t.Error(err)
 	}
 }

@@ -17,10 +17,10 @@ import (
 // Prove implements engine.Engine.
 func (e *Engine) Prove(ctx context.Context, level events.Proof, c engine.Copy) (engine.Loaded, error) {
 	if c.Manifest.Kind == engine.Physical {
-		return engine.Loaded{}, e.provePhysical(ctx, level, c)
+		return e.provePhysical(ctx, level, c)
 	}
 	if level == events.ProofRestored { // loading reads as much as checking
-		return engine.Loaded{}, e.reload(ctx, c)
+		return e.reload(ctx, c)
 	}
 	restore, err := e.restoreProgram(ctx, c.Manifest)
 	if err != nil {

@@ -19,36 +19,36 @@ import (
 
 // provePhysical reads the files to their end and compares them with their manifest; for RESTORED a scratch
 // server recovers them and reads every table.
-func (e *Engine) provePhysical(ctx context.Context, level events.Proof, c engine.Copy) error {
+func (e *Engine) provePhysical(ctx context.Context, level events.Proof, c engine.Copy) (engine.Loaded, error) {
 	o, err := baseOf(c.Manifest)
 	if err != nil {
-		return err
+		return engine.Loaded{}, err
 	}
 	if level != events.ProofRestored {
-		return unpackBase(ctx, c, o, nowhere{})
+		return engine.Loaded{}, unpackBase(ctx, c, o, nowhere{})
 	}
 	programs, err := e.scratchPrograms(ctx, tool.ParseVersion(c.Manifest.EngineVersion).Major)
 	if err != nil {
-		return err
+		return engine.Loaded{}, err
 	}
 	dir, err := c.Scratch(c.Manifest.SourceBytes() + scratchSelf)
 	if err != nil {
-		return err
+		return engine.Loaded{}, err
 	}
 	as, err := e.account()
 	if err != nil {
-		return err
+		return engine.Loaded{}, err
 	}
 	home, err := handOver(dir, "server", as)
 	if err != nil {
-		return err
+		return engine.Loaded{}, err
 	}
 	to := folderOf{root: filepath.Join(home, "data"), as: as, space: spaceForServer}
 	if err := to.folder("."); err != nil {
-		return err
+		return engine.Loaded{}, err
 	}
 	if err := unpackBase(ctx, c, o, to); err != nil {
-		return err
+		return engine.Loaded{}, err
 	}
 	return e.recover(ctx, programs.postgres, home, to)
 }
@@ -70,15 +70,15 @@ const (
 
 // recover starts a server over the files. The names of its roles are not known, so a role of the proof's
 // own is made first, in single-user mode, which recovers the files too.
-func (e *Engine) recover(ctx context.Context, postgres program, home string, to folderOf) (err error) {
+func (e *Engine) recover(ctx context.Context, postgres program, home string, to folderOf) (loaded engine.Loaded, err error) {
 	for name, text := range map[string]string{"postgresql.conf": ownSettings, "pg_hba.conf": ownAccess, "pg_ident.conf": "", "postgresql.auto.conf": ""} {
 		if err := replaceFile(to, name, text); err != nil {
-			return err
+			return loaded, err
 		}
 	}
 	for _, signal := range []string{"standby.signal", "recovery.signal"} { // of a standby: single-user mode refuses them
 		if err := os.RemoveAll(filepath.Join(to.root, signal)); err != nil {
-			return to.space.Failure(err)
+			return loaded, to.space.Failure(err)
 		}
 	}
 	_, err = tool.Run(ctx, tool.Command{
@@ -87,11 +87,11 @@ func (e *Engine) recover(ctx context.Context, postgres program, home string, to 
 		Stdin: strings.NewReader("CREATE ROLE " + scratchUser + " SUPERUSER LOGIN\n"),
 	})
 	if err != nil {
-		return recoveryFailure(err)
+		return loaded, recoveryFailure(err)
 	}
 	s, err := e.startScratch(ctx, postgres, home, to.root, scratchUser)
 	if err != nil {
-		return err
+		return loaded, err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	return s.readAll(ctx)
@@ -135,18 +135,20 @@ func replaceFile(to folderOf, name, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-// readAll counts every table of every database.
-func (s *scratchServer) readAll(ctx context.Context) error {
+// readAll counts every table of every database. There is nothing to compare the numbers with.
+func (s *scratchServer) readAll(ctx context.Context) (loaded engine.Loaded, err error) {
 	names, err := s.names(ctx)
 	if err != nil {
-		return err
+		return loaded, err
 	}
 	for _, name := range names {
-		if err := s.readDatabase(ctx, name); err != nil {
-			return scratchFailure(err, "a table of the recovered files cannot be read: the copy cannot be used")
+		rows, err := s.readDatabase(ctx, name)
+		if err != nil {
+			return loaded, scratchFailure(err, "a table of the recovered files cannot be read: the copy cannot be used")
 		}
+		note(&loaded, rows)
 	}
-	return nil
+	return loaded, nil
 }
 
 func (s *scratchServer) names(ctx context.Context) ([]string, error) {
@@ -163,12 +165,11 @@ func (s *scratchServer) names(ctx context.Context) ([]string, error) {
 	return names, failure("list the databases", err)
 }
 
-func (s *scratchServer) readDatabase(ctx context.Context, name string) error {
+func (s *scratchServer) readDatabase(ctx context.Context, name string) (map[string]int64, error) {
 	c, err := s.connect(ctx, name, "backupbus-scratch")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer bye(ctx, c)
-	_, err = countRows(ctx, c)
-	return err
+	return countRows(ctx, c)
 }

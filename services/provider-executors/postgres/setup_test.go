@@ -130,6 +130,7 @@ func newWorld(t testing.TB) world {
 // settings are what an executor over a world is opened with.
 type settings struct {
 	Store, Scratch string
+	Identities     string
 	Programs       tool.Programs
 	Config
 }
@@ -155,7 +156,7 @@ func start(ctx context.Context, s settings) (*running, error) {
 	}
 	r := &running{engine: e}
 	main := (&url.URL{Scheme: "file", Path: s.Store}).String()
-	if r.store, err = archive.Open(ctx, archive.Options{URLs: map[string]string{"main": main}}); err != nil {
+	if r.store, err = archive.Open(ctx, archive.Options{URLs: map[string]string{"main": main}, Identities: s.Identities}); err != nil {
 		return nil, err
 	}
 	r.Executor, err = engine.New(Provider, e, engine.Deps{

@@ -75,7 +75,9 @@ func (s *source) stream(ctx context.Context, i int, w io.Writer) (c archive.Cont
 	defer one.Close() // the transaction holds up checkpoints: it ends with its own file
 	err = one.stream(ctx, w)
 	if err == nil && s.proof == events.ProofRestored {
-		c.Tables, err = countRows(ctx, one.db)
+		var got counted
+		got, err = readRows(ctx, one.db, true)
+		c.Tables, c.Checksums = got.rows, got.sums
 	}
 	c.Pages = &archive.Pages{Count: one.pages, Size: one.pageSize}
 	return c, copyError(s.files[i].path, err)

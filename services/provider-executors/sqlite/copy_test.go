@@ -84,22 +84,6 @@ func TestBackup_ProofLevels(t *testing.T) {
 	executortest.WantCode(t, err, events.ProviderRejected)
 }
 
-func TestBackup_RowsThatDifferFailTheProof(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	source := w.file("source.db")
-	fillDB(t, source, 10)
-	db, err := private(t.Context(), source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if err := sameRows(t.Context(), db, map[string]int64{"t": 10, "sqlite_schema": 2}); err != nil {
-		t.Error(err)
-	}
-	executortest.WantCode(t, sameRows(t.Context(), db, map[string]int64{"t": 11, "sqlite_schema": 2}), events.Corrupt)
-}
-
 func TestBackup_ManifestRecipeWorksWithStockTools(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("zstd"); err != nil {

@@ -30,10 +30,10 @@
 //   - STORED: all pages were read and every stage after that ended well.
 //   - CHECKED (default): the object is read back, its checksum compared, unpacked into a private scratch
 //     folder; PRAGMA integrity_check says ok and the page count is equal. A damaged source fails here.
-//   - RESTORED: CHECKED, and each table of the unpacked copy has the rows that were counted in the
-//     transaction of the copy. Virtual tables are compared by the tables that hold their content. Rows are
-//     counted only for copies that were taken with this proof: a later RESTORE_TEST of another one unpacks
-//     and checks it.
+//   - RESTORED: CHECKED, and each table of the unpacked copy has the rows that were read in the transaction of
+//     the copy, by number and by the sum of their hashes. Virtual tables are compared by the tables that hold
+//     their content, virtual columns not at all. Rows are read only for copies that are taken with this
+//     proof: a later RESTORE_TEST of another one unpacks and checks it.
 //
 // A database whose indexes or constraints use functions or collations of its application cannot be
 // checked without them: PROVIDER_REJECTED; such an instance asks for STORED.

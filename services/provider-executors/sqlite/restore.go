@@ -95,7 +95,7 @@ func unpackBeside(ctx context.Context, c engine.Copy, m move, temp string) error
 	if err := unpack(ctx, c, m.object, temp, spaceOfTarget); err != nil {
 		return err
 	}
-	if err := checkFile(ctx, temp, m.object, nil); err != nil {
+	if err := checkFile(ctx, temp, m.object, counted{}); err != nil {
 		return fmt.Errorf("check the restored file: %w", err)
 	}
 	return nil

@@ -17,6 +17,7 @@ var spaceOfScratch = engine.Place{Name: "the scratch folder of the executor", Fu
 // RESTORED the rows of its tables are compared with those of the source too.
 func (e *Engine) Prove(ctx context.Context, level events.Proof, c engine.Copy) (engine.Loaded, error) {
 	var loaded engine.Loaded
+	summed := 0
 	if err := ours(c.Manifest); err != nil {
 		return loaded, err
 	}
@@ -29,25 +30,27 @@ func (e *Engine) Prove(ctx context.Context, level events.Proof, c engine.Copy) (
 		return loaded, err
 	}
 	for _, o := range c.Manifest.Objects {
-		rows := o.Tables
-		if level != events.ProofRestored {
-			rows = nil
+		var want counted
+		if level == events.ProofRestored {
+			want = counted{o.Tables, o.Checksums}
 		}
-		if err := prove(ctx, c, o, filepath.Join(dir, "copy.sqlite"), rows); err != nil {
-			return loaded, err
+		if err := prove(ctx, c, o, filepath.Join(dir, "copy.sqlite"), want); err != nil {
+			return engine.Loaded{}, err
 		}
-		for _, n := range rows {
+		for _, n := range want.rows {
 			loaded.Tables, loaded.Rows = loaded.Tables+1, loaded.Rows+n
 		}
+		summed += len(want.sums)
 	}
+	loaded.Checksums = summed > 0 && int64(summed) == loaded.Tables
 	return loaded, nil
 }
 
-func prove(ctx context.Context, c engine.Copy, o archive.Object, file string, rows map[string]int64) error {
+func prove(ctx context.Context, c engine.Copy, o archive.Object, file string, want counted) error {
 	if err := unpack(ctx, c, o, file, spaceOfScratch); err != nil {
 		return err
 	}
-	if err := checkFile(ctx, file, o, rows); err != nil {
+	if err := checkFile(ctx, file, o, want); err != nil {
 		return err
 	}
 	if err := os.Remove(file); err != nil {
@@ -100,7 +103,7 @@ func (w whole) Write(p []byte) (int, error) {
 }
 
 // checkFile proves an unpacked copy that nobody else uses.
-func checkFile(ctx context.Context, file string, o archive.Object, rows map[string]int64) error {
+func checkFile(ctx context.Context, file string, o archive.Object, want counted) error {
 	db, err := private(ctx, file)
 	if err != nil {
 		return copyFailure(err)
@@ -121,10 +124,10 @@ func checkFile(ctx context.Context, file string, o archive.Object, rows map[stri
 	if len(said) != 1 || said[0] != "ok" {
 		return damaged(fmt.Errorf("integrity_check: %q", said))
 	}
-	if rows == nil {
+	if want.rows == nil {
 		return nil
 	}
-	if err := sameRows(ctx, db, rows); err != nil {
+	if err := sameRows(ctx, db, want); err != nil {
 		return copyFailure(err)
 	}
 	return nil

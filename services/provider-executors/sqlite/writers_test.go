@@ -54,6 +54,44 @@ func TestBackup_ConsistentWhileWritersCommit(t *testing.T) {
 	}
 }
 
+// TestBackup_RestoredWhileWritersCommit: rows are read after the pages, in the transaction of both, while the
+// writer goes on in a WAL that is not empty.
+func TestBackup_RestoredWhileWritersCommit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	source := w.file("source.db")
+	makeAccounts(t, source)
+	writer := child(t, "write "+source)
+	t.Cleanup(func() { _ = writer.Process.Kill(); _ = writer.Wait() })
+	own := connect(t, source)
+	e := w.executor(t)
+	var longest int64 // of the WAL
+	e.reported = func(ctx context.Context, _ executor.Job, p executor.Progress) {
+		if p.Phase != events.Copying {
+			return
+		}
+		if err := awaitCommits(ctx, own, 3); err != nil {
+			t.Errorf("writer beside the copy: %v", err)
+		}
+		if info, err := os.Stat(source + "-wal"); err == nil {
+			longest = max(longest, info.Size())
+		}
+	}
+	for round := 1; round <= 3; round++ {
+		j := restoredJob(source)
+		j.Attempt = round
+		before := counter(t, own)
+		o := executortest.Take(t, e, j)
+		if after := counter(t, own); after <= before || longest == 0 {
+			t.Errorf("round %d: from %d to %d, a WAL of %d bytes: no transaction fell into it", round, before, after, longest)
+		}
+		found, err := e.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofRestored)
+		_, m := copyOf(t, e, o)
+		logged := m.Objects[0].Tables["log"]
+		wantLoaded(t, found.Evidence, err, 5, 10_000+logged+1+4, true) // accounts, log, counter, schema
+	}
+}
+
 func makeAccounts(t *testing.T, file string) {
 	t.Helper()
 	db := connect(t, file, "journal_mode(wal)")

@@ -1,0 +1,55 @@
+package postgres
+
+import (
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/backupbus/backupbus/events"
+)
+
+// smallDisk mounts a filesystem of two megabytes.
+func smallDisk(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
+		missing := "a full disk needs the right to mount a tmpfs: " + err.Error()
+		if os.Getenv("BACKUPBUS_REQUIRE_SERVERS") == "1" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// noise is a table that no compression makes small.
+const noise = `CREATE TABLE noise AS SELECT gen_random_uuid() AS a, gen_random_uuid() AS b FROM generate_series(1, 100000)`
+
+func TestFull_StorageOfAnEncryptedDumpFailsItAndKeepsNothing(t *testing.T) {
+	t.Parallel()
+	s, w := server1(t), newWorld(t)
+	smallDisk(t, w.store)
+	set := w.settings()
+	key, recipient := identity(t)
+	set.Identities = key
+	source := freshDB(t, s, noise)
+	for _, proof := range []events.Proof{events.ProofStored, events.ProofRestored} {
+		j := encryptedJob(config(s, source), recipient)
+		j.Proof = proof
+		f, raw := attempted(t, opened(t, set), j)
+		wantFailure(t, f, raw, events.StorageFull, "free space")
+		if !f.Retryable {
+			t.Error("there may be room again")
+		}
+		wantNothingLeft(t, w)
+		if n := sessions(t, s, j); n != 0 {
+			t.Errorf("%d sessions are left", n)
+		}
+	}
+}
