@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +44,7 @@ func (e *Engine) Prepare(ctx context.Context, j executor.Job) (engine.Source, er
 type dump struct {
 	*server
 	program   program
+	marker    string // of the tool's session
 	now       func() time.Time
 	databases []schema
 	single    bool // by name, without statements that choose a database
@@ -57,7 +59,7 @@ type dump struct {
 }
 
 func (e *Engine) prepareDump(ctx context.Context, s *server, j executor.Job) (engine.Source, error) {
-	d := &dump{server: s, now: e.Now}
+	d := &dump{server: s, marker: backupMarker(j), now: e.Now}
 	var err error
 	if d.program, err = e.fitting(ctx, s, s.names("mariadb-dump", "mysqldump")...); err != nil {
 		return nil, err
@@ -164,12 +166,15 @@ func (d *dump) Close() error {
 	return errors.Join(d.endSessions(context.Background(), d.sessions), d.close())
 }
 
+// rowFlags are the arguments of the tool that decide how it writes a row. A proof dumps with them again.
+var rowFlags = []string{
+	"--single-transaction", "--quick", "--hex-blob", "--routines", "--events", "--triggers",
+	"--no-tablespaces", "--skip-dump-date", "--default-character-set=utf8mb4", "--max-allowed-packet=1G",
+}
+
 // flags are the arguments of the tool without names.
 func (d *dump) flags() []string {
-	f := []string{
-		"--single-transaction", "--quick", "--hex-blob", "--routines", "--events", "--triggers",
-		"--no-tablespaces", "--skip-dump-date", "--default-character-set=utf8mb4", "--max-allowed-packet=1G",
-	}
+	f := slices.Clone(rowFlags)
 	switch {
 	case d.mariadb && d.logs:
 		f = append(f, "--master-data=2", "--gtid")
@@ -190,7 +195,7 @@ func (d *dump) flags() []string {
 // stream runs the tool. Its output is whole if it ended well and the last line is its mark: it has been
 // seen to end well without.
 func (d *dump) stream(ctx context.Context, w io.Writer) (content archive.Content, err error) {
-	r, err := newRelay(ctx, d.endpoint, true)
+	r, err := newRelay(ctx, d.endpoint, d.marker, true)
 	if err != nil {
 		return content, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 	"github.com/backupbus/backupbus/services/provider-executors/mysql/mysqltest"
+	"github.com/backupbus/backupbus/services/provider-executors/tool"
 )
 
 func TestConformance(t *testing.T) {
@@ -28,11 +30,13 @@ func harness(t testing.TB, srv *mysqltest.Server) executortest.Harness {
 	w := newWorld(t, srv)
 	source := database(t, srv)
 	fill(t, srv, source, 4000) // enough for more than one report of progress
+	// All harnesses have the same job, so a sweep of one would end the sessions of another.
+	user := account(t, srv, canaryPrivileges...)
 	return executortest.Harness{
 		New: func(t testing.TB) executor.Executor { return w.executor(t) },
 		Job: func(_ testing.TB, backupID string, attempt int) executor.Job {
 			j := w.job(source)
-			j.BackupID, j.Attempt = backupID, attempt
+			j.BackupID, j.Attempt, j.Config.User = backupID, attempt, user
 			return j
 		},
 		Kind: "LOGICAL", Checksums: true,
@@ -48,7 +52,9 @@ func harness(t testing.TB, srv *mysqltest.Server) executortest.Harness {
 		Target: func(t testing.TB) events.InstanceConfig {
 			name := database(t, srv)
 			run(t, srv.Root(), "DROP DATABASE "+name)
-			return w.config(name)
+			c := w.config(name)
+			c.User = user
+			return c
 		},
 		Fill: func(t testing.TB, c events.InstanceConfig) {
 			run(t, srv.Root(), "CREATE DATABASE IF NOT EXISTS "+c.Databases[0])
@@ -113,13 +119,27 @@ const childEnv = "BACKUPBUS_MYSQL_TEST_CHILD"
 
 type lostJob struct {
 	Store, Scratch string
+	Programs       tool.Programs
 	Job            executor.Job
+	Restore        *executor.RestoreJob // in place of Job
+	ToTheEnd       bool                 // nothing halts, and the process tells its peak
 }
 
 // lose starts j in another process and kills it in the middle of the copy.
 func lose(t testing.TB, w *world, j executor.Job) {
 	t.Helper()
-	doc, err := json.Marshal(lostJob{w.store, w.scratch, j})
+	loseWhen(t, w, lostJob{Job: j}, func(out io.Reader) {
+		if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+			t.Fatalf("child said %q: %v", line, err)
+		}
+	})
+}
+
+// loseWhen starts work in another process and kills it when until has returned.
+func loseWhen(t testing.TB, w *world, l lostJob, until func(out io.Reader)) {
+	t.Helper()
+	l.Store, l.Scratch, l.Programs = w.store, w.scratch, w.programs
+	doc, err := json.Marshal(l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,13 +153,11 @@ func lose(t testing.TB, w *world, j executor.Job) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatalf("child said %q: %v", line, err)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // tells that it was killed
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // tells that it was killed
+	}()
+	until(out)
 }
 
 func stallForEver(doc string) {
@@ -148,13 +166,24 @@ func stallForEver(doc string) {
 		panic(err)
 	}
 	report, halted := halting()
-	w := &world{store: l.Store, scratch: l.Scratch}
+	if l.ToTheEnd {
+		report = nil
+	}
+	w := &world{store: l.Store, scratch: l.Scratch, programs: l.Programs}
 	x, _, err := w.open(context.Background(), report)
 	if err != nil {
 		panic(err)
 	}
-	if _, err := x.Start(context.Background(), l.Job); err != nil {
+	if l.Restore != nil {
+		_, err = x.Restore(context.Background(), *l.Restore)
 		panic(err)
+	}
+	ref, err := x.Start(context.Background(), l.Job)
+	if err != nil {
+		panic(err)
+	}
+	if l.ToTheEnd {
+		tellPeak(x, ref)
 	}
 	<-halted
 	os.Stdout.WriteString("halted\n")

@@ -38,6 +38,7 @@ type Engine struct {
 var (
 	_ engine.Engine         = (*Engine)(nil)
 	_ engine.Inspector      = (*Engine)(nil)
+	_ engine.Sweeper        = (*Engine)(nil)
 	_ engine.ChangeDetector = (*Engine)(nil)
 )
 

@@ -5,129 +5,122 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"slices"
 
 	"github.com/backupbus/backupbus/services/provider-executors/archive"
 	"github.com/backupbus/backupbus/services/provider-executors/engine"
+	"github.com/backupbus/backupbus/services/provider-executors/tool"
 )
 
 // proveLoads loads the dump into a scratch server and compares what is there with what passed.
-func (e *Engine) proveLoads(ctx context.Context, c engine.Copy, o archive.Object) error {
-	mariadb := ofMariaDB(c.Manifest)
-	client, err := e.find(ctx, (&server{mariadb: mariadb}).names("mariadb", "mysql")...)
+func (e *Engine) proveLoads(ctx context.Context, c engine.Copy, o archive.Object) (engine.Loaded, error) {
+	kind := &server{mariadb: ofMariaDB(c.Manifest)}
+	client, err := e.find(ctx, kind.names("mariadb", "mysql")...)
 	if err != nil {
-		return err
+		return engine.Loaded{}, err
 	}
+	dumper, err := e.find(ctx, kind.names("mariadb-dump", "mysqldump")...)
+	if err != nil && ctx.Err() != nil {
+		return engine.Loaded{}, err
+	} // without it rows are compared by number
 	dir, err := c.Scratch(2*o.SourceBytes + scratchOwn)
 	if err != nil {
-		return err
+		return engine.Loaded{}, err
 	}
-	s, err := e.bootScratch(ctx, dir, mariadb)
+	s, err := e.bootScratch(ctx, dir, kind.mariadb)
 	if err != nil {
-		return err
+		return engine.Loaded{}, err
 	}
-	return errors.Join(s.proveLoads(ctx, client, c, o), s.stop())
+	l := loading{scratchServer: s, client: client, dumper: dumper, copy: c, object: o, passed: newScan()}
+	loaded, err := l.prove(ctx)
+	return loaded, errors.Join(err, s.stop())
 }
 
-func (s *scratchServer) proveLoads(ctx context.Context, client program, c engine.Copy, o archive.Object) error {
-	if o.Database != "" {
-		if err := s.do(ctx, "CREATE DATABASE "+quote(o.Database)); err != nil {
+// loading is one dump that is loaded for a proof.
+type loading struct {
+	*scratchServer
+	client, dumper program
+	copy           engine.Copy
+	object         archive.Object
+	passed         *scan // what was loaded
+}
+
+func (l *loading) prove(ctx context.Context) (engine.Loaded, error) {
+	if err := l.load(ctx); err != nil {
+		return engine.Loaded{}, err
+	}
+	there, err := l.contents(ctx)
+	if err != nil {
+		return engine.Loaded{}, failure(err)
+	}
+	if diff := l.passed.differences(there); diff != nil {
+		return engine.Loaded{}, corrupt(notTheSame, diff)
+	}
+	loaded := engine.Loaded{Tables: int64(len(there.rows))}
+	for _, n := range there.rows {
+		loaded.Rows += n
+	}
+	if !l.comparable() {
+		return loaded, nil
+	}
+	again, err := l.again(ctx, there.views)
+	if err != nil {
+		return engine.Loaded{}, err
+	}
+	if diff := l.passed.rowDifferences(again.contents); diff != nil {
+		return engine.Loaded{}, corrupt(notTheSame, diff)
+	}
+	loaded.Checksums = len(l.passed.periods) == 0
+	return loaded, nil
+}
+
+const notTheSame = "the copy was loaded into a scratch server, and what is there is not what the copy holds: it cannot be trusted"
+
+func (l *loading) load(ctx context.Context) error {
+	if l.object.Database != "" {
+		if err := l.do(ctx, "CREATE DATABASE "+quote(l.object.Database)); err != nil {
 			return failure(err)
 		}
 	}
-	passed := newScan()
-	passed.database = o.Database
-	if err := load(ctx, client, s.options, o.Database, c, o, func(to io.Writer) io.Writer { return io.MultiWriter(to, passed) }); err != nil {
-		return err
+	l.passed.database = l.object.Database
+	err := load(ctx, l.client, l.options, l.object.Database, l.copy, l.object, func(to io.Writer) io.Writer { return io.MultiWriter(to, l.passed) })
+	if err == nil && !l.passed.whole() {
+		err = corrupt("the statements of the copy cannot be followed to their end: it cannot be trusted", fmt.Errorf("delimiter %q, SQL mode %q", l.passed.delimiter, l.passed.mode))
 	}
-	if !passed.whole() {
-		return corrupt("the statements of the copy cannot be followed to their end: it cannot be trusted", fmt.Errorf("delimiter %q, SQL mode %q", passed.delimiter, passed.mode))
-	}
-	there, err := s.contents(ctx)
-	if err != nil {
-		return failure(err)
-	}
-	if diff := passed.differences(there); diff != nil {
-		return corrupt("the copy was loaded into a scratch server, and what is there is not what the copy holds: it cannot be trusted", diff)
-	}
-	return nil
+	return err
 }
 
-// contents is what the server holds beside its own.
-func (s *server) contents(ctx context.Context) (contents, error) {
-	there := contents{rows: map[table]int64{}, views: map[table]bool{}}
-	own := "('" + strings.Join(systemDatabases, "', '") + "')"
-	tables, err := s.rows(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA NOT IN "+own)
-	if err != nil {
-		return there, err
-	}
-	for _, t := range tables {
-		name := table{t[0], t[1]}
-		switch t[2] {
-		case "VIEW":
-			there.views[name] = true
-		case "SEQUENCE":
-			there.sequences++
-		default:
-			if there.rows[name], err = s.number(ctx, "SELECT COUNT(*) FROM "+quote(name.database)+"."+quote(name.name)); err != nil {
-				return there, err
-			}
-		}
-	}
-	for _, kind := range []struct {
-		into  *int
-		query string
-	}{
-		{&there.triggers, "SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA NOT IN "},
-		{&there.routines, "SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA NOT IN "},
-		{&there.events, "SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA NOT IN "},
-	} {
-		n, err := s.number(ctx, kind.query+own)
-		if err != nil {
-			return there, err
-		}
-		*kind.into = int(n)
-	}
-	return there, nil
+// comparable tells that a dump of the scratch server writes a row as that of the source did: the same program of
+// the same version with the same flags, and a server of the same release. If not, rows are compared by number.
+func (l *loading) comparable() bool {
+	made, source := l.copy.Manifest.Tool, tool.ParseVersion(l.copy.Manifest.EngineVersion)
+	return made.Name == l.dumper.name && made.Version == l.dumper.version.Text &&
+		len(made.Flags) >= len(rowFlags) && slices.Equal(made.Flags[:len(rowFlags)], rowFlags) &&
+		source.Major == l.version.Major && source.Minor == l.version.Minor
 }
 
-func (s *server) number(ctx context.Context, query string) (n int64, err error) {
-	text, err := s.one(ctx, query)
-	if err != nil {
-		return 0, err
-	}
-	_, err = fmt.Sscan(text, &n)
-	return n, err
-}
-
-// differences names up to a few things that are not equal, nil if all are.
-func (c contents) differences(there contents) error {
-	var all []error
-	note := func(format string, args ...any) {
-		if len(all) < 5 {
-			all = append(all, fmt.Errorf(format, args...))
+// again dumps what was loaded. Views go first: the tool asks for their columns, which the server refuses where
+// their definer is an account of the source alone.
+func (l *loading) again(ctx context.Context, views map[table]bool) (*scan, error) {
+	for v := range views {
+		if err := l.do(ctx, "DROP VIEW "+quote(v.database)+"."+quote(v.name)); err != nil {
+			return nil, failure(err)
 		}
 	}
-	for t, n := range c.rows {
-		if got, ok := there.rows[t]; !ok || got != n {
-			note("table %q has %d rows of %d (there: %v)", t, got, n, ok)
-		}
+	args, names := append([]string{"--defaults-file={0}"}, rowFlags...), []string{l.object.Database}
+	if l.object.Database == "" {
+		args, names = append(args, "--databases"), namesOf(l.passed.databases)
 	}
-	for v := range c.views {
-		if !there.views[v] {
-			note("view %q is missing", v)
-		}
+	seen, end := newScan(), &ends{}
+	seen.database = l.object.Database
+	_, err := tool.Run(ctx, tool.Command{
+		Path: l.dumper.path, Stdout: io.MultiWriter(seen, end), Files: []tool.File{{Content: l.options}}, Args: append(args, "--"), Plain: names,
+	})
+	switch {
+	case err != nil:
+		return nil, ofTool(err)
+	case !end.complete() || !seen.whole():
+		return nil, unavailable("the tool ended before it had read all of the scratch server: try again, and see the executor's log")
 	}
-	for _, k := range []struct {
-		kind      string
-		want, got int
-	}{
-		{"tables", len(c.rows), len(there.rows)}, {"views", len(c.views), len(there.views)}, {"sequences", c.sequences, there.sequences},
-		{"triggers", c.triggers, there.triggers}, {"routines", c.routines, there.routines}, {"events", c.events, there.events},
-	} {
-		if k.want != k.got {
-			note("%d %s of %d", k.got, k.kind, k.want)
-		}
-	}
-	return errors.Join(all...)
+	return seen, nil
 }

@@ -33,6 +33,7 @@ type files struct {
 	*server
 	program  program
 	unpacker string // name of the program that takes the stream apart
+	marker   string // of the tool's sessions
 	now      func() time.Time
 	bytes    int64
 
@@ -45,7 +46,7 @@ func (e *Engine) preparePhysical(ctx context.Context, s *server, j executor.Job)
 	if j.Database != "" || len(j.Config.Databases) > 0 {
 		return nil, rejected("a physical copy holds the whole server: ask for no single database and leave the instance's databases out, or set its method to LOGICAL")
 	}
-	f := &files{server: s, now: e.Now, unpacker: s.names("mbstream", "xbstream")[0]}
+	f := &files{server: s, marker: backupMarker(j), now: e.Now, unpacker: s.names("mbstream", "xbstream")[0]}
 	var err error
 	if f.program, err = e.fitting(ctx, s, s.names("mariadb-backup", "xtrabackup")...); err != nil {
 		return nil, err
@@ -230,7 +231,7 @@ var filesPosition = regexp.MustCompile(`binlog position: filename '([^']+)', pos
 
 // stream runs the tool, which logs in more than once.
 func (f *files) stream(ctx context.Context, w io.Writer) (content archive.Content, err error) {
-	r, err := newRelay(ctx, f.endpoint, false)
+	r, err := newRelay(ctx, f.endpoint, f.marker, false)
 	if err != nil {
 		return content, err
 	}

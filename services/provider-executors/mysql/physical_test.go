@@ -44,6 +44,11 @@ func TestPhysical_ProvenByAServerOnItsFilesAndRestoredToOne(t *testing.T) {
 		t.Errorf("outcome %+v", o)
 	}
 	before := content(t, w.srv, "shop")
+	found, err := x.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofRestored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEvidence(t, found.Evidence, 1, 200, false)
 
 	dir, err := mysqltest.Dir()
 	if err != nil {

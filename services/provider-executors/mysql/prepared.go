@@ -26,25 +26,6 @@ func filesOf(m archive.Manifest) (archive.Object, error) {
 	return m.Objects[0], nil
 }
 
-// provePhysical unpacks the files and lets the tool recover them: it reads its log to the end.
-func (e *Engine) provePhysical(ctx context.Context, level events.Proof, c engine.Copy) error {
-	o, err := filesOf(c.Manifest)
-	if err != nil {
-		return err
-	}
-	dir, err := c.Scratch(o.SourceBytes + o.SourceBytes/4 + scratchOwn)
-	if err != nil {
-		return err
-	}
-	if err := e.unpackFiles(ctx, c, o, filepath.Join(dir, "data"), scratchFiles(dir)); err != nil {
-		return err
-	}
-	if level != events.ProofRestored {
-		return nil
-	}
-	return e.proveStarts(ctx, dir, ofMariaDB(c.Manifest))
-}
-
 func ofMariaDB(m archive.Manifest) bool { return strings.Contains(m.EngineVersion, "MariaDB") }
 
 // unpackFiles makes a data directory of a copy, ready to be started. tmp is the tool's own.
@@ -117,39 +98,6 @@ func ofFiles(ctx context.Context, err error, damaged string) error {
 		return targetPlace.Failure(fmt.Errorf("%w: %w", syscall.ENOSPC, err))
 	}
 	return corrupt(damaged, fmt.Errorf("%w: %s", err, exit.Stderr))
-}
-
-// proveStarts starts a server on recovered files and reads every table.
-func (e *Engine) proveStarts(ctx context.Context, dir string, mariadb bool) error {
-	daemon, err := e.Programs.Find((&server{mariadb: mariadb}).names("mariadbd", "mysqld")...)
-	if err != nil {
-		return err
-	}
-	// The accounts are the source's, whose passwords nobody here knows.
-	s, err := e.startScratch(ctx, daemon, dir, "--skip-grant-tables", "--skip-slave-start")
-	if err != nil {
-		return err
-	}
-	return errors.Join(s.readAll(ctx), s.stop())
-}
-
-func (s *server) readAll(ctx context.Context) error {
-	tables, err := s.rows(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND TABLE_SCHEMA NOT IN ('"+strings.Join(systemDatabases, "', '")+"')")
-	if err != nil {
-		return failure(err)
-	}
-	for _, t := range tables {
-		said, err := s.rows(ctx, "CHECK TABLE "+quote(t[0])+"."+quote(t[1]))
-		if err != nil {
-			return failure(err)
-		}
-		for _, line := range said { // table, op, type, text
-			if line[2] == "error" || line[2] == "Error" || line[2] == "status" && line[3] != "OK" {
-				return corrupt("a table of the copy is damaged: look at the source with CHECK TABLE; the copy cannot be trusted", fmt.Errorf("%q", line))
-			}
-		}
-	}
-	return nil
 }
 
 // restorePhysical makes a data directory. It appears under its name when it is complete.

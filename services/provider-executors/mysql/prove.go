@@ -12,14 +12,14 @@ import (
 // Prove implements engine.Engine.
 func (e *Engine) Prove(ctx context.Context, level events.Proof, c engine.Copy) (engine.Loaded, error) {
 	if c.Manifest.Kind == engine.Physical {
-		return engine.Loaded{}, e.provePhysical(ctx, level, c)
+		return e.provePhysical(ctx, level, c)
 	}
 	o, err := dumpOf(c.Manifest)
 	if err != nil {
 		return engine.Loaded{}, err
 	}
 	if level == events.ProofRestored {
-		return engine.Loaded{}, e.proveLoads(ctx, c, o)
+		return e.proveLoads(ctx, c, o)
 	}
 	seen := &ends{}
 	if err := c.Unpack(ctx, o, seen); err != nil {

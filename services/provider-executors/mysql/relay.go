@@ -17,6 +17,7 @@ import (
 // child's: a query that hangs outlives its client on the server, and only by this number is it found.
 type relay struct {
 	to     endpoint
+	marker string // of the sessions
 	dir    string
 	ln     net.Listener
 	cancel context.CancelFunc
@@ -30,7 +31,7 @@ type relay struct {
 
 // newRelay listens. With once the socket is gone from its folder as soon as the child has connected, so
 // that a killed executor leaves no file. Close it.
-func newRelay(ctx context.Context, to endpoint, once bool) (*relay, error) {
+func newRelay(ctx context.Context, to endpoint, marker string, once bool) (*relay, error) {
 	dir, err := os.MkdirTemp("", "backupbus-") // 0700
 	if err != nil {
 		return nil, fmt.Errorf("folder for a socket: %w", err)
@@ -40,7 +41,7 @@ func newRelay(ctx context.Context, to endpoint, once bool) (*relay, error) {
 		return nil, errors.Join(fmt.Errorf("socket for a program: %w", err), os.RemoveAll(dir))
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	r := &relay{to: to, dir: dir, ln: ln, cancel: cancel}
+	r := &relay{to: to, marker: marker, dir: dir, ln: ln, cancel: cancel}
 	r.wg.Go(func() { r.accept(ctx, once) })
 	return r, nil
 }
@@ -117,14 +118,10 @@ func (r *relay) carry(ctx context.Context, child net.Conn) error {
 	if err != nil {
 		return err
 	}
-	if id, ok := greeting.session(); ok {
-		r.mu.Lock()
-		r.ids = append(r.ids, id)
-		r.mu.Unlock()
-	}
+	lock := r.enter(greeting)
 	if r.to.tls == nil {
 		if err := greeting.write(child); err == nil {
-			join(child, srv, forward, forward)
+			join(child, srv, login{lock: lock}.forward, forward)
 		}
 		return nil
 	}
@@ -132,8 +129,20 @@ func (r *relay) carry(ctx context.Context, child net.Conn) error {
 	if err != nil || secured == nil {
 		return err
 	}
-	join(child, secured, forwardAnswers, forwardCommands)
+	join(child, secured, login{shift: 1, lock: lock}.forward, forwardCommands)
 	return nil
+}
+
+// enter notes the session that a greeting opens, and says by which lock it is to be known.
+func (r *relay) enter(greeting packet) (lock string) {
+	id, ok := greeting.session()
+	if !ok {
+		return ""
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids = append(r.ids, id)
+	return lockOf(r.marker, len(r.ids)-1)
 }
 
 // join forwards in both directions until one of them ends, and then ends the other.

@@ -20,6 +20,7 @@ const undoTime = 2 * time.Minute
 type restoring struct {
 	*server
 	client program
+	marker string // of the client's sessions
 	copy   engine.Copy
 	object archive.Object
 	mark   string // table by which a half-filled database is known to be ours
@@ -55,7 +56,7 @@ func (e *Engine) Restore(ctx context.Context, j executor.RestoreJob, c engine.Co
 	if err != nil {
 		return err
 	}
-	r := &restoring{server: s, copy: c, object: o, mark: mark}
+	r := &restoring{server: s, marker: restoreMarker(j), copy: c, object: o, mark: mark}
 	return errors.Join(r.run(ctx, e, j), s.close())
 }
 
@@ -195,7 +196,7 @@ func (r *restoring) watch(to io.Writer) io.Writer { return io.MultiWriter(to, r.
 func (r *restoring) load(ctx context.Context, database string, through func(io.Writer) io.Writer) error {
 	r.filled = newScan()
 	r.filled.database = database
-	way, err := newRelay(ctx, r.endpoint, true)
+	way, err := newRelay(ctx, r.endpoint, r.marker, true)
 	if err != nil {
 		return err
 	}

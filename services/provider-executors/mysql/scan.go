@@ -2,28 +2,14 @@ package mysql
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
 )
 
-// table names a table of a dump. The database is empty where the stream does not choose one.
-type table struct{ database, name string }
-
-// contents are what a dump creates.
-type contents struct {
-	databases []schema        // that the stream creates, in its order
-	made      map[table]bool  // tables, views and sequences
-	rows      map[table]int64 // of each base table
-	views     map[table]bool
-	triggers  int
-	routines  int
-	events    int
-	sequences int
-}
-
 // scan reads a dump that passes, statement by statement, as the client program would, and counts what it
-// creates and the rows that it inserts. It knows strings, comments, versioned comments and DELIMITER, so
-// that a row or a procedure may hold any text.
+// creates (statement.go) and the rows that it inserts (rows.go). It knows strings, comments, versioned
+// comments and DELIMITER, so that a row or a procedure may hold any text.
 type scan struct {
 	contents
 	database string            // that the stream has chosen
@@ -40,7 +26,10 @@ type scan struct {
 	into      table  // of the current INSERT
 	depth     int
 	inserted  int64
-	ended     bool // a statement, by the last byte
+	sum       uint64        // of the hashes of its rows
+	row       xxhash.Digest // of a row that came in pieces
+	torn      bool          // such a one is at hand
+	ended     bool          // a statement, by the last byte
 }
 
 type state uint8
@@ -68,7 +57,9 @@ const (
 const maxText = 1 << 20
 
 func newScan() *scan {
-	return &scan{delimiter: ";", saved: map[string]string{}, contents: contents{rows: map[table]int64{}, views: map[table]bool{}, made: map[table]bool{}}}
+	return &scan{delimiter: ";", saved: map[string]string{}, contents: contents{
+		rows: map[table]int64{}, sums: map[table]uint64{}, periods: map[table]bool{}, views: map[table]bool{}, made: map[table]bool{},
+	}}
 }
 
 // Write never fails.
@@ -86,13 +77,8 @@ func (s *scan) advance(p []byte) (n int, ended bool) {
 	i := 0
 	for i < len(p) && !s.ended {
 		switch s.state {
-		case inRows:
+		case inRows, inRowsQuotes, inRowsEscape:
 			i += s.inRows(p[i:])
-		case inRowsQuotes:
-			i += s.inRowsQuotes(p[i:])
-		case inRowsEscape:
-			s.state = inRowsQuotes
-			i++
 		default:
 			if s.step(p[i]) {
 				i++
@@ -108,47 +94,10 @@ func (s *scan) whole() bool {
 	return s.state == inCode && s.delimiter == ";" && s.matched == 0 && len(bytes.TrimSpace(s.text)) == 0
 }
 
-// inRows goes through the rows of an INSERT to the next string or to the end of the statement.
-func (s *scan) inRows(p []byte) int {
-	for i, b := range p {
-		switch b {
-		case '\'':
-			s.state = inRowsQuotes
-			return i + 1
-		case '(':
-			if s.depth == 0 {
-				s.inserted++
-			}
-			s.depth++
-		case ')':
-			s.depth--
-		case ';':
-			s.rows[s.into] += s.inserted
-			s.event = false
-			s.begin()
-			return i + 1
-		}
-	}
-	return len(p)
-}
-
-func (s *scan) inRowsQuotes(p []byte) int {
-	for i, b := range p {
-		if b == '\'' { // a doubled one opens the next string at once
-			s.state = inRows
-			return i + 1
-		}
-		if b == '\\' && s.escapes('\'') {
-			s.state = inRowsEscape
-			return i + 1
-		}
-	}
-	return len(p)
-}
-
 // begin is in front of a statement.
 func (s *scan) begin() {
-	s.text, s.state, s.matched, s.depth, s.inserted, s.ended = s.text[:0], inCode, 0, 0, 0, true
+	s.text, s.state, s.matched, s.ended = s.text[:0], inCode, 0, true
+	s.depth, s.inserted, s.sum, s.torn = 0, 0, 0, false
 }
 
 // step takes one byte outside of the rows. False: look at it again in the new state.
@@ -266,6 +215,7 @@ func (s *scan) keyword(b byte) {
 		s.state = inRows
 		if b == '(' {
 			s.inserted, s.depth = 1, 1
+			s.keepRow([]byte{b})
 		}
 	}
 }
@@ -351,94 +301,4 @@ func (s *scan) add(b ...byte) {
 		return
 	}
 	s.text = append(s.text, b...)
-}
-
-const (
-	// quotedName has its second form under ANSI_QUOTES.
-	quotedName = "(?:`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\")"
-	definer    = "(?:DEFINER\\s*=\\s*(?:" + quotedName + "|[^\\s@`\"]+)(?:@(?:" + quotedName + "|[^\\s`\"]+))?\\s+)?"
-)
-
-var (
-	modeForm     = regexp.MustCompile(`(?i)(@?\w+)\s*=\s*('[^']*'|@@?\w+)`)
-	useForm      = regexp.MustCompile("^USE\\s+(`(?:[^`]|``)*`)")
-	databaseForm = regexp.MustCompile("^CREATE DATABASE\\s+(?:IF NOT EXISTS\\s+)?(`(?:[^`]|``)*`)(?:\\s+DEFAULT CHARACTER SET (\\w+)(?:\\s+COLLATE (\\w+))?)?")
-	createForm   = regexp.MustCompile("(?i)^CREATE\\s+(?:OR\\s+REPLACE\\s+)?(?:ALGORITHM\\s*=\\s*\\w+\\s+)?" + definer +
-		"(?:SQL\\s+SECURITY\\s+\\w+\\s+)?(?:AGGREGATE\\s+)?(TABLE|VIEW|TRIGGER|PROCEDURE|FUNCTION|PACKAGE|EVENT|SEQUENCE)\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?(" + quotedName + ")?")
-)
-
-// statement is called at the end of one.
-func (s *scan) statement() {
-	s.event = false
-	if bytes.HasPrefix(s.text, []byte("SET ")) {
-		s.set()
-		return
-	}
-	if m := useForm.FindSubmatch(s.text); m != nil {
-		s.database = unquote(string(m[1]))
-		return
-	}
-	if m := databaseForm.FindSubmatch(s.text); m != nil {
-		s.databases = append(s.databases, schema{unquote(string(m[1])), string(m[2]), string(m[3])})
-		return
-	}
-	m := createForm.FindSubmatch(s.text)
-	if m == nil {
-		return
-	}
-	name, kind := table{s.database, unquote(string(m[2]))}, strings.ToUpper(string(m[1]))
-	if kind == "TABLE" || kind == "VIEW" || kind == "SEQUENCE" {
-		s.made[name] = true
-	}
-	switch kind {
-	case "TABLE":
-		s.rows[name] += 0
-	case "VIEW":
-		s.views[name] = true
-		delete(s.rows, name) // older tools create a table in place of the view at first
-	case "TRIGGER":
-		s.triggers++
-	case "EVENT":
-		s.events++
-		s.event = true
-	case "SEQUENCE":
-		s.sequences++
-	default:
-		s.routines++
-	}
-}
-
-// inData tells that the stream is in the rows of an INSERT.
-func (s *scan) inData() bool {
-	return s.state == inRows || s.state == inRowsQuotes || s.state == inRowsEscape
-}
-
-// set follows the SQL mode through a SET, which may keep it in a variable and put it back.
-func (s *scan) set() {
-	for _, m := range modeForm.FindAllSubmatch(s.text, -1) {
-		variable, value := strings.ToUpper(string(m[1])), strings.ToUpper(string(m[2]))
-		switch {
-		case value == "@@SQL_MODE":
-			s.saved[variable] = s.mode
-		case variable == "SQL_MODE" && value[0] == '@':
-			s.mode = s.saved[value]
-		case variable == "SQL_MODE":
-			s.mode = strings.Trim(value, "'")
-		}
-	}
-}
-
-// nameAt is the quoted name at the beginning of text.
-func nameAt(text []byte) string {
-	for i := 1; i < len(text); i++ {
-		if text[i] != '`' {
-			continue
-		}
-		if i+1 < len(text) && text[i+1] == '`' {
-			i++
-			continue
-		}
-		return unquote(string(text[:i+1]))
-	}
-	return ""
 }

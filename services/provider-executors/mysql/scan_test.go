@@ -69,6 +69,45 @@ func TestScan_CountsWhatTheServerCounts(t *testing.T) {
 	}
 }
 
+func TestScan_SumsAreThoseOfTheRowsInAnyOrderAndPieces(t *testing.T) {
+	t.Parallel()
+	sum := func(dump string, piece int) uint64 {
+		s := newScan()
+		for rest := dump; len(rest) > 0; {
+			n := min(piece, len(rest))
+			_, _ = s.Write([]byte(rest[:n]))
+			rest = rest[n:]
+		}
+		return s.sums[table{"", "t"}]
+	}
+	const a, b, c = `(1,'a(b;''c\\')`, `(2,'it\'s',0x00),`, `(NULL,f(1),'')`
+	whole := "INSERT INTO `t` VALUES " + b + a + "," + b + c + ";\n"
+	want := sum(whole, len(whole))
+	for name, same := range map[string]string{
+		"another order":   "INSERT INTO `t` VALUES " + c + "," + b + b + a + ";\n",
+		"two statements":  "INSERT INTO `t` VALUES\n" + b + a + ";\nINSERT INTO `u` VALUES (9);\nINSERT INTO `t` VALUES " + b + "\n" + c + ";",
+		"without a space": "INSERT INTO `t` VALUES" + b + b + a + "," + c + ";",
+		"the columns":     "INSERT INTO `t` (`a`, `VALUES (`) VALUES " + b + b + a + "," + c + ";",
+	} {
+		for piece := range 20 {
+			if got := sum(same, piece+1); got != want {
+				t.Errorf("%s in pieces of %d: %x of %x", name, piece+1, got, want)
+			}
+		}
+	}
+	for name, other := range map[string]string{
+		"a byte":        strings.Replace(whole, "it", "is", 1),
+		"one of two":    strings.Replace(whole, b, "", 1),
+		"both of two":   strings.ReplaceAll(whole, b, ""),
+		"a third":       strings.Replace(whole, b, b+b, 1),
+		"another split": strings.Replace(whole, ",f(1),''", ",f(1,'')", 1),
+	} {
+		if sum(other, 7) == want {
+			t.Errorf("%s was not seen", name)
+		}
+	}
+}
+
 func TestEnds_TheMarkIsTheLastLineAndNoOther(t *testing.T) {
 	t.Parallel()
 	cases := []struct {

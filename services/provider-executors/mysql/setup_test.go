@@ -95,6 +95,7 @@ type world struct {
 	srv            *mysqltest.Server
 	store, scratch string
 	programs       tool.Programs
+	identities     string // file of the age keys
 }
 
 func newWorld(t testing.TB, srv *mysqltest.Server) *world {
@@ -133,7 +134,7 @@ func (w *world) engine() (*mysql.Engine, error) {
 }
 
 func (w *world) open(ctx context.Context, reported func(context.Context, executor.Job, executor.Progress)) (*engine.Executor, func(), error) {
-	st, err := archive.Open(ctx, archive.Options{URLs: map[string]string{"main": (&url.URL{Scheme: "file", Path: w.store}).String()}})
+	st, err := archive.Open(ctx, archive.Options{URLs: map[string]string{"main": (&url.URL{Scheme: "file", Path: w.store}).String()}, Identities: w.identities})
 	if err != nil {
 		return nil, nil, err
 	}

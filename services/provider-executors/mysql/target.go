@@ -251,6 +251,9 @@ func (e *Engine) RecoverRestore(ctx context.Context, j executor.RestoreJob) erro
 		return err
 	}
 	defer s.close()
+	if err := s.sweep(ctx, restoreMarker(j)); err != nil { // what is still being loaded would come after the end
+		return err
+	}
 	r := &restoring{server: s, mark: mark}
 	all, err := r.marked(ctx)
 	if err != nil {

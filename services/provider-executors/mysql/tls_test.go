@@ -104,3 +104,24 @@ func TestTLS_BackupAndRestoreThroughIt(t *testing.T) {
 		}
 	}
 }
+
+func TestTLS_SessionThatWaitsIsSwept(t *testing.T) {
+	t.Parallel()
+	w, port, ca := encrypted(t)
+	run(t, w.srv.Root(), "CREATE DATABASE t_a")
+	fill(t, w.srv, "t_a", 1)
+	_ = w.locked(t, "t_a.t")
+	j := w.job("t_a")
+	j.Config.Address, j.Config.TLS = "localhost:"+port, &events.InstanceTLS{Mode: events.TLSVerifyFull, CAFile: ca}
+	x := w.executor(t)
+	ref := start(t, x, j)
+	eventually(t, "the tool to wait for the lock", func() bool { return w.waiting(t, backuper) == 1 })
+	e, err := w.engine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Sweep(t.Context(), j); err != nil || w.waiting(t, backuper) != 0 {
+		t.Errorf("%v, %d left", err, w.waiting(t, backuper))
+	}
+	executortest.WantCode(t, executortest.Finish(t, x, ref).Err, events.ProviderUnavailable)
+}

@@ -1,0 +1,109 @@
+package mysql
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+)
+
+var errNoTLS = errors.New("the server offers no TLS")
+
+// upgrade puts TLS between the relay and the server. The child, who came by a private socket, is not told
+// that there is any: it sees a greeting without the capability, and the sequence numbers of the login,
+// which has one packet more on the server's side, are shifted by login and forwardCommands.
+// Nil without an error: the server refused in its greeting, and the child knows.
+func upgrade(ctx context.Context, child, srv net.Conn, greeting packet, c *tls.Config) (net.Conn, error) {
+	can := greeting.capabilities()
+	if can == nil {
+		return nil, greeting.write(child)
+	}
+	if binary.LittleEndian.Uint16(can)&capSSL == 0 {
+		return nil, errNoTLS
+	}
+	binary.LittleEndian.PutUint16(can, binary.LittleEndian.Uint16(can)&^capSSL)
+	if err := greeting.write(child); err != nil {
+		return nil, err
+	}
+	answer, err := readPacket(child)
+	if err != nil || len(answer.payload()) < sslRequestSize {
+		return nil, errors.Join(errProtocol, err)
+	}
+	binary.LittleEndian.PutUint32(answer.payload(), binary.LittleEndian.Uint32(answer.payload())|capSSL)
+	request := append(packet{sslRequestSize, 0, 0, answer[3]}, answer.payload()[:sslRequestSize]...)
+	if err := request.write(srv); err != nil {
+		return nil, err
+	}
+	secured := tls.Client(srv, c)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	answer[3]++
+	return secured, answer.write(secured)
+}
+
+// login carries the server's answers. Those of the login, which ends with OK or an error, are shifted back by
+// the packets that the child does not know of; what follows passes as it comes.
+type login struct {
+	shift byte
+	lock  string // taken in the session before the child can ask for anything; empty: none
+}
+
+func (l login) forward(child, srv net.Conn) {
+	for {
+		p, err := readPacket(srv)
+		if err != nil {
+			return
+		}
+		p[3] -= l.shift
+		first := p.payload()[0]
+		if first == answerOK && l.lock != "" && takeLock(srv, l.lock) != nil {
+			return
+		}
+		if err := p.write(child); err != nil {
+			return
+		}
+		if first == answerOK || first == answerError {
+			forward(child, srv)
+			return
+		}
+	}
+}
+
+// takeLock makes a session known by a user-level lock. A server that refuses (some clusters know no such locks)
+// goes on without: the answer is not looked at.
+func takeLock(srv net.Conn, name string) error {
+	statement := "DO GET_LOCK('" + name + "', 0)"
+	request := append(packet{byte(1 + len(statement)), 0, 0, 0, comQuery}, statement...)
+	if err := request.write(srv); err != nil {
+		return err
+	}
+	_, err := readPacket(srv)
+	return err
+}
+
+// forwardCommands shifts the packets of the login on. A command begins with number 0, which none of them has.
+func forwardCommands(srv, child net.Conn) {
+	header := make([]byte, headerSize)
+	for {
+		if _, err := io.ReadFull(child, header); err != nil {
+			return
+		}
+		if header[3] == 0 {
+			if _, err := srv.Write(header); err == nil {
+				forward(srv, child)
+			}
+			return
+		}
+		header[3]++
+		if _, err := srv.Write(header); err != nil {
+			return
+		}
+		n := int64(header[0]) | int64(header[1])<<8 | int64(header[2])<<16
+		if _, err := io.CopyN(srv, child, n); err != nil {
+			return
+		}
+	}
+}
