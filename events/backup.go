@@ -72,6 +72,7 @@ type Backup struct {
 	Deletion *Deletion    `json:"deletion,omitempty"`
 
 	Updates       int      `json:"updates,omitempty"`
+	Update        *Update  `json:"update,omitempty"` // the latest that somebody asked for
 	ChangedFields []string `json:"changedFields,omitempty"`
 }
 
@@ -224,6 +225,14 @@ type Deletion struct {
 	FreedBytes  *int64   `json:"freedBytes,omitempty"`
 	Error       *Failure `json:"error,omitempty"`
 	NextTryTime Time     `json:"nextTryTime,omitzero"`
+}
+
+// Update is a change of expiry, description or labels that was asked for.
+type Update struct {
+	Number      int    `json:"number"` // in Updates
+	RequestTime Time   `json:"requestTime"`
+	RequestID   string `json:"requestId"`
+	RequestedBy string `json:"requestedBy,omitempty"`
 }
 
 // Aggregate names the backup.

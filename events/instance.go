@@ -38,6 +38,14 @@ type InstanceConfig struct {
 	Hooks          *InstanceHooks    `json:"hooks,omitempty"`
 	SuccessfulWhen Proof             `json:"successfulWhen,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
+
+	CloudSQL *CloudSQLInstance `json:"cloudsql,omitempty"` // what the Cloud SQL door shows, and holds to
+}
+
+// CloudSQLInstance are facts of an instance in Cloud SQL's words (cloudsql.md 8).
+type CloudSQLInstance struct {
+	InstanceType string `json:"instanceType,omitempty"` // absent: CLOUD_SQL_INSTANCE
+	State        string `json:"state,omitempty"`        // absent: RUNNABLE
 }
 
 // InstanceTLS says how the connection to a server is protected.

@@ -202,6 +202,21 @@ func examples(t testing.TB) []events.Event {
 	inst.Generation, inst.ChangedFields = 3, nil
 	emit(inst, events.Deregistered, 3, 3)
 
+	sc, err := events.ScheduleID("shop", "orders-server", "", events.Automated)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := events.Schedule{Project: "shop", ScheduleID: sc, Name: events.Automated, Provider: "mysql", Instance: "orders-server", Generation: 1,
+		Config: events.ScheduleConfig{Cron: "0 13 * * *", TimeZone: "Etc/UTC", WindowSeconds: 14_400, Missed: events.MissedOnce,
+			Retention: &events.Retention{KeepLast: 7}, CloudSQL: &events.CloudSQLSettings{Location: "eu", TransactionLogRetentionDays: 7}},
+		Changes: []events.ScheduleChange{{Step: events.Created, Generation: 1, Time: events.At(tick())}}}
+	emit(plan, events.Created, 1, 1)
+	plan.Generation, plan.ChangedFields, plan.Config.Paused = 2, []string{"config.paused"}, true
+	plan.Changes = append(plan.Changes, events.ScheduleChange{Step: events.Updated, Generation: 2, Time: events.At(tick())})
+	emit(plan, events.Updated, 2, 2)
+	plan.Generation, plan.ChangedFields = 3, nil
+	emit(plan, events.Deleted, 3, 3)
+
 	su, err := events.SubscriptionID("shop", "pager")
 	if err != nil {
 		t.Fatal(err)

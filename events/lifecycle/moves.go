@@ -156,6 +156,15 @@ func FailDeletion(b events.Backup, at time.Time, f *events.Failure) events.Backu
 	return b
 }
 
+// Amend is `updated` on somebody's request; apply changes the record and names the fields, at least one.
+func Amend(b events.Backup, u events.Update, apply func(*events.Backup) []string) events.Backup {
+	b.Updates++
+	u.Number = b.Updates
+	b.Update = &u
+	b.ChangedFields = apply(&b)
+	return b
+}
+
 // NextCheck is the run number of the next `verification_requested`.
 func NextCheck(b events.Backup) int {
 	if b.Check == nil {

@@ -8,17 +8,19 @@ type Kind string
 // The kinds; each door has its own words for them.
 const (
 	Creation Kind = "creation"
+	Updating Kind = "update"  // of a backup's expiry, description or labels
+	Setting  Kind = "setting" // of an instance's backup configuration
 	Deletion Kind = "deletion"
 	Restoral Kind = "restoral"
 )
 
-// Operation is one piece of work as the clouds show it: derived from the record of a backup or restore,
-// never stored. A deletion that failed and was asked for again keeps its operation, without its times.
+// Operation is one piece of work as the clouds show it: derived from the record of a backup, restore or
+// schedule, never stored. Of updates of a backup the latest alone is known, of a schedule events.MaxChanges. A deletion that failed and was asked for again keeps its operation, without its times.
 type Operation struct {
 	ID         string
 	Kind       Kind
 	Entity     events.Entity
-	Aggregate  string // id of the backup or restore
+	Aggregate  string // id of the backup, restore or schedule
 	Backup     string // id of the backup
 	CloudSQLID string
 	Project    string
@@ -49,6 +51,13 @@ func OperationsOf(b events.Backup) []Operation {
 	if !b.EverRequested() {
 		ops = nil // a due slot that nobody asked for, or that was skipped: no work
 	}
+	if u := b.Update; u != nil {
+		up := base
+		up.ID = events.OperationID(events.EventID(b.BackupID, events.Backups, events.Updated, u.Number))
+		up.Kind, up.User, up.Done = Updating, u.RequestedBy, true
+		up.InsertTime, up.StartTime, up.EndTime = u.RequestTime, u.RequestTime, u.RequestTime
+		ops = append(ops, up)
+	}
 	if b.Deletion == nil || b.Deletion.Try == 0 {
 		return ops
 	}
@@ -78,6 +87,23 @@ func CancelledFailure(b events.Backup) *events.Failure {
 		f.Message += ": " + b.Cancel.Reason
 	}
 	return f
+}
+
+// OperationsOfSchedule are the changes of the schedule that doors show as an instance's configuration. They
+// took effect when they were stored.
+func OperationsOfSchedule(s events.Schedule) []Operation {
+	if s.Name != events.Automated || s.Database != "" {
+		return nil
+	}
+	var ops []Operation
+	for _, c := range s.Changes {
+		ops = append(ops, Operation{
+			ID:   events.OperationID(events.EventID(s.ScheduleID, events.Schedules, c.Step, c.Generation)),
+			Kind: Setting, Entity: events.Schedules, Aggregate: s.ScheduleID, Project: s.Project, Instance: s.Instance,
+			User: c.RequestedBy, InsertTime: c.Time, StartTime: c.Time, EndTime: c.Time, Done: true,
+		})
+	}
+	return ops
 }
 
 // OperationOf a restore.

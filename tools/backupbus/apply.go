@@ -39,6 +39,12 @@ type instance struct {
 	Hooks          *hookNames        `yaml:"hooks" json:"hooks,omitempty"`
 	SuccessfulWhen string            `yaml:"successfulWhen" json:"successfulWhen,omitempty"`
 	Labels         map[string]string `yaml:"labels" json:"labels,omitempty"`
+	CloudSQL       *cloudsqlFacts    `yaml:"cloudsql" json:"cloudsql,omitempty"`
+}
+
+type cloudsqlFacts struct {
+	InstanceType string `yaml:"instanceType" json:"instanceType,omitempty"`
+	State        string `yaml:"state" json:"state,omitempty"`
 }
 
 type tlsSettings struct {

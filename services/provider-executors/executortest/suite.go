@@ -146,6 +146,9 @@ func startTwice(t *testing.T, h Harness) {
 		t.Errorf("second start while it runs (-first +second):\n%s", diff)
 	}
 	done := Finish(t, e, first)
+	if done.Err != nil {
+		t.Fatal(done.Err)
+	}
 	if diff := cmp.Diff(first, start(t, e, j)); diff != "" {
 		t.Errorf("start after the end (-first +again):\n%s", diff)
 	}

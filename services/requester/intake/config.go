@@ -29,6 +29,9 @@ const (
 )
 
 var (
+	cloudSQLTypes  = []string{"", "CLOUD_SQL_INSTANCE", "ON_PREMISES_INSTANCE", "READ_REPLICA_INSTANCE", "READ_POOL_INSTANCE", "GREEN_INSTANCE"}
+	cloudSQLStates = []string{"", "RUNNABLE", "SUSPENDED", "PENDING_DELETE", "PENDING_CREATE", "MAINTENANCE", "FAILED", "ONLINE_MAINTENANCE", "REPAIRING"}
+
 	proofs   = []events.Proof{"", events.ProofStored, events.ProofChecked, events.ProofRestored}
 	tlsModes = []events.TLSMode{events.TLSDisable, events.TLSRequire, events.TLSVerifyFull}
 	howTaken = []events.Method{"", events.MethodLogical, events.MethodPhysical}
@@ -89,6 +92,9 @@ func choices(c events.InstanceConfig) error {
 		return refuse(Invalid, SchemaViolation, "config.databases has more than %d entries", maxDatabases)
 	case len(c.EncryptTo) > maxRecipients:
 		return refuse(Invalid, SchemaViolation, "config.encryptTo has more than %d entries", maxRecipients)
+	}
+	if f := c.CloudSQL; f != nil && (!slices.Contains(cloudSQLTypes, f.InstanceType) || !slices.Contains(cloudSQLStates, f.State)) {
+		return refuse(Invalid, SchemaViolation, "config.cloudsql: instanceType and state have the words of Cloud SQL's SqlInstanceType and SqlInstanceState")
 	}
 	if err := copies(c); err != nil {
 		return err

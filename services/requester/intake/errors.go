@@ -37,6 +37,8 @@ const (
 	OperationNotFound   Reason = "OPERATION_NOT_FOUND"
 	NotCancellable      Reason = "NOT_CANCELLABLE"
 	NotDeletable        Reason = "NOT_DELETABLE"
+	NotAmendable        Reason = "NOT_AMENDABLE"
+	ScheduleNotFound    Reason = "SCHEDULE_NOT_FOUND"
 	NotVerifiable       Reason = "NOT_VERIFIABLE"
 	NotRestorable       Reason = "NOT_RESTORABLE"
 	IdempotencyConflict Reason = "IDEMPOTENCY_CONFLICT"

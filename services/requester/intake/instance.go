@@ -130,7 +130,7 @@ func (i *Intake) applyOnce(ctx context.Context, inst events.Instance, c Apply) (
 func equalConfig(a, b events.InstanceConfig) bool { return len(changed(a, b)) == 0 }
 
 // changed lists the paths of the fields that differ, never their values.
-func changed(a, b events.InstanceConfig) []string {
+func changed[C any](a, b C) []string {
 	x, y := fields(a), fields(b)
 	var out []string
 	for k := range x {
@@ -147,7 +147,7 @@ func changed(a, b events.InstanceConfig) []string {
 	return out
 }
 
-func fields(c events.InstanceConfig) map[string]json.RawMessage {
+func fields(c any) map[string]json.RawMessage {
 	b, err := json.Marshal(c)
 	if err != nil {
 		return nil // strings, lists and maps of strings always encode

@@ -187,6 +187,8 @@ func asked(b events.Backup, step events.Step, rq string) bool {
 		return b.Cancel != nil && b.Cancel.RequestID == rq
 	case events.VerificationRequested:
 		return b.Check != nil && b.Check.RequestID == rq
+	case events.Updated:
+		return b.Update != nil && b.Update.RequestID == rq
 	}
 	return b.Deletion != nil && b.Deletion.RequestID == rq
 }

@@ -34,7 +34,7 @@ type Doc struct {
 func KeyOf(ev events.Event) (k Key, ok bool) {
 	e := ev.Entity()
 	switch e {
-	case events.Backups, events.Restores, events.Instances:
+	case events.Backups, events.Restores, events.Instances, events.Schedules:
 	default:
 		return Key{}, false
 	}
@@ -66,6 +66,8 @@ func decodable(e events.Entity, data []byte) error {
 		return json.Unmarshal(data, new(events.Backup))
 	case events.Restores:
 		return json.Unmarshal(data, new(events.Restore))
+	case events.Schedules:
+		return json.Unmarshal(data, new(events.Schedule))
 	}
 	return json.Unmarshal(data, new(events.Instance))
 }

@@ -141,6 +141,18 @@ func (f *Fallback) Instances(ctx context.Context, project, cursor string, limit 
 	})
 }
 
+// Schedule implements Reader.
+func (f *Fallback) Schedule(ctx context.Context, project, id string) (events.Schedule, error) {
+	return read(ctx, f, project, func(r Reader) (events.Schedule, error) { return r.Schedule(ctx, project, id) })
+}
+
+// Schedules implements Reader.
+func (f *Fallback) Schedules(ctx context.Context, project, instance, cursor string, limit int) ([]events.Schedule, string, error) {
+	return page(ctx, f, project, func(r Reader) ([]events.Schedule, string, error) {
+		return r.Schedules(ctx, project, instance, cursor, limit)
+	})
+}
+
 // Operation implements Reader.
 func (f *Fallback) Operation(ctx context.Context, project, id string) (lifecycle.Operation, error) {
 	return read(ctx, f, project, func(r Reader) (lifecycle.Operation, error) { return r.Operation(ctx, project, id) })

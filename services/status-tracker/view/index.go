@@ -45,8 +45,25 @@ func entriesOf(d Doc, shard int) (entries, error) {
 			e.refs[refKey(shard, byInstanceName, i.Project, i.Instance)] = i.InstanceID
 			e.add(setKey(shard, instancesOf, i.Project), i.Instance)
 		}
+	case events.Schedules:
+		s, err := record[events.Schedule](d)
+		if err != nil {
+			return e, err
+		}
+		e.schedule(shard, s, d.Head.State == lifecycle.Present)
 	}
 	return e, nil
+}
+
+// schedule: the operations of a removed one stay.
+func (e entries) schedule(shard int, s events.Schedule, present bool) {
+	for _, op := range lifecycle.OperationsOfSchedule(s) {
+		e.operations(shard, s.Project, op)
+	}
+	if present {
+		e.add(setKey(shard, schedulesOf, s.Project), s.ScheduleID)
+		e.add(setKey(shard, schedulesOf, s.Project, s.Instance), s.ScheduleID)
+	}
 }
 
 func (e entries) backup(shard int, b events.Backup) {

@@ -55,6 +55,7 @@ const (
 	backupsOf    set = "backups"    // project [, instance]: those not deleted, by enqueued time
 	activeOf     set = "active"     // project, instance: those that occupy the instance
 	instancesOf  set = "instances"  // project: by name
+	schedulesOf  set = "schedules"  // project [, instance]: by id
 	restoringOf  set = "restoring"  // project, backup id: restores that have not ended
 	operationsOf set = "operations" // project [, instance]: by start, else insert time
 )

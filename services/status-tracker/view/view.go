@@ -30,6 +30,10 @@ type Reader interface {
 	Instance(ctx context.Context, project, name string) (events.Instance, error)
 	// Instances are sorted by name.
 	Instances(ctx context.Context, project string, cursor string, limit int) ([]events.Instance, string, error)
+	// Schedule finds one by its id, which is a function of its name (events.ScheduleID); a removed one is not found.
+	Schedule(ctx context.Context, project, id string) (events.Schedule, error)
+	// Schedules are sorted by id; of one instance, or of the project if it is empty.
+	Schedules(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Schedule, string, error)
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
 	// Operations are sorted by start time, newest first; of one instance, or of the project if it is empty.
 	Operations(ctx context.Context, project, instance string, cursor string, limit int) ([]lifecycle.Operation, string, error)
@@ -149,6 +153,28 @@ func (v *View) Instances(ctx context.Context, project string, cursor string, lim
 	return list, next, err
 }
 
+// Schedule implements Reader.
+func (v *View) Schedule(ctx context.Context, project, id string) (events.Schedule, error) {
+	docs, err := v.Load(ctx, []Key{{project, events.Schedules, id}})
+	if err != nil {
+		return events.Schedule{}, err
+	}
+	if docs[0].Head.State != lifecycle.Present {
+		return events.Schedule{}, events.ErrNotFound
+	}
+	return record[events.Schedule](docs[0])
+}
+
+// Schedules implements Reader.
+func (v *View) Schedules(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Schedule, string, error) {
+	members, next, err := v.page(ctx, v.listKey(schedulesOf, project, instance), cursor, limit, false)
+	if err != nil {
+		return nil, "", err
+	}
+	list, err := many[events.Schedule](ctx, v, project, events.Schedules, members)
+	return list, next, err
+}
+
 // Operation implements Reader.
 func (v *View) Operation(ctx context.Context, project, id string) (lifecycle.Operation, error) {
 	ref, err := v.ref(ctx, refKey(v.shard(project), byOperation, project, id))
@@ -214,6 +240,12 @@ func (v *View) operationsOf(ctx context.Context, project string, wanted, refs []
 				return nil, err
 			}
 			all = []lifecycle.Operation{lifecycle.OperationOf(r)}
+		case events.Schedules:
+			s, err := record[events.Schedule](d)
+			if err != nil {
+				return nil, err
+			}
+			all = lifecycle.OperationsOfSchedule(s)
 		}
 		for _, op := range all {
 			if op.ID == wanted[i] {

@@ -147,6 +147,8 @@ type configBody struct {
 	Hooks          *events.InstanceHooks `json:"hooks,omitempty" doc:"names of hooks in the executors' settings"`
 	SuccessfulWhen events.Proof          `json:"successfulWhen,omitempty" enum:"STORED,CHECKED,RESTORED" doc:"what SUCCESSFUL has to mean; absent: CHECKED"`
 	Labels         map[string]string     `json:"labels,omitempty"`
+
+	CloudSQL *events.CloudSQLInstance `json:"cloudsql,omitempty" doc:"what the Cloud SQL door shows of it, and holds to"`
 }
 
 func toBackup(b events.Backup) backupBody {

@@ -52,7 +52,8 @@ func newBackup(instance string, n int) events.Backup {
 		IDs: events.NewBackupIDs(id, "", at), EnqueuedTime: events.At(at), Trigger: events.OnDemand, Verification: events.NotVerified}
 }
 
-// life is an instance with a deleted, a good, a failed and a running backup, and a restore.
+// life is an instance with a deleted, a good, a failed and a running backup, a restore, and two schedules of
+// which one was removed.
 func life(t testing.TB) *history {
 	h := &history{t: t, n: map[string]uint64{}}
 	inst := events.Instance{Project: "p", InstanceID: "in_a", Provider: "sqlite", Instance: "a", Generation: 1}
@@ -78,6 +79,13 @@ func life(t testing.TB) *history {
 		t.Fatal(err)
 	}
 	h.add(r, events.Requested)
+	for id, last := range map[string]events.Step{"automated": events.Updated, "nightly": events.Deleted} {
+		s := events.Schedule{Project: "p", ScheduleID: "sc_" + id, Name: id, Instance: "a", Provider: "sqlite", Config: events.ScheduleConfig{Cron: "0 2 * * *"}}
+		for n, step := range []events.Step{events.Created, last} {
+			s.Changes = append(s.Changes, events.ScheduleChange{Step: step, Generation: n + 1, Time: events.At(time.Unix(int64(9+n), 0))})
+			h.add(s, step)
+		}
+	}
 	return h
 }
 
@@ -116,7 +124,7 @@ func apply(t testing.TB, v *view.View, log []events.Stored, n int) {
 type everything struct {
 	Backups, Active, Restoring []string
 	Operations                 []lifecycle.Operation
-	Instances                  []string
+	Instances, Schedules       []string
 	Docs                       []view.Doc
 }
 
@@ -155,7 +163,14 @@ func look(t testing.TB, v *view.View) everything {
 	for _, i := range instances {
 		e.Instances = append(e.Instances, i.Instance)
 	}
-	keys := []view.Key{{Project: "p", Entity: events.Instances, ID: "in_a"}, {Project: "p", Entity: events.Restores, ID: "rs_1"}}
+	schedules, _, err := v.Schedules(ctx, "p", "a", "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range schedules {
+		e.Schedules = append(e.Schedules, s.Name)
+	}
+	keys := []view.Key{{Project: "p", Entity: events.Schedules, ID: "sc_automated"}, {Project: "p", Entity: events.Instances, ID: "in_a"}, {Project: "p", Entity: events.Restores, ID: "rs_1"}}
 	for n := 1; n <= 4; n++ {
 		keys = append(keys, view.Key{Project: "p", Entity: events.Backups, ID: fmt.Sprintf("bk_a%d", n)})
 	}
@@ -179,7 +194,10 @@ func testView(t *testing.T, h Harness) {
 	if diff := cmp.Diff([]string{"rs_1"}, got.Restoring); diff != "" {
 		t.Errorf("restoring:\n%s", diff)
 	}
-	if len(got.Operations) != 7 { // four creations, two tries of a deletion, one restore
+	if diff := cmp.Diff([]string{"automated"}, got.Schedules); diff != "" {
+		t.Errorf("schedules, without the removed one:\n%s", diff)
+	}
+	if len(got.Operations) != 9 { // four creations, two tries of a deletion, one restore, two of the automated schedule
 		t.Errorf("%d operations", len(got.Operations))
 	}
 	b, err := v.BackupByCloudSQL(ctx, "p", "a", "1768442401000")
@@ -196,6 +214,7 @@ func testView(t *testing.T, h Harness) {
 		"other tenant": second(v.Backup(ctx, "q", "bk_a2")),
 		"number":       second(v.BackupByCloudSQL(ctx, "p", "a", "1")),
 		"instance":     second(v.Instance(ctx, "p", "none")),
+		"schedule":     second(v.Schedule(ctx, "p", "sc_nightly")),
 		"restore":      second(v.Restore(ctx, "p", "rs_none")),
 		"operation":    second(v.Operation(ctx, "p", "none")),
 		"progress":     second(v.Progress(ctx, "p", "bk_a4")),

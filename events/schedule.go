@@ -1,0 +1,89 @@
+package events
+
+// Schedule is the record of a plan by which backups of an instance are due: the `data` of every `schedule.*`
+// event (events.md 2.3).
+type Schedule struct {
+	Project       string         `json:"project"`
+	ScheduleID    string         `json:"scheduleId"`
+	Name          string         `json:"name"`
+	Provider      string         `json:"provider"`
+	Instance      string         `json:"instance"`
+	Database      string         `json:"database,omitempty"` // absent: the whole instance
+	Generation    int            `json:"generation"`         // the number in `sequence`
+	RequestedBy   string         `json:"requestedBy,omitempty"`
+	ChangedFields []string       `json:"changedFields,omitempty"` // paths, on updated only
+	Config        ScheduleConfig `json:"config"`
+
+	// Changes are the latest changes, the last one last: what doors show as operations. At most MaxChanges.
+	Changes []ScheduleChange `json:"changes,omitempty"`
+}
+
+// MaxChanges is how many changes a schedule remembers.
+const MaxChanges = 20
+
+// Automated is the name of the schedule that the Cloud SQL and GaussDB doors read and write (events.md 1.5).
+const Automated = "automated"
+
+// ScheduleChange is one step of a schedule.
+type ScheduleChange struct {
+	Step        Step   `json:"step"`
+	Generation  int    `json:"generation"`
+	Time        Time   `json:"time"`
+	RequestedBy string `json:"requestedBy,omitempty"`
+}
+
+// ScheduleConfig says when backups are due and what is kept of them. One of Cron and EverySeconds is set.
+type ScheduleConfig struct {
+	Cron                string     `json:"cron,omitempty"` // five fields: minute hour day month weekday
+	EverySeconds        int64      `json:"everySeconds,omitempty"`
+	TimeZone            string     `json:"timeZone,omitempty"`            // IANA; absent: UTC
+	WindowSeconds       int64      `json:"windowSeconds,omitempty"`       // how long after the due time a backup may start
+	OverdueAfterSeconds int64      `json:"overdueAfterSeconds,omitempty"` // absent: the window
+	Missed              Missed     `json:"missed,omitempty"`
+	Retention           *Retention `json:"retention,omitempty"` // absent: nothing is deleted by policy
+	MaxAttempts         int        `json:"maxAttempts,omitempty"`
+	Paused              bool       `json:"paused,omitempty"`
+	NextDueTime         Time       `json:"nextDueTime,omitzero"`
+
+	CloudSQL *CloudSQLSettings `json:"cloudsql,omitempty"` // what that door keeps beside
+}
+
+// Missed says what becomes of due times that passed while nobody was there (closed set). Absent: ONCE.
+type Missed string
+
+// The values of missed.
+const (
+	MissedOnce Missed = "ONCE"
+	MissedSkip Missed = "SKIP"
+	MissedAll  Missed = "ALL"
+)
+
+// Retention is what a policy keeps. The newest proven backup is kept whatever it says (design.md 7).
+type Retention struct {
+	KeepLast      int   `json:"keepLast,omitempty"`
+	MaxAgeSeconds int64 `json:"maxAgeSeconds,omitempty"`
+	Daily         int   `json:"daily,omitempty"`
+	Weekly        int   `json:"weekly,omitempty"`
+	Monthly       int   `json:"monthly,omitempty"`
+}
+
+// CloudSQLSettings are those of Cloud SQL's `settings` that have no counterpart here (cloudsql.md 8). They are
+// kept and shown; what obeys them is said at each.
+type CloudSQLSettings struct {
+	Location                    string `json:"location,omitempty"`         // of new backups whose request names none
+	ActivationPolicy            string `json:"activationPolicy,omitempty"` // NEVER: stopped, backups are refused
+	TransactionLogRetentionDays int    `json:"transactionLogRetentionDays,omitempty"`
+	BinaryLogEnabled            bool   `json:"binaryLogEnabled,omitempty"`
+	PointInTimeRecoveryEnabled  bool   `json:"pointInTimeRecoveryEnabled,omitempty"`
+	Tier                        string `json:"tier,omitempty"`
+	Edition                     string `json:"edition,omitempty"` // ENTERPRISE, ENTERPRISE_PLUS
+}
+
+// Aggregate names the schedule.
+func (s Schedule) Aggregate() Aggregate {
+	return Aggregate{Project: s.Project, Provider: s.Provider, Instance: s.Instance, Entity: Schedules, ID: s.ScheduleID}
+}
+
+func (s Schedule) attributes() own { return own{} }
+
+func (s Schedule) bounded() any { return s }
