@@ -98,7 +98,7 @@ func Complete(b events.Backup, at time.Time, o Outcome) events.Backup {
 // Fail is `failed`: no further try. ref, if known, is where remains may be deleted.
 func Fail(b events.Backup, at time.Time, f *events.Failure, ref *events.ProviderRef, remains bool) events.Backup {
 	b = leave(end(b, at), ref, remains)
-	b.Error = f
+	b.Error, b.NextAttemptTime = f, events.Time{}
 	return b
 }
 

@@ -25,6 +25,7 @@ type Operation struct {
 	CloudSQLID string
 	Project    string
 	Instance   string
+	OnDemand   bool // of a creation
 	User       string
 	InsertTime events.Time
 	StartTime  events.Time // zero until it runs
@@ -38,7 +39,7 @@ func OperationsOf(b events.Backup) []Operation {
 	base := Operation{Entity: events.Backups, Aggregate: b.BackupID, Backup: b.BackupID, CloudSQLID: b.IDs.CloudSQL,
 		Project: b.Project, Instance: b.Instance}
 	make := base
-	make.ID, make.Kind, make.User = b.IDs.Operation, Creation, b.RequestedBy
+	make.ID, make.Kind, make.User, make.OnDemand = b.IDs.Operation, Creation, b.RequestedBy, b.Trigger == events.OnDemand
 	make.InsertTime, make.StartTime, make.EndTime = b.EnqueuedTime, b.StartTime, b.EndTime
 	make.Done = !b.EndTime.IsZero()
 	if make.Done {

@@ -45,9 +45,12 @@ func New(d Deps, c Config) (*Requester, error) {
 	reader := view.NewFallback(d.View, truth{d.Bus}, d.Now)
 	in := intake.New(d.Bus, reader, d.Now, d.Log, intake.Config{Bus: d.Bus.Name(), MaxAttempts: c.MaxAttempts, VisibleIn: c.VisibleIn, Providers: c.providers()})
 	h := handler{
-		{cloudsql.Prefix, cloudsql.New(in, d.Now, d.Log, c.CloudSQL)},
 		{native.Prefix, native.New(in, eventLog{d.Bus}, d.Now, d.Log, native.Config{Version: d.Version})},
 		{"/", fallback(d.Ops)},
+	}
+	cloud := cloudsql.New(in, d.Now, d.Log, c.CloudSQL)
+	for _, prefix := range cloudsql.Prefixes {
+		h = append(handler{{prefix, cloud}}, h...)
 	}
 	s, err := host.Listen("requester", c.listen(), h)
 	if err != nil {

@@ -23,6 +23,11 @@ type Create struct {
 	Location    string
 	SpannerID   string // the client's choice, empty elsewhere
 
+	// Failure: the request is accepted and ends with it at once, as a limit of a dialect may want
+	// (cloudsql.md PD-6). NotBefore then keeps executors from it until the end is stored.
+	Failure   *events.Failure
+	NotBefore time.Time
+
 	// WholeInstance: the dialect's lock covers deletions too (cloudsql.md PD-5), whatever the provider.
 	WholeInstance bool
 }
@@ -86,15 +91,42 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, fault("append the request", err)
 	}
-	i.visible(ctx, c.Project, done.Seq)
 	stored, err := events.Decode[events.Backup](done.Event)
 	if err != nil {
 		return Receipt{}, fault("read back the request", err)
 	}
 	if done.Repeat {
+		i.visible(ctx, c.Project, done.Seq)
 		return i.repeat(stored, c)
 	}
+	if c.Failure != nil {
+		if done, stored, err = i.failAtOnce(ctx, done, stored, c.Failure); err != nil {
+			return Receipt{}, fault("append the failure", err)
+		}
+	}
+	i.visible(ctx, c.Project, done.Seq)
 	return Receipt{RequestID: stored.RequestID, Backup: stored}, nil
+}
+
+// failAtOnce ends a backup that was accepted and is not to be tried.
+func (i *Intake) failAtOnce(ctx context.Context, asked events.Appended, b events.Backup, f *events.Failure) (events.Appended, events.Backup, error) {
+	done, err := i.log.Append(ctx, events.Draft{
+		Aggregate: b.Aggregate(), Step: events.Failed, At: i.now(),
+		EventID: events.EventID(b.BackupID, events.Backups, events.Failed, b.Attempt),
+		Cause:   events.CausedBy(asked.Event),
+		Decide: func(_ context.Context, p events.Prior) (events.Payload, error) {
+			b, err := decodePrior(p)
+			if err != nil {
+				return nil, err
+			}
+			return lifecycle.Advance(lifecycle.Fail(b, i.now(), f, nil, false), events.Failed)
+		},
+	})
+	if err != nil {
+		return asked, b, err
+	}
+	b, err = events.Decode[events.Backup](done.Event)
+	return done, b, err
 }
 
 func (i *Intake) repeat(b events.Backup, c Create) (Receipt, error) {
@@ -161,6 +193,9 @@ func (i *Intake) draft(c Create, inst events.Instance) (events.Backup, error) {
 	}
 	if !c.ExpireTime.IsZero() {
 		b.ExpireTime = events.At(c.ExpireTime)
+	}
+	if !c.NotBefore.IsZero() {
+		b.NextAttemptTime = events.At(c.NotBefore)
 	}
 	return b, nil
 }

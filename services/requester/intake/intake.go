@@ -31,7 +31,7 @@ type Reader interface {
 	Restore(ctx context.Context, project, id string) (events.Restore, error)
 	Instance(ctx context.Context, project, name string) (events.Instance, error)
 	Instances(ctx context.Context, project, cursor string, limit int) ([]events.Instance, string, error)
-	Schedule(ctx context.Context, project, id string) (events.Schedule, error)
+	SchedulesByID(ctx context.Context, project string, ids []string) ([]events.Schedule, error)
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
 	Operations(ctx context.Context, project, instance, cursor string, limit int) ([]lifecycle.Operation, string, error)
 	Passed(ctx context.Context, project string, seq uint64) error

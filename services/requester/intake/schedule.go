@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/backupbus/backupbus/events"
 )
@@ -154,12 +155,52 @@ func (i *Intake) idle(ctx context.Context, s events.Schedule) error {
 	return nil
 }
 
+// Automated are the schedules called so (events.md 1.5), by the names of their instances; one without has no entry.
+func (i *Intake) Automated(ctx context.Context, project string, instances ...string) (map[string]events.Schedule, error) {
+	ids := make([]string, 0, len(instances))
+	for _, name := range instances {
+		id, err := events.ScheduleID(project, name, "", events.Automated)
+		if err != nil {
+			return nil, refuse(Invalid, NameInvalid, "%s", err.Error())
+		}
+		ids = append(ids, id)
+	}
+	list, err := i.view.SchedulesByID(ctx, project, ids)
+	if err != nil {
+		return nil, fault("read the schedules", err)
+	}
+	out := map[string]events.Schedule{}
+	for _, s := range list {
+		out[s.Instance] = s
+	}
+	return out, nil
+}
+
+// BackupDue is the backup that a schedule asked for, or would have, at a due time: its id is a function of both.
+func (i *Intake) BackupDue(ctx context.Context, s events.Schedule, due time.Time) (events.Backup, error) {
+	source, err := s.Aggregate().Source(i.c.Bus)
+	if err != nil {
+		return events.Backup{}, fault("name the schedule", err)
+	}
+	id, err := events.BackupID(s.Project, events.Origin{Source: source, Key: due.UTC().Format(time.RFC3339)})
+	if err != nil {
+		return events.Backup{}, fault("name the backup", err)
+	}
+	return i.Backup(ctx, s.Project, id)
+}
+
 // Schedule is one schedule of an instance by its name; SCHEDULE_NOT_FOUND if there is none.
 func (i *Intake) Schedule(ctx context.Context, project, instance, database, name string) (events.Schedule, error) {
 	id, err := events.ScheduleID(project, instance, database, name)
 	if err != nil {
 		return events.Schedule{}, refuse(Invalid, NameInvalid, "%s", err.Error())
 	}
-	s, err := i.view.Schedule(ctx, project, id)
-	return s, missing("read the schedule", err, ScheduleNotFound, "instance %s has no schedule %s", events.Clip(instance, 100), events.Clip(name, 100))
+	list, err := i.view.SchedulesByID(ctx, project, []string{id})
+	if err == nil && len(list) == 0 {
+		err = events.ErrNotFound
+	}
+	if err != nil {
+		return events.Schedule{}, missing("read the schedule", err, ScheduleNotFound, "instance %s has no schedule %s", events.Clip(instance, 100), events.Clip(name, 100))
+	}
+	return list[0], nil
 }

@@ -141,9 +141,9 @@ func (f *Fallback) Instances(ctx context.Context, project, cursor string, limit 
 	})
 }
 
-// Schedule implements Reader.
-func (f *Fallback) Schedule(ctx context.Context, project, id string) (events.Schedule, error) {
-	return read(ctx, f, project, func(r Reader) (events.Schedule, error) { return r.Schedule(ctx, project, id) })
+// SchedulesByID implements Reader.
+func (f *Fallback) SchedulesByID(ctx context.Context, project string, ids []string) ([]events.Schedule, error) {
+	return read(ctx, f, project, func(r Reader) ([]events.Schedule, error) { return r.SchedulesByID(ctx, project, ids) })
 }
 
 // Schedules implements Reader.

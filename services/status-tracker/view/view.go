@@ -30,8 +30,8 @@ type Reader interface {
 	Instance(ctx context.Context, project, name string) (events.Instance, error)
 	// Instances are sorted by name.
 	Instances(ctx context.Context, project string, cursor string, limit int) ([]events.Instance, string, error)
-	// Schedule finds one by its id, which is a function of its name (events.ScheduleID); a removed one is not found.
-	Schedule(ctx context.Context, project, id string) (events.Schedule, error)
+	// SchedulesByID are those that are there of the ids, which are functions of their names (events.ScheduleID).
+	SchedulesByID(ctx context.Context, project string, ids []string) ([]events.Schedule, error)
 	// Schedules are sorted by id; of one instance, or of the project if it is empty.
 	Schedules(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Schedule, string, error)
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
@@ -153,16 +153,28 @@ func (v *View) Instances(ctx context.Context, project string, cursor string, lim
 	return list, next, err
 }
 
-// Schedule implements Reader.
-func (v *View) Schedule(ctx context.Context, project, id string) (events.Schedule, error) {
-	docs, err := v.Load(ctx, []Key{{project, events.Schedules, id}})
+// SchedulesByID implements Reader.
+func (v *View) SchedulesByID(ctx context.Context, project string, ids []string) ([]events.Schedule, error) {
+	keys := make([]Key, len(ids))
+	for i, id := range ids {
+		keys[i] = Key{project, events.Schedules, id}
+	}
+	docs, err := v.Load(ctx, keys)
 	if err != nil {
-		return events.Schedule{}, err
+		return nil, err
 	}
-	if docs[0].Head.State != lifecycle.Present {
-		return events.Schedule{}, events.ErrNotFound
+	var out []events.Schedule
+	for _, d := range docs {
+		if d.Head.State != lifecycle.Present {
+			continue
+		}
+		s, err := record[events.Schedule](d)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
 	}
-	return record[events.Schedule](docs[0])
+	return out, nil
 }
 
 // Schedules implements Reader.

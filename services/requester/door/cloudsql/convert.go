@@ -60,15 +60,76 @@ func (l links) backupRun(b events.Backup) backupRun {
 	if b.Proof != "" {
 		r.DatabaseVersion = databaseVersion(b.Engine, b.EngineVersion)
 	}
-	if r.Status == "FAILED" {
-		f := b.Error
-		if f == nil {
-			f = lifecycle.CancelledFailure(b)
-		}
+	if f := runFailure(b); f != nil {
 		e := failure(f)
 		r.Error = &e
 	}
+	r.DiskEncryptionConfiguration, r.DiskEncryptionStatus = encryption(b)
 	return r
+}
+
+// runFailure is why a run failed; nil in every other state.
+func runFailure(b events.Backup) *events.Failure {
+	switch {
+	case runStatus(b) != "FAILED":
+		return nil
+	case b.Error == nil:
+		return lifecycle.CancelledFailure(b)
+	}
+	return b.Error
+}
+
+// encryption is filled when the copy was encrypted to a key: for self-hosted ones that is the age recipient.
+func encryption(b events.Backup) (*diskEncryptionConfiguration, *diskEncryptionStatus) {
+	e := b.Encryption
+	if e == nil || e.Type != "CUSTOMER_MANAGED" || e.KeyName == "" {
+		return nil, nil
+	}
+	version := e.KeyVersion
+	if version == "" {
+		version = e.KeyName
+	}
+	return &diskEncryptionConfiguration{Kind: "sql#diskEncryptionConfiguration", KmsKeyName: e.KeyName},
+		&diskEncryptionStatus{Kind: "sql#diskEncryptionStatus", KmsKeyVersionName: version}
+}
+
+func (l links) backupLink(b events.Backup) string {
+	return l.base + backupName(b)
+}
+
+func backupName(b events.Backup) string {
+	return "projects/" + escape(b.Project) + "/backups/" + b.BackupID
+}
+
+// backup is a run as the newer resource (cloudsql.md 9); its State is empty if it has none.
+func (l links) backup(b events.Backup) backupResource {
+	r := l.backupRun(b)
+	out := backupResource{
+		Name: backupName(b), Kind: "sql#backup", SelfLink: l.backupLink(b), Type: r.Type, Description: r.Description, Instance: r.Instance,
+		Location: r.Location, BackupInterval: interval{r.StartTime, r.EndTime}, State: backupState(b), Error: r.Error, BackupKind: r.BackupKind,
+		DatabaseVersion: r.DatabaseVersion, ExpiryTime: stamp(b.ExpireTime),
+		BackupRun: "projects/" + escape(b.Project) + "/instances/" + escape(b.Instance) + "/backupRuns/" + b.IDs.CloudSQL,
+	}
+	if r.DiskEncryptionConfiguration != nil {
+		out.KmsKey, out.KmsKeyVersion = r.DiskEncryptionConfiguration.KmsKeyName, r.DiskEncryptionStatus.KmsKeyVersionName
+	}
+	return out
+}
+
+// accepted is the operation of the latest change of a configuration as it was accepted. It has taken effect, so
+// whoever reads it sees it done.
+func (l links) accepted(s events.Schedule) operation {
+	ops := lifecycle.OperationsOfSchedule(s)
+	op := ops[len(ops)-1]
+	op.StartTime, op.EndTime, op.Done = events.Time{}, events.Time{}, false
+	return l.ofOperation(op)
+}
+
+func operationType(k lifecycle.Kind) string {
+	return map[lifecycle.Kind]string{
+		lifecycle.Creation: "BACKUP_VOLUME", lifecycle.Deletion: "DELETE_BACKUP", lifecycle.Restoral: "RESTORE_VOLUME",
+		lifecycle.Setting: "UPDATE", lifecycle.Updating: "UPDATE_BACKUP",
+	}[k]
 }
 
 func (l links) ofOperation(op lifecycle.Operation) operation {
@@ -76,18 +137,17 @@ func (l links) ofOperation(op lifecycle.Operation) operation {
 		Kind: "sql#operation", Status: "PENDING", User: op.User, InsertTime: stamp(op.InsertTime),
 		StartTime: stamp(op.StartTime), EndTime: stamp(op.EndTime), Name: op.ID, TargetID: op.Instance,
 		TargetLink: l.instance(op.Project, op.Instance), SelfLink: l.operation(op.Project, op.ID), TargetProject: op.Project,
+		OperationType: operationType(op.Kind),
 	}
 	if o.User == "" {
 		o.User = l.account
 	}
 	switch op.Kind {
 	case lifecycle.Creation:
-		o.OperationType = "BACKUP_VOLUME"
-		o.BackupContext = &backupContext{Kind: "sql#backupContext", BackupID: op.CloudSQLID}
-	case lifecycle.Deletion:
-		o.OperationType = "DELETE_BACKUP"
-	case lifecycle.Restoral:
-		o.OperationType = "RESTORE_VOLUME"
+		name := "projects/" + op.Project + "/backups/" + op.Backup
+		o.BackupContext = &backupContext{Kind: "sql#backupContext", BackupID: op.CloudSQLID, Name: name}
+	case lifecycle.Updating:
+		o.TargetID, o.TargetLink = op.Backup, l.base+"projects/"+escape(op.Project)+"/backups/"+op.Backup
 	}
 	switch {
 	case op.Done:
@@ -101,24 +161,45 @@ func (l links) ofOperation(op lifecycle.Operation) operation {
 	return o
 }
 
-func (l links) ofInstance(i events.Instance) databaseInstance {
+func (l links) ofInstance(i configured) databaseInstance {
+	f, s, c := i.facts(), i.settings(), i.configuration()
+	start := startOf(c.Cron)
+	if i.automated == nil { // no window was ever chosen
+		start = ""
+	}
 	return databaseInstance{
-		Kind: "sql#instance", Name: i.Instance, Project: i.Project, Region: i.Config.Region, State: "RUNNABLE",
-		DatabaseVersion: databaseVersion(i.Config.Engine, i.Config.EngineVersion), InstanceType: "CLOUD_SQL_INSTANCE",
-		BackendType: "SECOND_GEN", ConnectionName: i.Project + ":" + i.Config.Region + ":" + i.Instance,
-		SelfLink: l.instance(i.Project, i.Instance),
+		Kind: "sql#instance", Name: i.Instance.Instance, Project: i.Project, Region: i.Config.Region, State: f.State,
+		DatabaseVersion: databaseVersion(i.Config.Engine, i.Config.EngineVersion), InstanceType: f.InstanceType,
+		BackendType: "SECOND_GEN", ConnectionName: connectionName(i), SelfLink: l.instance(i.Project, i.Instance.Instance),
 		Settings: settings{
-			Kind: "sql#settings", SettingsVersion: strconv.Itoa(i.Generation), ActivationPolicy: "ALWAYS",
-			BackupConfiguration: backupConfiguration{Kind: "sql#backupConfiguration"},
+			Kind: "sql#settings", SettingsVersion: strconv.Itoa(i.version()), ActivationPolicy: s.ActivationPolicy, Tier: s.Tier, Edition: s.Edition,
+			BackupConfiguration: backupConfiguration{
+				Kind: "sql#backupConfiguration", Enabled: !c.Paused, StartTime: start, Location: s.Location,
+				Retention:                    retentionSettings{RetentionUnit: "COUNT", RetainedBackups: c.Retention.KeepLast},
+				TransactionLogRetentionDays:  s.TransactionLogRetentionDays,
+				TransactionalLogStorageState: "TRANSACTIONAL_LOG_STORAGE_STATE_UNSPECIFIED",
+				BinaryLogEnabled:             s.BinaryLogEnabled, PointInTimeRecoveryEnabled: s.PointInTimeRecoveryEnabled, BackupTier: "STANDARD",
+			},
 		},
 	}
+}
+
+// connectionName is project:region:name; an instance without a region has none of its own.
+func connectionName(i configured) string {
+	if i.Config.Region == "" {
+		return i.Project + ":" + i.Instance.Instance
+	}
+	return i.Project + ":" + i.Config.Region + ":" + i.Instance.Instance
 }
 
 // failure turns our code into the class that Cloud SQL shows.
 func failure(f *events.Failure) operationError {
 	code := string(f.Code)
-	if f.Code == events.Internal {
+	switch f.Code {
+	case events.Internal:
 		code = "INTERNAL_ERROR"
+	case events.QuotaExceeded:
+		code = "RATE_LIMIT_EXCEEDED" // PD-6
 	}
 	return operationError{Kind: "sql#operationError", Code: code, Message: f.Message}
 }

@@ -14,6 +14,8 @@ type apiError struct {
 	reason  string
 	message string
 	status  string
+
+	location string // header that the error is about
 }
 
 func (e *apiError) Error() string { return e.reason + ": " + e.message }
@@ -33,26 +35,33 @@ type errorEntry struct {
 	Message string `json:"message"`
 	Domain  string `json:"domain"`
 	Reason  string `json:"reason"`
+
+	LocationType string `json:"locationType,omitempty"`
+	Location     string `json:"location,omitempty"`
 }
 
 func (e *apiError) envelope() envelope {
-	return envelope{envelopeError{e.code, e.message, []errorEntry{{e.message, "global", e.reason}}, e.status}}
+	entry := errorEntry{Message: e.message, Domain: "global", Reason: e.reason}
+	if e.location != "" {
+		entry.LocationType, entry.Location = "header", e.location
+	}
+	return envelope{envelopeError{e.code, e.message, []errorEntry{entry}, e.status}}
 }
 
 // The refusals of cloudsql.md 7.2 and 13 that this door makes itself.
 var (
-	errNoInstance  = &apiError{http.StatusNotFound, "instanceDoesNotExist", "The Cloud SQL instance does not exist.", ""}
-	errNoRun       = &apiError{http.StatusNotFound, "backupRunDoesNotExist", "The backup run does not exist.", ""}
-	errNoOperation = &apiError{http.StatusNotFound, "operationDoesNotExist", "The Cloud SQL instance operation does not exist.", ""}
-	errInProgress  = &apiError{http.StatusConflict, "operationInProgress", "Operation failed because another operation was already in progress. Try your request after the current operation is complete.", ""}
-	errGone        = &apiError{http.StatusBadRequest, "errorInvalidBackupRunStatus", "The backup run is deleted; its status does not allow the request.", ""}
-	errDash        = &apiError{http.StatusBadRequest, "invalidRequest", "The incoming request contained invalid data.", ""}
-	errNotFound    = &apiError{http.StatusNotFound, "notFound", "Method not found.", "NOT_FOUND"}
-	errTooLarge    = &apiError{http.StatusRequestEntityTooLarge, "requestTooLarge", "The request body is larger than 1 MiB.", "INVALID_ARGUMENT"}
+	errNoInstance  = &apiError{code: http.StatusNotFound, reason: "instanceDoesNotExist", message: "The Cloud SQL instance does not exist."}
+	errNoRun       = &apiError{code: http.StatusNotFound, reason: "backupRunDoesNotExist", message: "The backup run does not exist."}
+	errNoOperation = &apiError{code: http.StatusNotFound, reason: "operationDoesNotExist", message: "The Cloud SQL instance operation does not exist."}
+	errInProgress  = &apiError{code: http.StatusConflict, reason: "operationInProgress", message: "Operation failed because another operation was already in progress. Try your request after the current operation is complete."}
+	errGone        = &apiError{code: http.StatusBadRequest, reason: "errorInvalidBackupRunStatus", message: "The backup run is deleted; its status does not allow the request."}
+	errDash        = &apiError{code: http.StatusBadRequest, reason: "invalidRequest", message: "The incoming request contained invalid data."}
+	errNotFound    = &apiError{code: http.StatusNotFound, reason: "notFound", message: "Method not found.", status: "NOT_FOUND"}
+	errTooLarge    = &apiError{code: http.StatusRequestEntityTooLarge, reason: "requestTooLarge", message: "The request body is larger than 1 MiB.", status: "INVALID_ARGUMENT"}
 )
 
 func invalid(message string) *apiError {
-	return &apiError{http.StatusBadRequest, "invalid", "Invalid request: " + message, ""}
+	return &apiError{code: http.StatusBadRequest, reason: "invalid", message: "Invalid request: " + message}
 }
 
 // convertError is the one table from what intake says to what Cloud SQL says.
@@ -63,7 +72,7 @@ func convertError(err error) *apiError {
 	}
 	var e *intake.Error
 	if !errors.As(err, &e) {
-		return &apiError{http.StatusInternalServerError, "internalError", "Internal error.", "INTERNAL"}
+		return &apiError{code: http.StatusInternalServerError, reason: "internalError", message: "Internal error.", status: "INTERNAL"}
 	}
 	switch e.Reason {
 	case intake.InstanceNotFound:
@@ -72,6 +81,8 @@ func convertError(err error) *apiError {
 		return errNoRun
 	case intake.OperationNotFound:
 		return errNoOperation
+	case intake.NotAmendable:
+		return &apiError{code: http.StatusBadRequest, reason: "errorInvalidBackupRunStatus", message: "The status of the backup does not allow the request."}
 	case intake.PendingBackupExists, intake.NotDeletable:
 		return errInProgress
 	}
@@ -81,11 +92,11 @@ func convertError(err error) *apiError {
 	case intake.NotFound:
 		return errNotFound
 	case intake.Conflict:
-		return &apiError{http.StatusConflict, "invalidState", "The instance or operation is not in an appropriate state to handle the request.", ""}
+		return &apiError{code: http.StatusConflict, reason: "invalidState", message: "The instance or operation is not in an appropriate state to handle the request."}
 	case intake.Exhausted:
-		return &apiError{http.StatusTooManyRequests, "rateLimitExceeded", e.Message, "RESOURCE_EXHAUSTED"}
+		return &apiError{code: http.StatusTooManyRequests, reason: "rateLimitExceeded", message: e.Message, status: "RESOURCE_EXHAUSTED"}
 	case intake.Unavailable:
-		return &apiError{http.StatusServiceUnavailable, "backendError", e.Message, "UNAVAILABLE"}
+		return &apiError{code: http.StatusServiceUnavailable, reason: "backendError", message: e.Message, status: "UNAVAILABLE"}
 	}
-	return &apiError{http.StatusInternalServerError, "internalError", "Internal error.", "INTERNAL"}
+	return &apiError{code: http.StatusInternalServerError, reason: "internalError", message: "Internal error.", status: "INTERNAL"}
 }

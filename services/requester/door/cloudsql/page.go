@@ -6,30 +6,35 @@ import (
 	"strconv"
 )
 
-// Page sizes of cloudsql.md PD-1.
-const (
-	defaultResults = 500
-	maxResults     = 1000
+// sizes are how a list bounds its pages.
+type sizes struct {
+	parameter     string
+	absent, limit int
+}
+
+var (
+	results  = sizes{"maxResults", 500, 1000} // PD-1, and instances.list
+	pageSize = sizes{"pageSize", 500, 2000}   // cloudsql.md 9
 )
 
 // token is what a pageToken carries: it is good for the list that it came from only (PD-2).
 type token struct {
 	Resource string `json:"r"`
 	Project  string `json:"p"`
-	Instance string `json:"i,omitempty"`
+	Of       string `json:"o,omitempty"` // the instance, or the filter
 	Cursor   string `json:"c"`
 }
 
-// page reads maxResults and pageToken of a list.
-func (c *call) page(resource, instance string) (cursor string, limit int, err error) {
-	limit = defaultResults
-	if s := c.query.Get("maxResults"); s != "" {
+// page reads the size and the pageToken of a list. of is what tells the list from others of its resource.
+func (c *call) page(resource, of string, size sizes) (cursor string, limit int, err error) {
+	limit = size.absent
+	if s := c.query.Get(size.parameter); s != "" {
 		n, err := strconv.ParseInt(s, 10, 32)
 		if err != nil || n < 0 {
-			return "", 0, invalid("maxResults must be a number that is not negative.")
+			return "", 0, invalid(size.parameter + " must be a number that is not negative.")
 		}
 		if n > 0 {
-			limit = int(min(n, maxResults))
+			limit = int(min(n, int64(size.limit)))
 		}
 	}
 	s := c.query.Get("pageToken")
@@ -45,18 +50,18 @@ func (c *call) page(resource, instance string) (cursor string, limit int, err er
 	if err := json.Unmarshal(b, &t); err != nil || t.Cursor == "" {
 		return "", 0, bad
 	}
-	if t.Resource != resource || t.Project != c.path["project"] || t.Instance != instance {
+	if t.Resource != resource || t.Project != c.path["project"] || t.Of != of {
 		return "", 0, bad
 	}
 	return t.Cursor, limit, nil
 }
 
 // next makes the token of the page behind cursor; none after the last page.
-func (c *call) next(resource, instance, cursor string) string {
+func (c *call) next(resource, of, cursor string) string {
 	if cursor == "" {
 		return ""
 	}
-	b, err := json.Marshal(token{resource, c.path["project"], instance, cursor})
+	b, err := json.Marshal(token{resource, c.path["project"], of, cursor})
 	if err != nil {
 		return "" // strings always encode
 	}

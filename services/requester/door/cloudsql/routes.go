@@ -10,24 +10,32 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/gzhttp"
+
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
-// Prefix is the path that this door serves.
-const Prefix = "/sql/"
-
-const v1beta4 = "/sql/v1beta4/"
+// Prefixes are the paths that this door serves. Below /v1/ the Spanner API has methods too; no path is of both
+// (design.md 5).
+var Prefixes = []string{"/sql/", v1}
 
 // Intake is the use case behind the door (*intake.Intake).
 type Intake interface {
 	Create(ctx context.Context, c intake.Create) (intake.Receipt, error)
 	Delete(ctx context.Context, c intake.Change) (intake.Receipt, error)
+	Amend(ctx context.Context, c intake.Amend) (intake.Receipt, error)
+	Plan(ctx context.Context, c intake.Plan) (events.Schedule, error)
+	Backup(ctx context.Context, project, id string) (events.Backup, error)
+	// BackupDue is the one that a schedule asked for, or would have, at a due time.
+	BackupDue(ctx context.Context, s events.Schedule, due time.Time) (events.Backup, error)
 	BackupByCloudSQL(ctx context.Context, project, instance, runID string) (events.Backup, error)
 	Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
 	Instance(ctx context.Context, project, instance string) (events.Instance, error)
 	Instances(ctx context.Context, project, cursor string, limit int) ([]events.Instance, string, error)
+	// Automated are the schedules called so, by the names of their instances; one without has no entry.
+	Automated(ctx context.Context, project string, instances ...string) (map[string]events.Schedule, error)
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
 	Operations(ctx context.Context, project, instance, cursor string, limit int) ([]lifecycle.Operation, string, error)
 }
@@ -36,15 +44,18 @@ type Intake interface {
 type Config struct {
 	ServiceAccount string        `yaml:"serviceAccount"` // user of operations whose caller has no name
 	Tombstone      time.Duration `yaml:"tombstone"`      // how long a deleted run still answers, default 24 h (PD-3)
+	KeepOperations time.Duration `yaml:"keepOperations"` // how long an operation that has ended still answers, default 7 d (PD-19)
+	RateLimit      RateLimit     `yaml:"rateLimit"`      // of on-demand backups of an instance (PD-6); default none
 }
 
 // Door is the handler of Prefix.
 type Door struct {
-	intake Intake
-	now    func() time.Time
-	log    *slog.Logger
-	c      Config
-	routes []route
+	intake  Intake
+	now     func() time.Time
+	log     *slog.Logger
+	c       Config
+	served  []version
+	handler http.Handler
 }
 
 var _ http.Handler = (*Door)(nil)
@@ -57,17 +68,12 @@ func New(in Intake, now func() time.Time, l *slog.Logger, c Config) *Door {
 	if c.Tombstone == 0 {
 		c.Tombstone = 24 * time.Hour
 	}
-	d := &Door{intake: in, now: now, log: l, c: c}
-	d.routes = []route{
-		{http.MethodPost, "projects/{project}/instances/{instance}/backupRuns", d.insertRun},
-		{http.MethodGet, "projects/{project}/instances/{instance}/backupRuns", d.listRuns},
-		{http.MethodGet, "projects/{project}/instances/{instance}/backupRuns/{id}", d.getRun},
-		{http.MethodDelete, "projects/{project}/instances/{instance}/backupRuns/{id}", d.deleteRun},
-		{http.MethodGet, "projects/{project}/operations/{operation}", d.getOperation},
-		{http.MethodGet, "projects/{project}/operations", d.listOperations},
-		{http.MethodGet, "projects/{project}/instances/{instance}", d.getInstance},
-		{http.MethodGet, "projects/{project}/instances", d.listInstances},
+	if c.KeepOperations == 0 {
+		c.KeepOperations = 7 * 24 * time.Hour
 	}
+	d := &Door{intake: in, now: now, log: l, c: c}
+	d.served = d.versions()
+	d.handler = gzhttp.GzipHandler(http.HandlerFunc(d.answer))
 	return d
 }
 
@@ -85,8 +91,11 @@ type call struct {
 	links links
 }
 
-// ServeHTTP answers every request in JSON, errors and unknown routes included, and never redirects.
-func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP answers every request in JSON, errors and unknown routes included, and never redirects. What is
+// large enough is compressed for who asks for it.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.handler.ServeHTTP(w, r) }
+
+func (d *Door) answer(w http.ResponseWriter, r *http.Request) {
 	answer, err := d.serve(w, r)
 	if err != nil {
 		e := convertError(err)
@@ -100,30 +109,44 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Door) serve(w http.ResponseWriter, r *http.Request) (any, error) {
-	rest, ok := strings.CutPrefix(r.URL.EscapedPath(), v1beta4)
-	if !ok {
-		return nil, errNotFound
-	}
-	segments := strings.Split(rest, "/")
-	for _, rt := range d.routes {
-		params, match, err := rt.match(r.Method, segments)
-		if err != nil {
-			return nil, err
-		}
-		if !match {
+	path := r.URL.EscapedPath()
+	for _, v := range d.served {
+		rest, ok := strings.CutPrefix(path, v.prefix)
+		if !ok {
 			continue
 		}
-		query, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil {
-			return nil, invalid("the query string is malformed.")
+		for _, rt := range v.routes {
+			params, match, err := rt.match(r.Method, strings.Split(rest, "/"))
+			if err != nil {
+				return nil, err
+			}
+			if match {
+				r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+				return d.call(rt, &call{Request: r, path: params, links: links{base(r, v.prefix), d.c.ServiceAccount}})
+			}
 		}
-		if alt := query.Get("alt"); alt != "" && alt != "json" {
-			return nil, invalid("alt must be json.")
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		return rt.serve(&call{r, params, query, links{base(r), d.c.ServiceAccount}})
 	}
 	return nil, errNotFound
+}
+
+// call reads what all methods have in common (cloudsql.md 2.1), and leaves out what the caller did not select.
+func (d *Door) call(rt route, c *call) (any, error) {
+	var err error
+	if c.query, err = url.ParseQuery(c.URL.RawQuery); err != nil {
+		return nil, invalid("the query string is malformed.")
+	}
+	if alt := c.query.Get("alt"); alt != "" && alt != "json" {
+		return nil, invalid("alt must be json.")
+	}
+	fields, err := parseFields(c.query.Get("fields"))
+	if err != nil {
+		return nil, err
+	}
+	answer, err := rt.serve(c)
+	if err != nil {
+		return nil, err
+	}
+	return fields.of(answer)
 }
 
 func (rt route) match(method string, segments []string) (map[string]string, bool, error) {
@@ -150,12 +173,12 @@ func (rt route) match(method string, segments []string) (map[string]string, bool
 }
 
 // base is scheme, host and prefix that the client called.
-func base(r *http.Request) string {
+func base(r *http.Request, prefix string) string {
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	return scheme + "://" + r.Host + v1beta4
+	return scheme + "://" + r.Host + prefix
 }
 
 func escape(segment string) string { return url.PathEscape(segment) }

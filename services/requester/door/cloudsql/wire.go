@@ -19,6 +19,49 @@ type backupRun struct {
 	Location        string          `json:"location,omitempty"`
 	DatabaseVersion string          `json:"databaseVersion,omitempty"`
 	BackupKind      string          `json:"backupKind,omitempty"`
+
+	DiskEncryptionConfiguration *diskEncryptionConfiguration `json:"diskEncryptionConfiguration,omitempty"`
+	DiskEncryptionStatus        *diskEncryptionStatus        `json:"diskEncryptionStatus,omitempty"`
+}
+
+type diskEncryptionConfiguration struct {
+	Kind       string `json:"kind"` // sql#diskEncryptionConfiguration
+	KmsKeyName string `json:"kmsKeyName"`
+}
+
+type diskEncryptionStatus struct {
+	Kind              string `json:"kind"` // sql#diskEncryptionStatus
+	KmsKeyVersionName string `json:"kmsKeyVersionName"`
+}
+
+// backupResource is a Backup of the newer resource (cloudsql.md 9).
+type backupResource struct {
+	Name            string          `json:"name"`
+	Kind            string          `json:"kind"` // sql#backup
+	SelfLink        string          `json:"selfLink"`
+	Type            string          `json:"type"`
+	Description     string          `json:"description,omitempty"`
+	Instance        string          `json:"instance"`
+	Location        string          `json:"location,omitempty"`
+	BackupInterval  interval        `json:"backupInterval,omitzero"`
+	State           string          `json:"state"`
+	Error           *operationError `json:"error,omitempty"`
+	KmsKey          string          `json:"kmsKey,omitempty"`
+	KmsKeyVersion   string          `json:"kmsKeyVersion,omitempty"`
+	BackupKind      string          `json:"backupKind,omitempty"`
+	ExpiryTime      string          `json:"expiryTime,omitempty"`
+	DatabaseVersion string          `json:"databaseVersion,omitempty"`
+	BackupRun       string          `json:"backupRun"`
+}
+
+type interval struct {
+	StartTime string `json:"startTime,omitempty"`
+	EndTime   string `json:"endTime,omitempty"`
+}
+
+type listBackupsResponse struct { // has no kind
+	Backups       []backupResource `json:"backups,omitempty"`
+	NextPageToken string           `json:"nextPageToken,omitempty"`
 }
 
 type backupRunsList struct {
@@ -47,6 +90,7 @@ type operation struct {
 type backupContext struct {
 	Kind     string `json:"kind"` // sql#backupContext
 	BackupID string `json:"backupId"`
+	Name     string `json:"name"`
 }
 
 type operationErrors struct {
@@ -83,13 +127,28 @@ type databaseInstance struct {
 type settings struct {
 	Kind                string              `json:"kind"` // sql#settings
 	SettingsVersion     string              `json:"settingsVersion"`
+	Tier                string              `json:"tier,omitempty"`
+	Edition             string              `json:"edition"`
 	ActivationPolicy    string              `json:"activationPolicy"`
 	BackupConfiguration backupConfiguration `json:"backupConfiguration"`
 }
 
 type backupConfiguration struct {
-	Kind    string `json:"kind"` // sql#backupConfiguration
-	Enabled bool   `json:"enabled"`
+	Kind                         string            `json:"kind"` // sql#backupConfiguration
+	Enabled                      bool              `json:"enabled"`
+	StartTime                    string            `json:"startTime,omitempty"`
+	Location                     string            `json:"location,omitempty"`
+	Retention                    retentionSettings `json:"backupRetentionSettings"`
+	TransactionLogRetentionDays  int               `json:"transactionLogRetentionDays"`
+	TransactionalLogStorageState string            `json:"transactionalLogStorageState"`
+	BinaryLogEnabled             bool              `json:"binaryLogEnabled"`
+	PointInTimeRecoveryEnabled   bool              `json:"pointInTimeRecoveryEnabled,omitempty"`
+	BackupTier                   string            `json:"backupTier"`
+}
+
+type retentionSettings struct {
+	RetentionUnit   string `json:"retentionUnit"` // COUNT
+	RetainedBackups int    `json:"retainedBackups"`
 }
 
 type instancesList struct {

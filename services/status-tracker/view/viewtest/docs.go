@@ -197,6 +197,9 @@ func testView(t *testing.T, h Harness) {
 	if diff := cmp.Diff([]string{"automated"}, got.Schedules); diff != "" {
 		t.Errorf("schedules, without the removed one:\n%s", diff)
 	}
+	if list, err := v.SchedulesByID(ctx, "p", []string{"sc_none", "sc_nightly", "sc_automated"}); err != nil || len(list) != 1 || list[0].Name != "automated" {
+		t.Errorf("schedules by id: %+v, %v", list, err)
+	}
 	if len(got.Operations) != 9 { // four creations, two tries of a deletion, one restore, two of the automated schedule
 		t.Errorf("%d operations", len(got.Operations))
 	}
@@ -214,7 +217,6 @@ func testView(t *testing.T, h Harness) {
 		"other tenant": second(v.Backup(ctx, "q", "bk_a2")),
 		"number":       second(v.BackupByCloudSQL(ctx, "p", "a", "1")),
 		"instance":     second(v.Instance(ctx, "p", "none")),
-		"schedule":     second(v.Schedule(ctx, "p", "sc_nightly")),
 		"restore":      second(v.Restore(ctx, "p", "rs_none")),
 		"operation":    second(v.Operation(ctx, "p", "none")),
 		"progress":     second(v.Progress(ctx, "p", "bk_a4")),

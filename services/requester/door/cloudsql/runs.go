@@ -20,23 +20,47 @@ func (d *Door) insertRun(c *call) (any, error) {
 	if instance == allInstances {
 		return nil, errDash
 	}
-	description, location, err := readInsert(c.Body)
+	body, err := readBody(c.Body)
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := d.intake.Create(c.Context(), intake.Create{
-		Caller: c.caller(), Project: project, Instance: instance, Description: description, Location: location, WholeInstance: true,
-	})
+	description, location := body.text("description"), body.text("location")
+	if err := body.err(); err != nil {
+		return nil, err
+	}
+	return d.create(c, project, instance, intake.Create{Description: description.value, Location: location.value})
+}
+
+// create asks for an on-demand backup of an instance that is there and runs, and answers with its operation.
+func (d *Door) create(c *call, project, instance string, ask intake.Create) (any, error) {
+	in, err := d.instance(c, project, instance)
 	if err != nil {
 		return nil, err
 	}
-	return c.links.ofOperation(lifecycle.OperationsOf(receipt.Backup)[0]), nil
+	if err := in.accepts(); err != nil {
+		return nil, err
+	}
+	ask.Caller, ask.Project, ask.Instance, ask.WholeInstance = c.caller(), project, instance, true
+	if ask.Location == "" {
+		ask.Location = in.settings().Location
+	}
+	if ask.NotBefore, ask.Failure, err = d.limit(c, project, instance); err != nil {
+		return nil, err
+	}
+	receipt, err := d.intake.Create(c.Context(), ask)
+	if err != nil {
+		return nil, err
+	}
+	// As it was accepted, whatever has become of it since.
+	accepted := receipt.Backup
+	accepted.StartTime, accepted.EndTime, accepted.Error = events.Time{}, events.Time{}, nil
+	return c.links.ofOperation(lifecycle.OperationsOf(accepted)[0]), nil
 }
 
 // listRuns is backupRuns.list (5.2): newest first, `-` for all instances of the project.
 func (d *Door) listRuns(c *call) (any, error) {
 	project, instance := c.path["project"], c.path["instance"]
-	cursor, limit, err := c.page("backupRuns", instance)
+	cursor, limit, err := c.page("backupRuns", instance, results)
 	if err != nil {
 		return nil, err
 	}
@@ -72,18 +96,29 @@ func (d *Door) deleteRun(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch lifecycle.PhaseOf(b) {
-	case lifecycle.Gone:
-		return nil, errGone
-	case lifecycle.Waiting, lifecycle.Working, lifecycle.Stopping, lifecycle.Deleting:
-		return nil, errInProgress
-	}
-	receipt, err := d.intake.Delete(c.Context(), intake.Change{Caller: c.caller(), Project: b.Project, BackupID: b.BackupID, WholeInstance: true})
+	op, err := d.remove(c, b)
 	if err != nil {
 		return nil, err
 	}
+	return c.links.ofOperation(op), nil
+}
+
+// remove asks for the deletion of a run's backup and returns its operation.
+func (d *Door) remove(c *call, b events.Backup) (lifecycle.Operation, error) {
+	switch lifecycle.PhaseOf(b) {
+	case lifecycle.Gone:
+		return lifecycle.Operation{}, errGone
+	case lifecycle.Waiting, lifecycle.Working, lifecycle.Stopping, lifecycle.Deleting:
+		if b.State != lifecycle.Overdue || b.EverRequested() {
+			return lifecycle.Operation{}, errInProgress
+		}
+	}
+	receipt, err := d.intake.Delete(c.Context(), intake.Change{Caller: c.caller(), Project: b.Project, BackupID: b.BackupID, WholeInstance: true})
+	if err != nil {
+		return lifecycle.Operation{}, err
+	}
 	ops := lifecycle.OperationsOf(receipt.Backup)
-	return c.links.ofOperation(ops[len(ops)-1]), nil
+	return ops[len(ops)-1], nil
 }
 
 // run finds the run that a path names, and hides one whose tombstone has gone (PD-3, PD-16, PD-17).
@@ -107,62 +142,4 @@ func (d *Door) run(c *call) (events.Backup, error) {
 		return b, errNoRun
 	}
 	return b, nil
-}
-
-// getOperation is operations.get (6).
-func (d *Door) getOperation(c *call) (any, error) {
-	op, err := d.intake.Operation(c.Context(), c.path["project"], c.path["operation"])
-	if err != nil {
-		return nil, err
-	}
-	return c.links.ofOperation(op), nil
-}
-
-// listOperations is operations.list (6).
-func (d *Door) listOperations(c *call) (any, error) {
-	project, instance := c.path["project"], c.query.Get("instance")
-	cursor, limit, err := c.page("operations", instance)
-	if err != nil {
-		return nil, err
-	}
-	if instance != "" {
-		if _, err := d.intake.Instance(c.Context(), project, instance); err != nil {
-			return nil, err
-		}
-	}
-	list, next, err := d.intake.Operations(c.Context(), project, instance, cursor, limit)
-	if err != nil {
-		return nil, err
-	}
-	out := operationsList{Kind: "sql#operationsList", NextPageToken: c.next("operations", instance, next)}
-	for _, op := range list {
-		out.Items = append(out.Items, c.links.ofOperation(op))
-	}
-	return out, nil
-}
-
-// getInstance is instances.get (8).
-func (d *Door) getInstance(c *call) (any, error) {
-	i, err := d.intake.Instance(c.Context(), c.path["project"], c.path["instance"])
-	if err != nil {
-		return nil, err
-	}
-	return c.links.ofInstance(i), nil
-}
-
-// listInstances is instances.list (8).
-func (d *Door) listInstances(c *call) (any, error) {
-	cursor, limit, err := c.page("instances", "")
-	if err != nil {
-		return nil, err
-	}
-	list, next, err := d.intake.Instances(c.Context(), c.path["project"], cursor, limit)
-	if err != nil {
-		return nil, err
-	}
-	out := instancesList{Kind: "sql#instancesList", NextPageToken: c.next("instances", "", next)}
-	for _, i := range list {
-		out.Items = append(out.Items, c.links.ofInstance(i))
-	}
-	return out, nil
 }
