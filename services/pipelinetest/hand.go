@@ -21,6 +21,7 @@ type Hand struct {
 	auto    bool
 	fail    *events.Failure // of deletions
 	copies  map[string]bool
+	ends    map[string]error // of work that has not begun
 }
 
 type work struct {
@@ -30,7 +31,7 @@ type work struct {
 
 // NewHand makes an executor whose work waits for Finish.
 func NewHand() *Hand {
-	return &Hand{works: map[string]*work{}, changed: make(chan struct{}), copies: map[string]bool{}}
+	return &Hand{works: map[string]*work{}, changed: make(chan struct{}), copies: map[string]bool{}, ends: map[string]error{}}
 }
 
 // Auto lets all work succeed by itself from now on.
@@ -46,19 +47,24 @@ func (h *Hand) Auto() *Hand {
 	return h
 }
 
-// Finish ends the work of a backup's current attempt: with err, or with success if it is nil.
+// Finish ends the work of a backup's current attempt: with err, or with success if it is nil. Work that has not
+// begun ends so when it does: `started` is in the log before it.
 func (h *Hand) Finish(backupID string, err error) {
 	h.set(func() {
-		w := h.works[backupID]
-		if w == nil {
+		if w := h.works[backupID]; w != nil {
+			h.end(backupID, w, err)
 			return
 		}
-		if err == nil {
-			h.succeed(backupID, w)
-			return
-		}
-		w.progress.Done, w.progress.Err = true, err
+		h.ends[backupID] = err
 	})
+}
+
+func (h *Hand) end(id string, w *work, err error) {
+	if err == nil {
+		h.succeed(id, w)
+		return
+	}
+	w.progress.Done, w.progress.Err = true, err
 }
 
 // FailDeletions makes Delete fail with f, or work again if f is nil.
@@ -118,8 +124,10 @@ func (h *Hand) Start(_ context.Context, j executor.Job) (executor.Ref, error) {
 			w = &work{}
 			h.works[j.BackupID] = w
 			h.starts++
-			if h.auto {
-				h.succeed(j.BackupID, w)
+			err, ends := h.ends[j.BackupID]
+			delete(h.ends, j.BackupID)
+			if ends || h.auto {
+				h.end(j.BackupID, w, err)
 			}
 		}
 	})
