@@ -54,6 +54,16 @@ servers:
 .PHONY: bench
 bench: ## benchmarks of the parts on the hot path
 	go test -run '^$$' -bench . ./events ./events/lifecycle ./events/bus ./services/status-tracker/...
+	go test -run '^$$' -bench List -benchtime 500x -timeout 20m ./services/requester/door/cloudsql
+	go test -run '^$$' -bench Insert -benchtime 1x ./services/requester/door/cloudsql
+
+FUZZTIME ?= 60s
+
+.PHONY: fuzz
+fuzz: ## feed what reads requests with what no client would send, FUZZTIME (60s) each
+	go test -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME) -fuzzminimizetime 5s ./services/requester/door/cloudsql
+	go test -run '^$$' -fuzz FuzzFields -fuzztime $(FUZZTIME) -fuzzminimizetime 5s ./services/requester/door/cloudsql
+	go test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 5s ./services/requester/door/filter
 
 .PHONY: bench-data
 bench-data: servers ## whole backups of a gigabyte against the bare tools; exits 1 if a target is missed (about 10 min)
