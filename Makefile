@@ -41,7 +41,7 @@ race: servers ## all tests, with the race detector on everything that runs in th
 	go test ./tools/e2e
 
 # What the tests look for, and the Debian package that has it.
-SERVERS := redis-server:redis-server mariadbd:mariadb-server mariadb-backup:mariadb-backup zstd:zstd age:age
+SERVERS := npm:npm redis-server:redis-server mariadbd:mariadb-server mariadb-backup:mariadb-backup zstd:zstd age:age
 
 .PHONY: servers
 servers:
@@ -61,9 +61,9 @@ FUZZTIME ?= 60s
 
 .PHONY: fuzz
 fuzz: ## feed what reads requests with what no client would send, FUZZTIME (60s) each
-	go test -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME) -fuzzminimizetime 5s ./services/requester/door/cloudsql
-	go test -run '^$$' -fuzz FuzzFields -fuzztime $(FUZZTIME) -fuzzminimizetime 5s ./services/requester/door/cloudsql
-	go test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 5s ./services/requester/door/filter
+	go test -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/cloudsql
+	go test -run '^$$' -fuzz FuzzFields -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/cloudsql
+	go test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/filter
 
 .PHONY: bench-data
 bench-data: servers ## whole backups of a gigabyte against the bare tools; exits 1 if a target is missed (about 10 min)

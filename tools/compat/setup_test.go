@@ -22,7 +22,7 @@ import (
 
 const patience = 60 * time.Second
 
-// startUp runs all of backupbus in this process and returns its address. requests counts what is called.
+// startUp runs all of backupbus in this process and returns its address.
 func startUp(t *testing.T) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -54,8 +54,17 @@ func startUp(t *testing.T) string {
 	return ""
 }
 
-// register makes a SQLite database and makes it known.
-func register(t *testing.T, server, instance string) {
+// missing ends a test whose tool is not on the machine: skipped, and failed where everything has to be tested.
+func missing(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("BACKUPBUS_REQUIRE_SERVERS") == "1" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// register makes a SQLite database, makes it known, and gives its file.
+func register(t *testing.T, server, instance string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), instance+".db")
 	db, err := sql.Open("sqlite", "file:"+file)
@@ -77,6 +86,7 @@ func register(t *testing.T, server, instance string) {
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("register %s: %s", instance, resp.Status)
 	}
+	return file
 }
 
 // recorder notes the requests that a client makes.

@@ -23,7 +23,6 @@ type backupList struct {
 	NextPageToken string
 }
 
-func short(name string) string { return name[strings.LastIndex(name, "/")+1:] }
 
 func TestBackups_LifeOfOne(t *testing.T) { // cloudsql.md 9
 	t.Parallel()
