@@ -174,6 +174,15 @@ func WorkFilters(provider string) []string {
 	}
 }
 
+// SchedulesFilter matches every step of every schedule.
+const SchedulesFilter = EventRoot + ".*.*.*.schedule.>"
+
+// SchedulerFilters match what makes something due, or no longer.
+func SchedulerFilters() []string {
+	head := EventRoot + ".*.*.*."
+	return []string{SchedulesFilter, head + "backup.*.succeeded", head + "backup.*.updated", head + "backup.*.deletion_failed"}
+}
+
 // CancelFilter matches the cancel requests that an executor of a provider listens for.
 func CancelFilter(provider string) string {
 	return EventRoot + ".*." + provider + ".*.backup.*.cancel_requested"

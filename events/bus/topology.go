@@ -30,6 +30,7 @@ const (
 	ProgressDurable   = "tracker-progress"
 	NotifierDurable   = "notifier"
 	DeliveriesDurable = "deliveries"
+	SchedulerDurable  = "scheduler" // the requester's: schedules that changed, backups that ended
 	executorPrefix    = "exec-"
 )
 
@@ -39,12 +40,14 @@ func ExecutorDurable(provider string) string { return executorPrefix + provider 
 // StreamOf is the stream that a durable reads; false for a name that Provision never makes.
 func StreamOf(durable string) (string, bool) {
 	switch durable {
-	case TrackerDurable, NotifierDurable:
+	case TrackerDurable, NotifierDurable, SchedulerDurable:
 		return EventStream, true
 	case ProgressDurable:
 		return ProgressStream, true
 	case DeliveriesDurable:
 		return DeliveryStream, true
+	case TicksDurable:
+		return TimerStream, true
 	}
 	return EventStream, strings.HasPrefix(durable, executorPrefix)
 }
@@ -112,6 +115,10 @@ func (t Topology) streams(shards int) []jetstream.StreamConfig {
 		Name: DeliveryStream, Subjects: []string{DeliveryRoot + ".>"},
 		Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
 		Duplicates: 10 * time.Minute, MaxMsgSize: events.MaxMessage, Replicas: t.Replicas,
+	}, {
+		// A tick leaves when it is acknowledged; a timer, which no durable reads, when it has gone out.
+		Name: TimerStream, Subjects: []string{timerRoot + ".>", tickRoot + ".>"}, AllowMsgSchedules: true,
+		Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, MaxMsgSize: 4 * maxTimerData, Replicas: t.Replicas,
 	}}
 }
 
@@ -121,6 +128,7 @@ func (t Topology) consumers() map[string][]jetstream.ConsumerConfig {
 	onEvents := []jetstream.ConsumerConfig{
 		t.batched(TrackerDurable, all),
 		t.durable(NotifierDurable, all),
+		t.durable(SchedulerDurable, events.SchedulerFilters()),
 	}
 	for _, e := range t.Executors {
 		c := t.durable(ExecutorDurable(e), events.WorkFilters(e))
@@ -132,10 +140,13 @@ func (t Topology) consumers() map[string][]jetstream.ConsumerConfig {
 	deliveries := t.durable(DeliveriesDurable, []string{DeliveryRoot + ".>"})
 	deliveries.MaxAckPending = deliveriesPending
 	deliveries.MaxDeliver = -1 // the notifier ends a delivery by an event, never by silence
+	ticks := t.durable(TicksDurable, []string{tickRoot + ".>"})
+	ticks.MaxDeliver = -1 // a slot is decided, however often it takes
 	return map[string][]jetstream.ConsumerConfig{
 		EventStream:    onEvents,
 		ProgressStream: {t.batched(ProgressDurable, []string{events.ProgressRoot + ".>"})},
 		DeliveryStream: {deliveries},
+		TimerStream:    {ticks},
 	}
 }
 
