@@ -57,6 +57,7 @@ type Backup struct {
 	PartialRemains  bool     `json:"partialRemains,omitempty"`
 
 	Proof           Proof     `json:"proof,omitempty"`
+	Evidence        *Evidence `json:"evidence,omitempty"` // self-hosted: what the proof has seen, on succeeded
 	SizeBytes       *int64    `json:"sizeBytes,omitempty"`
 	SizeApproximate bool      `json:"sizeApproximate,omitempty"`
 	Location        string    `json:"location,omitempty"`
@@ -71,9 +72,12 @@ type Backup struct {
 	Check    *Check       `json:"check,omitempty"`
 	Deletion *Deletion    `json:"deletion,omitempty"`
 
-	Updates       int      `json:"updates,omitempty"`
-	Update        *Update  `json:"update,omitempty"` // the latest that somebody asked for
-	ChangedFields []string `json:"changedFields,omitempty"`
+	Updates int     `json:"updates,omitempty"`
+	Update  *Update `json:"update,omitempty"` // the latest that somebody asked for
+	// EarlierUpdates are those before it, the oldest first: what doors show as operations. At most MaxEarlierUpdates,
+	// none older than KeepChanges.
+	EarlierUpdates []Update `json:"earlierUpdates,omitempty"`
+	ChangedFields  []string `json:"changedFields,omitempty"`
 }
 
 // BackupIDs are the identifiers of one backup in every dialect (events.md 1.4).
@@ -133,9 +137,10 @@ type ProviderRef struct {
 	BackupRunID   string `json:"backupRunId,omitempty"`
 	Location      string `json:"location,omitempty"`
 
-	// CopiedTo are further storages under whose same key the same objects lie, or may lie while it is not
-	// SUCCESSFUL; self-hosted only.
+	// CopiedTo are further storages that hold a usable copy under the same key, LeftIn those in which part of
+	// one may lie there; self-hosted only. A deletion looks into both.
 	CopiedTo []string `json:"copiedTo,omitempty"`
+	LeftIn   []string `json:"leftIn,omitempty"`
 }
 
 // Copy is one storage that a backup was to be stored in. The first is the instance's own, without which
@@ -145,7 +150,8 @@ type Copy struct {
 	State   CopyState `json:"state"`
 	Proof   Proof     `json:"proof,omitempty"` // of a stored one
 	EndTime Time      `json:"endTime"`
-	Error   *Failure  `json:"error,omitempty"` // of a failed one
+	Error   *Failure  `json:"error,omitempty"`   // of a failed one
+	Remains bool      `json:"remains,omitempty"` // of a failed one: part of it may still lie there
 }
 
 // CopyState is what became of a copy (closed set).
@@ -154,7 +160,7 @@ type CopyState string
 // The states of a copy.
 const (
 	CopyStored CopyState = "STORED" // complete, with its manifest
-	CopyFailed CopyState = "FAILED" // nothing of it is there
+	CopyFailed CopyState = "FAILED" // not usable; nothing of it is there, unless it says remains
 )
 
 // Checksum of the stored bytes.
@@ -177,6 +183,7 @@ type OverdueNote struct {
 // Skip says why a backup was deliberately not run.
 type Skip struct {
 	Reason            string `json:"reason"`
+	Time              Time   `json:"time,omitzero"`
 	Message           string `json:"message,omitempty"`
 	CoveredByBackupID string `json:"coveredByBackupId,omitempty"`
 }
@@ -204,7 +211,7 @@ type Check struct {
 	Error        *Failure  `json:"error,omitempty"`
 }
 
-// Evidence is what a check has seen: up to its fault, if it failed.
+// Evidence is what a proof or a check has seen: up to its fault, if it failed.
 type Evidence struct {
 	Copies       int   `json:"copies"`           // places whose bytes were compared with the checksums
 	Objects      int   `json:"objects"`          // read to their end, each counted once
@@ -225,7 +232,28 @@ type Deletion struct {
 	FreedBytes  *int64   `json:"freedBytes,omitempty"`
 	Error       *Failure `json:"error,omitempty"`
 	NextTryTime Time     `json:"nextTryTime,omitzero"`
+	Resource    bool     `json:"resource,omitempty"` // Cloud SQL: asked for as a Backup, not as a backup run
+
+	// Earlier are the tries that failed before this one, the oldest first. At most MaxEarlierTries.
+	Earlier []DeletionTry `json:"earlier,omitempty"`
 }
+
+// DeletionTry is a try to delete the copy that has failed.
+type DeletionTry struct {
+	Try         int      `json:"try"`
+	Cause       string   `json:"cause"`
+	RequestTime Time     `json:"requestTime,omitzero"`
+	RequestedBy string   `json:"requestedBy,omitempty"`
+	EndTime     Time     `json:"endTime,omitzero"`
+	Resource    bool     `json:"resource,omitempty"`
+	Error       *Failure `json:"error,omitempty"` // its message cut short
+}
+
+// What a backup remembers of its past.
+const (
+	MaxEarlierTries   = 10
+	MaxEarlierUpdates = 20
+)
 
 // Update is a change of expiry, description or labels that was asked for.
 type Update struct {

@@ -1,5 +1,7 @@
 package events
 
+import "time"
+
 // Schedule is the record of a plan by which backups of an instance are due: the `data` of every `schedule.*`
 // event (events.md 2.3).
 type Schedule struct {
@@ -14,12 +16,19 @@ type Schedule struct {
 	ChangedFields []string       `json:"changedFields,omitempty"` // paths, on updated only
 	Config        ScheduleConfig `json:"config"`
 
-	// Changes are the latest changes, the last one last: what doors show as operations. At most MaxChanges.
+	// Changes are the latest changes, the last one last: what doors show as operations. Those of the last KeepChanges,
+	// at most MaxChanges, and at most MaxChangesSize of them.
 	Changes []ScheduleChange `json:"changes,omitempty"`
 }
 
-// MaxChanges is how many changes a schedule remembers.
-const MaxChanges = 20
+// KeepChanges is how long a change is remembered: doors show operations for 7 days (cloudsql.md PD-19).
+const KeepChanges = 8 * 24 * time.Hour
+
+// What a schedule remembers at most, so that its record stays well below MaxData.
+const (
+	MaxChanges     = 200
+	MaxChangesSize = 32 << 10 // encoded
+)
 
 // Automated is the name of the schedule that the Cloud SQL and GaussDB doors read and write (events.md 1.5).
 const Automated = "automated"
@@ -29,6 +38,7 @@ type ScheduleChange struct {
 	Step        Step   `json:"step"`
 	Generation  int    `json:"generation"`
 	Time        Time   `json:"time"`
+	RequestID   string `json:"requestId,omitempty"` // tells a repeat of the request
 	RequestedBy string `json:"requestedBy,omitempty"`
 }
 
@@ -38,6 +48,7 @@ type ScheduleConfig struct {
 	EverySeconds        int64      `json:"everySeconds,omitempty"`
 	TimeZone            string     `json:"timeZone,omitempty"`            // IANA; absent: UTC
 	WindowSeconds       int64      `json:"windowSeconds,omitempty"`       // how long after the due time a backup may start
+	SpreadSeconds       int64      `json:"spreadSeconds,omitempty"`       // it begins by so much later, so that not all begin at once
 	OverdueAfterSeconds int64      `json:"overdueAfterSeconds,omitempty"` // absent: the window
 	Missed              Missed     `json:"missed,omitempty"`
 	Retention           *Retention `json:"retention,omitempty"` // absent: nothing is deleted by policy
@@ -76,7 +87,18 @@ type CloudSQLSettings struct {
 	BinaryLogEnabled            bool   `json:"binaryLogEnabled,omitempty"`
 	PointInTimeRecoveryEnabled  bool   `json:"pointInTimeRecoveryEnabled,omitempty"`
 	Tier                        string `json:"tier,omitempty"`
-	Edition                     string `json:"edition,omitempty"` // ENTERPRISE, ENTERPRISE_PLUS
+	Edition                     string `json:"edition,omitempty"` // ENTERPRISE, ENTERPRISE_PLUS; absent: ENTERPRISE
+
+	DefaultRetention               bool                 `json:"defaultRetention,omitempty"` // retention.keepLast is the edition's: nobody chose it
+	ReplicationLogArchivingEnabled bool                 `json:"replicationLogArchivingEnabled,omitempty"`
+	RetainBackupsOnDelete          bool                 `json:"retainBackupsOnDelete,omitempty"`
+	FinalBackup                    *CloudSQLFinalBackup `json:"finalBackupConfig,omitempty"`
+}
+
+// CloudSQLFinalBackup says whether a last backup is wanted when the instance goes.
+type CloudSQLFinalBackup struct {
+	Enabled       bool `json:"enabled,omitempty"`
+	RetentionDays int  `json:"retentionDays,omitempty"`
 }
 
 // Aggregate names the schedule.

@@ -131,12 +131,16 @@ func examples(t testing.TB) []events.Event {
 	out = append(out, p)
 	changed := running
 	changed.ProviderRef, changed.Updates, changed.ChangedFields = ref, 1, []string{"providerRef"}
-	step(changed, events.Updated, 1, 3)
+	changed = lifecycle.Amend(changed, events.Update{RequestTime: events.At(at), RequestID: rq}, func(*events.Backup) []string { return []string{"labels"} })
+	changed = lifecycle.Amend(changed, events.Update{RequestTime: events.At(at), RequestID: rq}, func(*events.Backup) []string { return []string{"expireTime"} })
+	step(changed, events.Updated, 3, 5)
 	step(lifecycle.FailAttempt(running, wrong, tick().Add(time.Minute)), events.AttemptFailed, 1, 3)
+	half := *ref
+	half.LeftIn = []string{"offsite"}
 	good := step(lifecycle.Complete(running, tick(), lifecycle.Outcome{Proof: events.ProofChecked, SizeBytes: 52 << 20,
-		Kind: "PHYSICAL", EngineVersion: "3.50.4", ConsistencyTime: at, Ref: ref,
+		Kind: "PHYSICAL", EngineVersion: "3.50.4", ConsistencyTime: at, Ref: &half, Evidence: &events.Evidence{Copies: 1, Objects: 1},
 		Copies: []events.Copy{{Storage: "default", State: events.CopyStored, Proof: events.ProofChecked, EndTime: events.At(at)},
-			{Storage: "offsite", State: events.CopyFailed, EndTime: events.At(at), Error: wrong}},
+			{Storage: "offsite", State: events.CopyFailed, EndTime: events.At(at), Error: wrong, Remains: true}},
 		Checksum: &events.Checksum{Algorithm: "sha256", Value: strings.Repeat("0a", 32)}}), events.Succeeded, 1, 3)
 	step(lifecycle.Fail(running, tick(), wrong, nil, false), events.Failed, 1, 3)
 	stopping := step(lifecycle.AskCancel(running, events.Cancel{RequestTime: events.At(at), RequestID: rq, Reason: "wrong day"}), events.CancelRequested, 0, 3)
@@ -149,7 +153,7 @@ func examples(t testing.TB) []events.Event {
 	late.Overdue = &events.OverdueNote{SinceTime: events.At(at), LateByMs: 60_000}
 	step(late, events.Overdue, 1, 1)
 	idle := due
-	idle.Skip = &events.Skip{Reason: "NO_CHANGES", CoveredByBackupID: id}
+	idle.Skip = &events.Skip{Reason: "NO_CHANGES", Time: events.At(at), CoveredByBackupID: id}
 	step(idle, events.Skipped, 0, 1)
 
 	check := events.Check{Run: 1, Method: "CHECKSUM", Reason: "USER", RequestID: rq}
@@ -164,13 +168,24 @@ func examples(t testing.TB) []events.Event {
 
 	leaving := step(lifecycle.AskDeletion(good, events.Deletion{Cause: "USER", RequestTime: events.At(tick()), RequestID: rq}), events.DeletionRequested, 1, 4)
 	step(lifecycle.Remove(leaving, tick(), 52<<20), events.Deleted, 0, 5)
-	step(lifecycle.FailDeletion(leaving, tick(), wrong), events.DeletionFailed, 1, 5)
+	again := func(b events.Backup) events.Backup { // a second try: the first is remembered
+		b, err := lifecycle.Advance(lifecycle.FailDeletion(b, tick(), wrong), events.DeletionFailed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err = lifecycle.Advance(lifecycle.AskDeletion(b, events.Deletion{Cause: "USER", RequestTime: events.At(tick()), RequestID: rq}), events.DeletionRequested)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	step(lifecycle.FailDeletion(again(leaving), tick(), wrong), events.DeletionFailed, 2, 7)
 
 	rs, err := events.RestoreID("shop", origin)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again := func(r events.Restore, s events.Step, seq uint64) events.Restore {
+	restored := func(r events.Restore, s events.Step, seq uint64) events.Restore {
 		r, err := lifecycle.AdvanceRestore(r, s)
 		if err != nil {
 			t.Fatal(err)
@@ -178,12 +193,12 @@ func examples(t testing.TB) []events.Event {
 		emit(r, s, 0, seq)
 		return r
 	}
-	r := again(events.Restore{RestoreID: rs, BackupID: id, Project: "shop", Provider: "sqlite", Instance: "orders-db",
+	r := restored(events.Restore{RestoreID: rs, BackupID: id, Project: "shop", Provider: "sqlite", Instance: "orders-db",
 		IDs: events.RestoreIDs{Operation: events.OperationID(rs + "-requested")}, Door: "native", RequestID: rq,
 		EnqueuedTime: events.At(tick()), Target: events.Target{Instance: "orders-copy"}}, events.Requested, 1)
-	r = again(lifecycle.ClaimRestore(r, tick(), "ex-4f2a"), events.Started, 2)
-	again(lifecycle.CompleteRestore(r, tick(), 200<<20), events.Succeeded, 3)
-	again(lifecycle.FailRestore(r, tick(), wrong), events.Failed, 3)
+	r = restored(lifecycle.ClaimRestore(r, tick(), "ex-4f2a"), events.Started, 2)
+	restored(lifecycle.CompleteRestore(r, tick(), 200<<20), events.Succeeded, 3)
+	restored(lifecycle.FailRestore(r, tick(), wrong), events.Failed, 3)
 
 	in, err := events.InstanceID("shop", "mysql", "orders-server")
 	if err != nil {
@@ -209,10 +224,10 @@ func examples(t testing.TB) []events.Event {
 	plan := events.Schedule{Project: "shop", ScheduleID: sc, Name: events.Automated, Provider: "mysql", Instance: "orders-server", Generation: 1,
 		Config: events.ScheduleConfig{Cron: "0 13 * * *", TimeZone: "Etc/UTC", WindowSeconds: 14_400, Missed: events.MissedOnce,
 			Retention: &events.Retention{KeepLast: 7}, CloudSQL: &events.CloudSQLSettings{Location: "eu", TransactionLogRetentionDays: 7}},
-		Changes: []events.ScheduleChange{{Step: events.Created, Generation: 1, Time: events.At(tick())}}}
+		Changes: []events.ScheduleChange{{Step: events.Created, Generation: 1, Time: events.At(tick()), RequestID: rq}}}
 	emit(plan, events.Created, 1, 1)
 	plan.Generation, plan.ChangedFields, plan.Config.Paused = 2, []string{"config.paused"}, true
-	plan.Changes = append(plan.Changes, events.ScheduleChange{Step: events.Updated, Generation: 2, Time: events.At(tick())})
+	plan.Changes = append(plan.Changes, events.ScheduleChange{Step: events.Updated, Generation: 2, Time: events.At(tick()), RequestID: rq})
 	emit(plan, events.Updated, 2, 2)
 	plan.Generation, plan.ChangedFields = 3, nil
 	emit(plan, events.Deleted, 3, 3)

@@ -60,6 +60,7 @@ func FailAttempt(b events.Backup, f *events.Failure, next time.Time) events.Back
 // Outcome is what `succeeded` adds to a record.
 type Outcome struct {
 	Proof           events.Proof
+	Evidence        *events.Evidence
 	SizeBytes       int64
 	Kind            string
 	EngineVersion   string
@@ -75,7 +76,7 @@ type Outcome struct {
 func Complete(b events.Backup, at time.Time, o Outcome) events.Backup {
 	b = end(b, at)
 	b.Error, b.NextAttemptTime = nil, events.Time{}
-	b.Proof, b.BackupKind, b.Checksum, b.Copies = o.Proof, o.Kind, o.Checksum, o.Copies
+	b.Proof, b.Evidence, b.BackupKind, b.Checksum, b.Copies = o.Proof, o.Evidence, o.Kind, o.Checksum, o.Copies
 	b.SizeBytes = &o.SizeBytes
 	if o.EngineVersion != "" {
 		b.EngineVersion = o.EngineVersion
@@ -125,6 +126,7 @@ func leave(b events.Backup, ref *events.ProviderRef, remains bool) events.Backup
 
 // AskDeletion is `deletion_requested`: the next try, whose operation is that of the event id.
 func AskDeletion(b events.Backup, d events.Deletion) events.Backup {
+	d.Earlier = earlierTries(b.Deletion)
 	d.Try = NextDeletion(b)
 	d.Operation = events.OperationID(events.EventID(b.BackupID, events.Backups, events.DeletionRequested, d.Try))
 	b.Deletion = &d
@@ -158,6 +160,7 @@ func FailDeletion(b events.Backup, at time.Time, f *events.Failure) events.Backu
 
 // Amend is `updated` on somebody's request; apply changes the record and names the fields, at least one.
 func Amend(b events.Backup, u events.Update, apply func(*events.Backup) []string) events.Backup {
+	b.EarlierUpdates = earlierUpdates(b, u.RequestTime.Time)
 	b.Updates++
 	u.Number = b.Updates
 	b.Update = &u

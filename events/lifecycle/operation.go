@@ -15,7 +15,7 @@ const (
 )
 
 // Operation is one piece of work as the clouds show it: derived from the record of a backup, restore or
-// schedule, never stored. Of updates of a backup the latest alone is known, of a schedule events.MaxChanges. A deletion that failed and was asked for again keeps its operation, without its times.
+// schedule, never stored. What has ended stays as it was, for as long as the record remembers it (history.go).
 type Operation struct {
 	ID         string
 	Kind       Kind
@@ -26,6 +26,7 @@ type Operation struct {
 	Project    string
 	Instance   string
 	OnDemand   bool // of a creation
+	Resource   bool // of a deletion: events.Deletion.Resource
 	User       string
 	InsertTime events.Time
 	StartTime  events.Time // zero until it runs
@@ -34,51 +35,79 @@ type Operation struct {
 	Failure    *events.Failure // only when Done
 }
 
-// OperationsOf a backup: its creation and every try to delete it.
+// OperationsOf a backup: its creation, its updates and every try to delete it.
 func OperationsOf(b events.Backup) []Operation {
 	base := Operation{Entity: events.Backups, Aggregate: b.BackupID, Backup: b.BackupID, CloudSQLID: b.IDs.CloudSQL,
 		Project: b.Project, Instance: b.Instance}
-	make := base
-	make.ID, make.Kind, make.User, make.OnDemand = b.IDs.Operation, Creation, b.RequestedBy, b.Trigger == events.OnDemand
-	make.InsertTime, make.StartTime, make.EndTime = b.EnqueuedTime, b.StartTime, b.EndTime
-	make.Done = !b.EndTime.IsZero()
-	if make.Done {
-		make.Failure = b.Error
-		if b.Cancel != nil && b.Error == nil && b.Proof == "" {
-			make.Failure = CancelledFailure(b)
+	var ops []Operation
+	if b.EverRequested() { // else a due slot that nobody asked for, or that was skipped: no work
+		ops = append(ops, creationOf(b, base))
+	}
+	for _, u := range b.EarlierUpdates {
+		ops = append(ops, updateOf(u, base))
+	}
+	if b.Update != nil {
+		ops = append(ops, updateOf(*b.Update, base))
+	}
+	return append(ops, deletionsOf(b, base)...)
+}
+
+func creationOf(b events.Backup, op Operation) Operation {
+	op.ID, op.Kind, op.User, op.OnDemand = b.IDs.Operation, Creation, b.RequestedBy, b.Trigger == events.OnDemand
+	op.InsertTime, op.StartTime, op.EndTime = b.EnqueuedTime, b.StartTime, b.EndTime
+	if b.Skip != nil { // it was asked for and then not run: that has no end of its own
+		if op.EndTime = b.Skip.Time; op.EndTime.IsZero() {
+			op.EndTime = b.EnqueuedTime
 		}
 	}
-	ops := []Operation{make}
-	if !b.EverRequested() {
-		ops = nil // a due slot that nobody asked for, or that was skipped: no work
+	if op.Done = !op.EndTime.IsZero(); !op.Done {
+		return op
 	}
-	if u := b.Update; u != nil {
-		up := base
-		up.ID = events.OperationID(events.EventID(b.BackupID, events.Backups, events.Updated, u.Number))
-		up.Kind, up.User, up.Done = Updating, u.RequestedBy, true
-		up.InsertTime, up.StartTime, up.EndTime = u.RequestTime, u.RequestTime, u.RequestTime
-		ops = append(ops, up)
+	op.Failure = b.Error
+	if b.Cancel != nil && b.Error == nil && b.Proof == "" {
+		op.Failure = CancelledFailure(b)
 	}
-	if b.Deletion == nil || b.Deletion.Try == 0 {
-		return ops
+	return op
+}
+
+func updateOf(u events.Update, op Operation) Operation {
+	op.ID = events.OperationID(events.EventID(op.Backup, events.Backups, events.Updated, u.Number))
+	op.Kind, op.User, op.Done = Updating, u.RequestedBy, true
+	op.InsertTime, op.StartTime, op.EndTime = u.RequestTime, u.RequestTime, u.RequestTime
+	return op
+}
+
+// deletionsOf a backup. Nothing says when a deletion starts, so an operation goes from waiting to done. One that
+// nobody asked for is an operation if our own policy did it, not if it was found gone.
+func deletionsOf(b events.Backup, base Operation) (ops []Operation) {
+	d := b.Deletion
+	if d == nil || d.Try == 0 && d.Cause != causeRetention {
+		return nil
 	}
-	for n := 1; n <= b.Deletion.Try; n++ {
-		d := base
-		d.ID = events.OperationID(events.EventID(b.BackupID, events.Backups, events.DeletionRequested, n))
-		d.Kind, d.User = Deletion, b.Deletion.RequestedBy
-		d.InsertTime = b.Deletion.RequestTime
-		if n < b.Deletion.Try {
-			d.Done, d.EndTime = true, b.Deletion.RequestTime
-			d.Failure = &events.Failure{Code: events.Internal, Category: events.BySystem, Message: "the deletion failed and was asked for again"}
-		} else {
-			d.Done, d.EndTime, d.Failure = PhaseOf(b) != Deleting, b.Deletion.EndTime, b.Deletion.Error
-		}
-		if d.Done {
-			d.StartTime = d.InsertTime
-		}
-		ops = append(ops, d)
+	for _, t := range d.Earlier {
+		op := deletionOf(t, base)
+		op.Done = true
+		ops = append(ops, op)
 	}
-	return ops
+	last := deletionOf(events.DeletionTry{Try: d.Try, Cause: d.Cause, RequestTime: d.RequestTime, RequestedBy: d.RequestedBy,
+		EndTime: d.EndTime, Resource: d.Resource, Error: d.Error}, base)
+	last.Done = PhaseOf(b) != Deleting && !d.EndTime.IsZero()
+	return append(ops, last)
+}
+
+// causeRetention: a policy deleted, so the user is the service itself, whom doors name.
+const causeRetention = "RETENTION"
+
+func deletionOf(t events.DeletionTry, op Operation) Operation {
+	op.ID = events.OperationID(events.EventID(op.Backup, events.Backups, events.DeletionRequested, t.Try))
+	op.Kind, op.InsertTime, op.EndTime, op.Failure, op.Resource = Deletion, t.RequestTime, t.EndTime, t.Error, t.Resource
+	if t.Cause != causeRetention {
+		op.User = t.RequestedBy
+	}
+	if op.InsertTime.IsZero() {
+		op.InsertTime = t.EndTime
+	}
+	return op
 }
 
 // CancelledFailure is what a cancelled backup shows where a dialect knows only failure.

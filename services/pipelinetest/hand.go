@@ -22,6 +22,7 @@ type Hand struct {
 	fail    *events.Failure // of deletions
 	copies  map[string]bool
 	ends    map[string]error // of work that has not begun
+	shape   func(*lifecycle.Outcome)
 }
 
 type work struct {
@@ -70,6 +71,9 @@ func (h *Hand) end(id string, w *work, err error) {
 // FailDeletions makes Delete fail with f, or work again if f is nil.
 func (h *Hand) FailDeletions(f *events.Failure) { h.set(func() { h.fail = f }) }
 
+// Shape lets f change the outcome of what succeeds from now on.
+func (h *Hand) Shape(f func(*lifecycle.Outcome)) { h.set(func() { h.shape = f }) }
+
 // Starts is how many pieces of work were ever begun.
 func (h *Hand) Starts() int {
 	h.mu.Lock()
@@ -115,6 +119,9 @@ func (h *Hand) succeed(id string, w *work) {
 	w.progress.Done = true
 	w.progress.Outcome = lifecycle.Outcome{Proof: events.ProofChecked, SizeBytes: 4096, Kind: "PHYSICAL",
 		ConsistencyTime: time.Now(), Ref: &executor.Ref{BackupName: "hand:" + id}}
+	if h.shape != nil {
+		h.shape(&w.progress.Outcome)
+	}
 }
 
 // Start implements executor.Executor.
@@ -188,3 +195,10 @@ var (
 	_ executor.Canceler  = (*Hand)(nil)
 	_ executor.Recoverer = (*Hand)(nil)
 )
+
+// IsAuto tells whether work ends by itself.
+func (h *Hand) IsAuto() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.auto
+}

@@ -44,6 +44,11 @@ type Config struct {
 	// MinSizeRatio fails a backup whose copy is smaller than this share of the last good one; 0: off.
 	MinSizeRatio float64 `yaml:"minSizeRatio"`
 
+	// CopyStallAfter fails a further copy (copyTo) of which no byte moves, default 2 min; CopyDeadline bounds all
+	// further copies of one backup together, default 12 h. The backup stands without them.
+	CopyStallAfter time.Duration `yaml:"copyStallAfter"`
+	CopyDeadline   time.Duration `yaml:"copyDeadline"`
+
 	// Limits bound what this process does at once beyond Concurrency, over all providers.
 	Limits Limits `yaml:"limits"`
 	// Concurrency is how many backups of one provider this process does at once; default 2.
@@ -65,9 +70,10 @@ type Credentials struct {
 	Variables []string `yaml:"variables"` // environment variables of this process
 }
 
-// Limits: 0 is none. A backup that meets one stays ENQUEUED.
+// Limits: 0 is none. A backup that meets one stays ENQUEUED. They are those of one process: two executors together
+// do twice as much.
 type Limits struct {
-	PerServer  int `yaml:"perServer"`  // backups from one address
+	PerServer  int `yaml:"perServer"`  // backups that read from one address
 	PerStorage int `yaml:"perStorage"` // backups that write to one storage
 }
 
@@ -94,7 +100,8 @@ func (c Config) Validate() error {
 	if c.Concurrency < 0 || c.Concurrency > maxConcurrency {
 		errs = append(errs, fmt.Errorf("concurrency: %d is not between 1 and %d", c.Concurrency, maxConcurrency))
 	}
-	for name, d := range map[string]time.Duration{"stallAfter": c.StallAfter, "deadline": c.Deadline, "cancelLimit": c.CancelLimit, "lockWait": c.LockWait} {
+	for name, d := range map[string]time.Duration{"stallAfter": c.StallAfter, "deadline": c.Deadline, "cancelLimit": c.CancelLimit, "lockWait": c.LockWait,
+		"copyStallAfter": c.CopyStallAfter, "copyDeadline": c.CopyDeadline} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("%s: %s is negative", name, d))
 		}

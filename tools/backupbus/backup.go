@@ -11,30 +11,33 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/backupbus/backupbus/events"
 )
 
 // backup is what the commands read of a backup; json and yaml output show all that the server sent.
 type backup struct {
-	BackupID     string    `json:"backupId"`
-	Instance     string    `json:"instance"`
-	State        string    `json:"state"`
-	Trigger      string    `json:"trigger"`
-	Description  string    `json:"description"`
-	Attempt      int       `json:"attempt"`
-	MaxAttempts  int       `json:"maxAttempts"`
-	EnqueuedTime time.Time `json:"enqueuedTime"`
-	EndTime      time.Time `json:"endTime"`
-	DurationMs   *int64    `json:"durationMs"`
-	SizeBytes    *int64    `json:"sizeBytes"`
-	Proof        string    `json:"proof"`
-	Copy         string    `json:"copy"`
-	Copies       []copied  `json:"copies"`
-	Consistency  time.Time `json:"consistencyTime"`
-	SkipReason   string    `json:"skipReason"`
-	Error        *failure  `json:"error"`
-	Progress     *progress `json:"progress"`
-	Verification string    `json:"verification"`
-	Check        *check    `json:"check"`
+	BackupID     string           `json:"backupId"`
+	Instance     string           `json:"instance"`
+	State        string           `json:"state"`
+	Trigger      string           `json:"trigger"`
+	Description  string           `json:"description"`
+	Attempt      int              `json:"attempt"`
+	MaxAttempts  int              `json:"maxAttempts"`
+	EnqueuedTime time.Time        `json:"enqueuedTime"`
+	EndTime      time.Time        `json:"endTime"`
+	DurationMs   *int64           `json:"durationMs"`
+	SizeBytes    *int64           `json:"sizeBytes"`
+	Proof        string           `json:"proof"`
+	Evidence     *events.Evidence `json:"evidence"`
+	Copy         string           `json:"copy"`
+	Copies       []copied         `json:"copies"`
+	Consistency  time.Time        `json:"consistencyTime"`
+	SkipReason   string           `json:"skipReason"`
+	Error        *failure         `json:"error"`
+	Progress     *progress        `json:"progress"`
+	Verification string           `json:"verification"`
+	Check        *check           `json:"check"`
 	Checksum     *struct {
 		Algorithm string `json:"algorithm"`
 		Value     string `json:"value"`
@@ -42,9 +45,10 @@ type backup struct {
 }
 
 type copied struct {
-	Storage string   `json:"storage"`
-	State   string   `json:"state"`
-	Error   *failure `json:"error"`
+	Storage string           `json:"storage"`
+	State   events.CopyState `json:"state"`
+	Error   *failure         `json:"error"`
+	Remains bool             `json:"remains"`
 }
 
 type failure struct {
@@ -258,65 +262,4 @@ func newBackupChange(o *options, verb string) *cobra.Command {
 		c.Flags().StringVar(&reason, "reason", "", "why, for those who are told")
 	}
 	return c
-}
-
-func describe(cmd *cobra.Command, o *options, path string, table func(io.Writer, json.RawMessage) error) error {
-	var answer json.RawMessage
-	if err := o.client().call(cmd.Context(), http.MethodGet, path, nil, &answer); err != nil {
-		return err
-	}
-	return show(cmd.OutOrStdout(), o.output, answer, func(w io.Writer) error { return table(w, answer) })
-}
-
-func describeBackup(w io.Writer, answer json.RawMessage) error {
-	var b backup
-	if err := json.Unmarshal(answer, &b); err != nil {
-		return err
-	}
-	row := func(name, value string) {
-		if value != "" {
-			_, _ = fmt.Fprintf(w, "%s\t%s\n", name, dash(value))
-		}
-	}
-	row("backup", b.BackupID)
-	row("instance", b.Instance)
-	row("state", b.State)
-	row("proof", b.Proof)
-	row("attempt", fmt.Sprintf("%d of %d", b.Attempt, b.MaxAttempts))
-	row("enqueued", b.EnqueuedTime.UTC().Format(time.RFC3339))
-	if b.DurationMs != nil {
-		row("took", (time.Duration(*b.DurationMs) * time.Millisecond).String())
-	}
-	if !b.Consistency.IsZero() {
-		row("consistent at", b.Consistency.UTC().Format(time.RFC3339Nano))
-	}
-	if b.SizeBytes != nil {
-		row("stored", size(b.SizeBytes))
-	}
-	row("copy", b.Copy)
-	for _, c := range b.Copies[min(1, len(b.Copies)):] {
-		said := c.Storage + ", " + c.State
-		if c.Error != nil {
-			said += ": " + c.Error.String()
-		}
-		row("copied to", said)
-	}
-	if b.Checksum != nil {
-		row(b.Checksum.Algorithm, b.Checksum.Value)
-	}
-	if c := b.Check; c != nil {
-		said := b.Verification
-		if c.EndTime.IsZero() {
-			said = "under way"
-		}
-		row("verification", fmt.Sprintf("%s, run %d by %s", said, c.Run, c.Method))
-		if c.Error != nil {
-			row("", c.Error.String())
-		}
-	}
-	row("description", b.Description)
-	if b.Error != nil {
-		row("error", b.Error.String())
-	}
-	return nil
 }

@@ -55,7 +55,7 @@ func newRestoreExport(o *options) *cobra.Command {
 func refOf(place string, copies []copied) events.ProviderRef {
 	r := events.ProviderRef{BackupName: place}
 	for _, c := range copies[min(1, len(copies)):] {
-		if c.State == string(events.CopyStored) {
+		if c.State == events.CopyStored {
 			r.CopiedTo = append(r.CopiedTo, c.Storage)
 		}
 	}

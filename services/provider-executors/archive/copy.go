@@ -26,32 +26,48 @@ func (s *Storages) Of(j executor.Job) (*Copy, error) {
 	if err != nil {
 		return nil, err
 	}
+	prefix, err := prefixOf(j)
+	if err != nil {
+		return nil, err
+	}
+	return &Copy{at: st, prefix: prefix}, nil
+}
+
+func prefixOf(j executor.Job) (string, error) {
 	project, err := events.Token(j.Project)
 	if err != nil {
-		return nil, fmt.Errorf("project of %s: %w", j.BackupID, err)
+		return "", fmt.Errorf("project of %s: %w", j.BackupID, err)
 	}
 	instance, err := events.Token(j.Instance)
 	if err != nil {
-		return nil, fmt.Errorf("instance of %s: %w", j.BackupID, err)
+		return "", fmt.Errorf("instance of %s: %w", j.BackupID, err)
 	}
 	if !backupID.MatchString(j.BackupID) || j.Attempt < 1 {
-		return nil, fmt.Errorf("job %q attempt %d has no place in a storage", j.BackupID, j.Attempt)
+		return "", fmt.Errorf("job %q attempt %d has no place in a storage", j.BackupID, j.Attempt)
 	}
-	return &Copy{at: st, prefix: fmt.Sprintf("%s/%s/%s/attempt-%d/", project, instance, j.BackupID, j.Attempt)}, nil
+	return fmt.Sprintf("%s/%s/%s/attempt-%d/", project, instance, j.BackupID, j.Attempt), nil
 }
 
 // At is the copy that r names: BackupName as Copy.Name writes it. Anything else is refused, so that no
 // reference can mean more than one attempt.
 func (s *Storages) At(r executor.Ref) (*Copy, error) {
-	name, prefix, ok := strings.Cut(r.BackupName, ":")
-	if !ok || !copyPrefix.MatchString(prefix) {
-		return nil, notFound("the backup has no copy in a storage of this executor")
+	name, prefix, err := parse(r)
+	if err != nil {
+		return nil, err
 	}
 	st, err := s.storage(name)
 	if err != nil {
 		return nil, err
 	}
 	return &Copy{at: st, prefix: prefix}, nil
+}
+
+func parse(r executor.Ref) (storage, prefix string, err error) {
+	name, prefix, ok := strings.Cut(r.BackupName, ":")
+	if !ok || !copyPrefix.MatchString(prefix) {
+		return "", "", notFound("the backup has no copy in a storage of this executor")
+	}
+	return name, prefix, nil
 }
 
 // Name is `{storage}:{prefix}`, what ProviderRef.BackupName holds.

@@ -37,13 +37,14 @@ type Manifest struct {
 
 	Objects []Object `json:"objects"` // in the order in which they are put back
 
-	Proof           events.Proof `json:"proof"`
-	StartTime       events.Time  `json:"startTime"`
-	EndTime         events.Time  `json:"endTime"`
-	ConsistencyTime events.Time  `json:"consistencyTime"`    // what was committed before it is in the copy
-	Position        string       `json:"position,omitempty"` // of the server's log: GTID, file:position, LSN
-	Fingerprint     string       `json:"fingerprint,omitempty"`
-	EncryptedTo     []string     `json:"encryptedTo,omitempty"` // age recipients
+	Proof           events.Proof     `json:"proof"`
+	Evidence        *events.Evidence `json:"evidence,omitempty"` // of that proof; of this copy alone
+	StartTime       events.Time      `json:"startTime"`
+	EndTime         events.Time      `json:"endTime"`
+	ConsistencyTime events.Time      `json:"consistencyTime"`    // what was committed before it is in the copy
+	Position        string           `json:"position,omitempty"` // of the server's log: GTID, file:position, LSN
+	Fingerprint     string           `json:"fingerprint,omitempty"`
+	EncryptedTo     []string         `json:"encryptedTo,omitempty"` // age recipients
 }
 
 // Tool made the copy.

@@ -14,6 +14,7 @@ import (
 	"gocloud.dev/gcerrors"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
 )
 
 // maxWindow bounds the memory a decoder may be told to use: enough for every ordinary level of zstd.
@@ -49,15 +50,24 @@ func (c *Copy) check(ctx context.Context, o Object) (int64, error) {
 		return 0, err
 	}
 	defer r.Close()
-	sum := &verifying{ctx: ctx, from: r, hash: sha256.New(), max: o.StoredBytes}
+	sum := verify(ctx, r, o)
 	if _, err := io.Copy(io.Discard, sum); err != nil {
 		return sum.n, c.readFailure(sum, err)
 	}
 	return sum.n, sum.verdict(o)
 }
 
-// Complete tells whether every object is there with its size. Nothing is read.
+// Complete tells whether the manifest is there, and every object with its size. No object is read.
 func (c *Copy) Complete(ctx context.Context, m Manifest) (bool, error) {
+	var f *events.Failure
+	switch own, err := c.ReadManifest(ctx); {
+	case errors.As(err, &f) && (f.Code == events.NotFound || f.Code == events.Corrupt):
+		return false, nil
+	case err != nil:
+		return false, err
+	case own.Matches(m.Checksum()) != nil:
+		return false, nil
+	}
 	for _, o := range m.Objects {
 		a, err := c.at.bucket.Attributes(ctx, c.prefix+o.Name)
 		if gcerrors.Code(err) == gcerrors.NotFound {
@@ -93,7 +103,7 @@ func (c *Copy) unlock(ctx context.Context, o Object) error {
 		return err
 	}
 	defer r.Close()
-	sum := &verifying{ctx: ctx, from: r, hash: sha256.New(), max: o.StoredBytes}
+	sum := verify(ctx, r, o)
 	if _, err := c.decrypt(sum); err != nil {
 		return c.readFailure(sum, err)
 	}
@@ -110,7 +120,7 @@ func (c *Copy) Extract(ctx context.Context, o Object, w io.Writer) (int64, error
 		return 0, fmt.Errorf("read %s: %w", o.Name, err)
 	}
 	defer r.Close()
-	sum := &verifying{ctx: ctx, from: r, hash: sha256.New(), max: o.StoredBytes}
+	sum := verify(ctx, r, o)
 	var packed io.Reader = sum
 	if o.Encryption == Age {
 		if packed, err = c.decrypt(sum); err != nil {
@@ -173,6 +183,12 @@ type verifying struct {
 	max  int64
 	n    int64
 	err  error
+
+	alive func()
+}
+
+func verify(ctx context.Context, r io.Reader, o Object) *verifying {
+	return &verifying{ctx: ctx, from: r, hash: sha256.New(), max: o.StoredBytes, alive: executor.Alive(ctx)}
 }
 
 func (v *verifying) Read(p []byte) (int, error) {
@@ -183,6 +199,9 @@ func (v *verifying) Read(p []byte) (int, error) {
 	n, err := v.from.Read(p)
 	v.hash.Write(p[:n])
 	v.n += int64(n)
+	if n > 0 {
+		v.alive()
+	}
 	if v.n > v.max {
 		return 0, errTooLong
 	}
@@ -194,10 +213,13 @@ func (v *verifying) Read(p []byte) (int, error) {
 
 func (v *verifying) verdict(o Object) error {
 	if got := hex.EncodeToString(v.hash.Sum(nil)); v.n != o.StoredBytes || got != o.SHA256 {
-		return corrupt("the stored object differs from its manifest: the copy is damaged",
-			fmt.Errorf("%d bytes with %s", v.n, got))
+		return differs(fmt.Errorf("%d bytes with %s", v.n, got))
 	}
 	return nil
+}
+
+func differs(why error) error {
+	return corrupt("the stored object differs from its manifest: the copy is damaged", why)
 }
 
 // noting remembers the error of the writer, which io.Copy does not tell from the reader's.

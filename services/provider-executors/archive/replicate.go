@@ -2,55 +2,57 @@ package archive
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 
+	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 )
 
-// Further are the places of the storages that r names beside its first: the same key in each.
-func (s *Storages) Further(r executor.Ref) ([]*Copy, error) {
-	first, err := s.At(r)
-	if err != nil {
-		return nil, err
-	}
-	var all []*Copy
-	for _, name := range r.CopiedTo {
-		st, err := s.storage(name)
-		if err != nil {
-			return nil, err
-		}
-		if st != first.at {
-			all = append(all, &Copy{at: st, prefix: first.prefix})
-		}
-	}
-	return all, nil
-}
+// SourceError is an error of the copy that is read while another is made of it.
+type SourceError struct{ Err error }
+
+// Error says what it met.
+func (e *SourceError) Error() string { return "the copy that is copied: " + e.Err.Error() }
+
+// Unwrap is what it met.
+func (e *SourceError) Unwrap() error { return e.Err }
 
 // CopyTo stores the objects of m, which lie at c, at to, and the manifest after them. What is read is compared
-// with m on the way; moved hears of stored bytes. After an error nothing of it is at to. A complete copy that
-// is there already is left alone: ALREADY_EXISTS.
-func (c *Copy) CopyTo(ctx context.Context, to *Copy, m Manifest, moved func(n int64)) error {
+// with m on the way: a fault of c is a *SourceError. After an error the caller removes what is at to, except after
+// ALREADY_EXISTS: a complete copy that is there already is left alone.
+func (c *Copy) CopyTo(ctx context.Context, to *Copy, m Manifest) error {
+	for _, o := range m.Objects {
+		if err := to.takes(o); err != nil {
+			return err
+		}
+	}
 	if err := to.RefuseFinished(ctx); err != nil {
 		return err
 	}
 	for _, o := range m.Objects {
-		if err := c.copyObject(ctx, to, o, moved); err != nil {
-			return errors.Join(fmt.Errorf("copy %s: %w", o.Name, err), to.abandon(ctx))
+		if err := c.copyObject(ctx, to, o); err != nil {
+			return fmt.Errorf("copy %s: %w", o.Name, err)
 		}
 	}
-	if err := to.WriteManifest(ctx, m); err != nil {
-		return errors.Join(err, to.abandon(ctx))
-	}
-	return nil
+	return to.WriteManifest(ctx, m)
 }
 
-func (c *Copy) copyObject(ctx context.Context, to *Copy, o Object, moved func(n int64)) error {
+// takes refuses at once an object that is larger than one of a remote storage can be.
+func (c *Copy) takes(o Object) error {
+	if c.at.dir != "" || o.StoredBytes <= maxPart*maxParts {
+		return nil
+	}
+	return &events.Failure{Code: events.ProviderRejected, Category: events.ByUser, Message: fmt.Sprintf(
+		"an object of the copy has %d bytes, and one in storage %q can have at most %d: copy it to a file storage, or divide the instance",
+		o.StoredBytes, c.at.name, int64(maxPart*maxParts))}
+}
+
+func (c *Copy) copyObject(ctx context.Context, to *Copy, o Object) error {
 	r, err := c.open(ctx, o.Name)
 	if err != nil {
-		return err
+		return c.ofSource(err)
 	}
 	defer r.Close()
 	out, err := to.at.create(ctx, to.prefix+o.Name, o.StoredBytes)
@@ -58,28 +60,35 @@ func (c *Copy) copyObject(ctx context.Context, to *Copy, o Object, moved func(n 
 		return err
 	}
 	defer out.abort() // harmless after commit
-	from := &verifying{ctx: ctx, from: r, hash: sha256.New(), max: o.StoredBytes}
-	w := &noting{to: to.at.limit.writer(ctx, out)}
-	if _, err := io.Copy(&telling{w, moved}, from); err != nil {
+	from := verify(ctx, r, o)
+	w := &noting{to: &living{to.at.limit.writer(ctx, out), executor.Alive(ctx)}}
+	if _, err := io.Copy(w, from); err != nil {
 		if w.err != nil {
 			return w.err
 		}
-		return c.readFailure(from, err)
+		if errors.Is(err, errTooLong) {
+			err = differs(err)
+		}
+		return c.ofSource(c.readFailure(from, err))
 	}
 	if err := from.verdict(o); err != nil {
-		return err
+		return c.ofSource(err)
 	}
 	return out.commit()
 }
 
-// telling reports what was written.
-type telling struct {
-	to   io.Writer
-	tell func(n int64)
+func (c *Copy) ofSource(err error) error { return &SourceError{err} }
+
+// living says of every write that the copy goes on.
+type living struct {
+	to    io.Writer
+	alive func()
 }
 
-func (w *telling) Write(p []byte) (int, error) {
+func (w *living) Write(p []byte) (int, error) {
 	n, err := w.to.Write(p)
-	w.tell(int64(n))
+	if n > 0 {
+		w.alive()
+	}
 	return n, err
 }

@@ -13,9 +13,6 @@ import (
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 )
 
-// cleanupTime bounds the removal of what an attempt left, which goes on when it was cancelled.
-const cleanupTime = 20 * time.Second
-
 // backUp is one attempt from the first question to the manifest, between its hooks. On any error nothing
 // of it remains.
 func (x *Executor) backUp(ctx context.Context, j executor.Job, report func(executor.Progress)) (lifecycle.Outcome, error) {
@@ -27,11 +24,16 @@ func (x *Executor) backUp(ctx context.Context, j executor.Job, report func(execu
 	if err := c.RefuseFinished(ctx); err != nil {
 		return lifecycle.Outcome{}, err
 	}
+	p := &pace{report: x.watched(ctx, j, report), now: x.Now, phase: events.Preparing}
+	ctx = executor.WithAlive(ctx, p.alive)
 	src, err := x.engine.Prepare(ctx, j)
 	if err != nil {
 		return lifecycle.Outcome{}, err
 	}
-	open := &opened{Source: src, post: func(outcome string) { x.post(ctx, j, outcome) }}
+	open := &opened{Source: src, post: func(outcome string) {
+		x.Limits.leaveServer(j.BackupID)
+		x.post(ctx, j, outcome)
+	}}
 	defer func() { _ = open.end(failed) }() // after an error, which tells more than that of closing
 	if err := x.refuseSource(src, level(j)); err != nil {
 		return lifecycle.Outcome{}, err
@@ -39,7 +41,7 @@ func (x *Executor) backUp(ctx context.Context, j executor.Job, report func(execu
 	if err := x.pre(ctx, j); err != nil {
 		return lifecycle.Outcome{}, err
 	}
-	return x.attempt(ctx, c, open, j, start, &pace{report: x.watched(ctx, j, report)})
+	return x.attempt(ctx, c, open, j, start, p)
 }
 
 // refuseSource says what would fail only when everything has been read.
@@ -79,11 +81,11 @@ func (x *Executor) post(ctx context.Context, j executor.Job, outcome string) {
 }
 
 func (x *Executor) attempt(ctx context.Context, c *archive.Copy, src *opened, j executor.Job, start time.Time, p *pace) (o lifecycle.Outcome, err error) {
-	whole := false
+	whole, copying := false, false
 	defer func() {
-		if !whole { // an error or a panic; first the server is let go, then the storage is asked
+		if !whole { // an error or a panic; first the server is let go, then the storages are asked
 			_ = src.end(failed)
-			err = errors.Join(err, x.abandonAll(ctx, j))
+			err = errors.Join(err, x.abandonAll(ctx, c, j, copying))
 		}
 	}()
 	m, err := x.store(ctx, c, src, j, p)
@@ -91,6 +93,10 @@ func (x *Executor) attempt(ctx context.Context, c *archive.Copy, src *opened, j 
 		return lifecycle.Outcome{}, err
 	}
 	m.StartTime = events.At(start)
+	if err := x.prove(ctx, c, j, &m, p); err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	copying = true
 	if o, err = x.finish(ctx, c, j, m, p); err != nil {
 		return lifecycle.Outcome{}, err
 	}
@@ -102,7 +108,7 @@ func (x *Executor) attempt(ctx context.Context, c *archive.Copy, src *opened, j 
 func (x *Executor) store(ctx context.Context, c *archive.Copy, src *opened, j executor.Job, p *pace) (archive.Manifest, error) {
 	parts := src.Parts()
 	for _, part := range parts {
-		p.total += part.Bytes
+		p.expect(part.Bytes)
 	}
 	p.tell(events.Copying)
 	m := archive.Manifest{
@@ -141,33 +147,43 @@ func recipe(o archive.Object, last string) string {
 	return "zstd -dc " + o.Name + " " + last
 }
 
-// finish proves the objects and writes the manifest.
-func (x *Executor) finish(ctx context.Context, c *archive.Copy, j executor.Job, m archive.Manifest, p *pace) (lifecycle.Outcome, error) {
+// prove proves the objects and writes the manifest.
+func (x *Executor) prove(ctx context.Context, c *archive.Copy, j executor.Job, m *archive.Manifest, p *pace) error {
 	p.tell(events.Finalizing)
-	if err := x.bigEnough(j, m); err != nil {
-		return lifecycle.Outcome{}, err
+	if err := x.bigEnough(j, *m); err != nil {
+		return err
 	}
 	if m.Proof != events.ProofStored {
-		if _, err := x.proven(ctx, m.Proof, c, m, scratchName(j)); err != nil {
-			return lifecycle.Outcome{}, fmt.Errorf("prove the copy: %w", err)
+		found, err := x.proven(ctx, m.Proof, c, *m, scratchName(j))
+		if err != nil {
+			return fmt.Errorf("prove the copy: %w", err)
 		}
+		m.Evidence = &found.Evidence
 	}
 	m.EndTime = events.At(x.Now())
-	if err := c.WriteManifest(ctx, m); err != nil {
-		return lifecycle.Outcome{}, err
-	}
+	return c.WriteManifest(ctx, *m)
+}
+
+// finish makes the further copies. The first is complete and proven.
+func (x *Executor) finish(ctx context.Context, c *archive.Copy, j executor.Job, m archive.Manifest, p *pace) (lifecycle.Outcome, error) {
 	ref, err := x.ref(j)
 	if err != nil {
 		return lifecycle.Outcome{}, err
 	}
-	copies, stored, err := x.copyOut(ctx, c, ref, m, p)
+	all, err := x.copyOut(ctx, c, ref, m, p)
 	if err != nil {
 		return lifecycle.Outcome{}, err
 	}
-	ref.CopiedTo = stored
+	ref.CopiedTo, ref.LeftIn = all.stored, all.left
+	evidence := m.Evidence
+	if evidence != nil {
+		seen := *evidence
+		seen.Copies += all.checked
+		evidence = &seen
+	}
 	return lifecycle.Outcome{
-		Proof: m.Proof, SizeBytes: m.StoredBytes(), Kind: m.Kind, EngineVersion: m.EngineVersion, Checksum: m.Checksum(),
-		ConsistencyTime: m.ConsistencyTime.Time, Encryption: encryption(m), Ref: &ref, Copies: copies,
+		Proof: m.Proof, Evidence: evidence, SizeBytes: m.StoredBytes(), Kind: m.Kind, EngineVersion: m.EngineVersion, Checksum: m.Checksum(),
+		ConsistencyTime: m.ConsistencyTime.Time, Encryption: encryption(m), Ref: &ref, Copies: all.states,
 	}, nil
 }
 
@@ -187,26 +203,6 @@ func encryption(m archive.Manifest) *events.Encryption {
 		return &events.Encryption{Type: "NONE"}
 	}
 	return &events.Encryption{Type: "CUSTOMER_MANAGED", KeyName: m.EncryptedTo[0]}
-}
-
-// abandonAll removes what an attempt has stored anywhere, also when ctx has ended.
-func (x *Executor) abandonAll(ctx context.Context, j executor.Job) error {
-	ref, err := x.ref(j)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-	defer cancel()
-	_, err = x.remove(ctx, ref)
-	return err
-}
-
-// abandon is abandonAll for one place.
-func (x *Executor) abandon(ctx context.Context, c *archive.Copy) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-	defer cancel()
-	_, err := c.Delete(ctx)
-	return err
 }
 
 func (x *Executor) watched(ctx context.Context, j executor.Job, report func(executor.Progress)) func(executor.Progress) {
@@ -238,29 +234,4 @@ func (o *opened) end(outcome string) error {
 	}
 	o.post(outcome)
 	return err
-}
-
-// reportEvery is how many bytes pass between two reports of progress.
-const reportEvery = 1 << 20
-
-// pace counts what has come from the tool.
-type pace struct {
-	report             func(executor.Progress)
-	done, total, shown int64
-}
-
-func (p *pace) Write(b []byte) (int, error) {
-	if p.done += int64(len(b)); p.done-p.shown >= reportEvery {
-		p.tell(events.Copying)
-	}
-	return len(b), nil
-}
-
-func (p *pace) tell(phase string) {
-	p.shown = p.done
-	total := p.total
-	if total > 0 { // a guess that was too low must not promise more than everything
-		total = max(total, p.done)
-	}
-	p.report(executor.Progress{Phase: phase, BytesDone: p.done, BytesTotal: total})
 }

@@ -121,11 +121,17 @@ type reading struct {
 	name    string // of the scratch folder
 	dir     *scratchDir
 	whole   map[string]bool // objects that were unpacked to the end
+	pace    *pace           // of a restore, nil in a proof
 }
 
 // Unpack writes the plain bytes of an object to w. Only after nil has w got all of them, and they are those
 // that were stored.
 func (r *reading) Unpack(ctx context.Context, o archive.Object, w io.Writer) error {
+	if r.pace != nil {
+		r.pace.tell(events.Copying)
+		defer r.pace.tell(events.Finalizing)
+		w = io.MultiWriter(w, r.pace)
+	}
 	if _, err := r.from.Extract(ctx, o, w); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ type Deps struct {
 	Log      *slog.Logger
 	Hooks    Hooks   // nil: instances can name none
 	Limits   *Limits // nil: none
+	Copying  Copying
 
 	// MinSizeRatio fails a backup (CORRUPT) whose stored size is below this share of the last good one,
 	// 0.1 say. 0, the default, is off: that a copy is whole is known from its end mark, and a database
@@ -41,6 +42,8 @@ type Executor struct {
 var (
 	_ executor.Executor  = (*Executor)(nil)
 	_ executor.Canceler  = (*Executor)(nil)
+	_ executor.Stopper   = (*Executor)(nil)
+	_ executor.Cleaner   = (*Executor)(nil)
 	_ executor.Limiter   = (*Executor)(nil)
 	_ executor.Recoverer = (*Executor)(nil)
 	_ executor.Verifier  = (*Executor)(nil)
@@ -95,10 +98,20 @@ func (x *Executor) Poll(ctx context.Context, r executor.Ref) (executor.Progress,
 // Cancel implements executor.Canceler. remains is what the storage says afterwards: also true if the
 // copy was complete before the cancel reached it, which Poll then tells.
 func (x *Executor) Cancel(ctx context.Context, r executor.Ref) (bool, error) {
-	if err := x.local.Cancel(ctx, r); err != nil && !errors.Is(err, executor.ErrLost) {
+	return x.end(ctx, r, x.local.Cancel)
+}
+
+// Stop implements executor.Stopper: further copies that are not made yet are left, the first stands.
+func (x *Executor) Stop(ctx context.Context, r executor.Ref) (bool, error) {
+	return x.end(ctx, r, x.local.Stop)
+}
+
+func (x *Executor) end(ctx context.Context, r executor.Ref, how func(context.Context, executor.Ref) error) (remains bool, err error) {
+	if err := how(ctx, r); err != nil && !errors.Is(err, executor.ErrLost) {
 		return true, err
 	}
-	if p, err := x.local.Poll(ctx, r); err == nil && p.Err == nil {
+	p, err := x.local.Poll(ctx, r)
+	if err == nil && p.Err == nil || errors.Is(p.Err, executor.ErrRemains) {
 		return true, nil
 	}
 	if _, err := x.remove(ctx, r); err != nil {
@@ -109,12 +122,9 @@ func (x *Executor) Cancel(ctx context.Context, r executor.Ref) (bool, error) {
 
 // Recover implements executor.Recoverer: work of an earlier process is over, since it ran inside it.
 func (x *Executor) Recover(ctx context.Context, j executor.Job) (executor.Ref, bool, error) {
-	ref, err := x.ref(j)
-	if err != nil {
-		return executor.Ref{}, false, err
-	}
-	if _, err := x.local.Poll(ctx, ref); err == nil {
-		return ref, true, nil
+	if _, err := x.local.Poll(ctx, executor.LocalRef(j)); err == nil {
+		ref, err := x.ref(j)
+		return ref, true, err
 	}
 	if err := x.Scratch.clear(scratchName(j)); err != nil {
 		return executor.Ref{}, false, err
@@ -125,15 +135,17 @@ func (x *Executor) Recover(ctx context.Context, j executor.Job) (executor.Ref, b
 		}
 	}
 	x.post(ctx, j, failed)
-	return executor.Ref{}, false, x.removeLost(ctx, j, ref)
+	return executor.Ref{}, false, x.removeLost(ctx, j)
 }
 
-// Delete implements executor.Executor. A Ref without BackupName names no copy: nothing is deleted.
+// Delete implements executor.Executor. A Ref without BackupName names no copy: nothing is deleted. What r names has
+// to answer; storages that it does not name are looked into as well, and may be away.
 func (x *Executor) Delete(ctx context.Context, r executor.Ref) (int64, error) {
 	if r.BackupName == "" {
 		return 0, nil
 	}
-	return x.remove(ctx, r)
+	freed, err := x.remove(ctx, r)
+	return freed + x.removeElsewhere(ctx, r), err
 }
 
 // Inspect tells what is missing for the backups of j, storage included.
@@ -162,7 +174,7 @@ func (x *Executor) ref(j executor.Job) (executor.Ref, error) {
 	}
 	ref := executor.LocalRef(j)
 	ref.BackupName = c.Name()
-	ref.CopiedTo, err = x.furtherOf(c, j)
+	ref.LeftIn, err = x.furtherOf(c, j) // until they are made
 	return ref, err
 }
 

@@ -12,16 +12,18 @@ import (
 )
 
 // Verify implements executor.Verifier: the proof once more, against the checksum of the record. Of further
-// copies the bytes are compared, which are those that were proven.
+// copies the bytes are compared, which are those that were proven, also if the first is gone.
 func (x *Executor) Verify(ctx context.Context, j executor.Job, r executor.Ref, want *events.Checksum, to events.Proof) (lifecycle.Checked, error) {
+	var found lifecycle.Checked
 	c, m, err := x.ours(ctx, r, want)
-	if err != nil {
-		return lifecycle.Checked{}, err
+	if err == nil {
+		want = m.Checksum()
+		found, err = x.proven(ctx, to, c, m, scratchName(j)+"-verify")
 	}
-	found, err := x.proven(ctx, to, c, m, scratchName(j)+"-verify")
-	copies, n, ferr := x.checkFurther(ctx, r, m)
+	further, n, ferr := x.checkFurther(ctx, r, want)
 	found.Bytes += n
-	found.Evidence.Copies += copies
+	found.Evidence.Copies += further.Copies
+	found.Evidence.Objects = max(found.Evidence.Objects, further.Objects)
 	if err := errors.Join(err, ferr); err != nil {
 		return found, fmt.Errorf("verify %s: %w", j.BackupID, err)
 	}
@@ -57,6 +59,12 @@ func (x *Executor) proven(ctx context.Context, to events.Proof, c *archive.Copy,
 // Restore implements executor.Restorer. Every object is compared with its checksum before the target is
 // touched. Where the copy in the instance's storage is gone or damaged, a further one is taken.
 func (x *Executor) Restore(ctx context.Context, j executor.RestoreJob) (int64, error) {
+	p := &pace{report: j.Report, now: x.Now}
+	if p.report == nil {
+		p.report = func(executor.Progress) {}
+	}
+	p.tell(events.Copying)
+	ctx = executor.WithAlive(ctx, p.alive)
 	c, m, err := x.Usable(ctx, j.Source, j.Checksum)
 	if err == nil {
 		err = x.refuseOthers(m)
@@ -64,7 +72,9 @@ func (x *Executor) Restore(ctx context.Context, j executor.RestoreJob) (int64, e
 	if err != nil {
 		return 0, err
 	}
+	p.tell(events.Finalizing)
 	r := x.reading(c, scratchPrefix+j.RestoreID)
+	r.pace = p
 	err = x.engine.Restore(ctx, j, Copy{m, r})
 	if err = errors.Join(err, r.close()); err != nil {
 		return 0, fmt.Errorf("restore %s: %w", j.RestoreID, err)
@@ -92,22 +102,6 @@ func (x *Executor) refuseOthers(m archive.Manifest) error {
 			Message: "the manifest of the copy is that of another provider's: the copy cannot be used"}
 	}
 	return nil
-}
-
-// find is the copy that r names, with a manifest that agrees with the record.
-func (d Deps) find(ctx context.Context, r executor.Ref, want *events.Checksum) (*archive.Copy, archive.Manifest, error) {
-	c, err := d.Storages.At(r)
-	if err != nil {
-		return nil, archive.Manifest{}, err
-	}
-	m, err := c.ReadManifest(ctx)
-	if err != nil {
-		return nil, archive.Manifest{}, err
-	}
-	if err := m.Matches(want); err != nil {
-		return nil, archive.Manifest{}, err
-	}
-	return c, m, nil
 }
 
 func (x *Executor) reading(c *archive.Copy, folder string) *reading {

@@ -41,14 +41,14 @@ func (x *Executor) covers(ctx context.Context, c *archive.Copy, m archive.Manife
 	if err != nil {
 		return false, err
 	}
-	further, err := x.Storages.Further(last)
-	if err != nil {
-		return false, err
-	}
 	for _, name := range wanted {
 		if !slices.Contains(last.CopiedTo, name) {
 			return false, nil
 		}
+	}
+	further, err := x.Storages.Further(last, wanted)
+	if err != nil {
+		return false, err
 	}
 	for _, copied := range append(further, c) {
 		if whole, err := copied.Complete(ctx, m); err != nil || !whole {

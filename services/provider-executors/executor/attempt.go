@@ -52,13 +52,13 @@ func (r *Runner) follow(ctx context.Context, last events.Stored, b events.Backup
 		p, err := r.exec.Poll(ctx, ref)
 		switch {
 		case ctx.Err() != nil:
-			return r.handBack(ctx, ref)
+			return r.handBack(ctx, last, b, ref)
 		case errors.Is(err, ErrLost):
 			return r.fail(ctx, last, b, FailureOf(err), &ref, false, sameAttempt(b))
 		case err != nil:
 			r.slog.WarnContext(ctx, "state of the work is not known", "backup_id", b.BackupID, "error", events.Redact(err.Error()))
 		case p.Done:
-			err := r.finish(ctx, last, b, p)
+			err := r.finish(ctx, last, b, p, ref)
 			if errors.Is(err, errLost) && p.Err == nil {
 				if _, now, lerr := r.lastBackup(ctx, b); lerr == nil {
 					err = errors.Join(err, r.discard(ctx, ref, now))
@@ -76,7 +76,7 @@ func (r *Runner) follow(ctx context.Context, last events.Stored, b events.Backup
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return r.handBack(ctx, ref)
+			return r.handBack(ctx, last, b, ref)
 		case <-heard:
 			timer.Stop()
 			w.hinted, pause = r.now(), 10*time.Millisecond
@@ -98,11 +98,15 @@ func (r *Runner) follow(ctx context.Context, last events.Stored, b events.Backup
 const hintHolds = 3 * time.Second
 
 // handBack ends what this process does when it has to stop: work that would end with it is stopped first,
-// so that nothing of it runs when another process gets the trigger. The backup stays RUNNING.
-func (r *Runner) handBack(ctx context.Context, ref Ref) error {
+// so that nothing of it runs when another process gets the trigger. The backup stays RUNNING, unless its copy was
+// complete already.
+func (r *Runner) handBack(ctx context.Context, last events.Stored, b events.Backup, ref Ref) error {
 	if r.caps.Local {
-		if _, err := r.cancel(context.WithoutCancel(ctx), ref); err != nil {
+		if _, err := r.cut(context.WithoutCancel(ctx), ref); err != nil {
 			r.slog.WarnContext(ctx, "work could not be stopped", "error", events.Redact(err.Error()))
+		}
+		if p, err := r.exec.Poll(ctx, ref); err == nil && p.Done && p.Err == nil {
+			return r.finish(ctx, last, b, p, ref)
 		}
 	}
 	return ctx.Err()
@@ -144,16 +148,19 @@ func (r *Runner) stop(ctx context.Context, last events.Stored, b events.Backup, 
 		remains = true
 	}
 	if p, err := r.exec.Poll(ctx, ref); err == nil && p.Done && p.Err == nil {
-		return r.finish(ctx, last, b, p)
+		return r.finish(ctx, last, b, p, ref)
 	}
 	return r.report(ctx, last, b, events.Cancelled, 0, sameAttempt(b), func(b events.Backup) events.Backup {
 		return lifecycle.Stop(b, r.now(), &ref, remains)
 	})
 }
 
-// abandon stops work that stalls or runs too long.
+// abandon stops work that stalls or runs too long. A copy that was complete by then stands.
 func (r *Runner) abandon(ctx context.Context, last events.Stored, b events.Backup, ref Ref, why *events.Failure) error {
-	remains, err := r.cancel(ctx, ref)
+	remains, err := r.cut(ctx, ref)
+	if p, perr := r.exec.Poll(ctx, ref); err == nil && perr == nil && p.Done && p.Err == nil {
+		return r.finish(ctx, last, b, p, ref)
+	}
 	if err != nil {
 		// It may still run: another attempt beside it would be a second one.
 		r.slog.ErrorContext(ctx, "work could not be stopped", "backup_id", b.BackupID, "error", events.Redact(err.Error()))
@@ -163,6 +170,17 @@ func (r *Runner) abandon(ctx context.Context, last events.Stored, b events.Backu
 		return r.fail(ctx, last, b, &deaf, &ref, true, sameAttempt(b))
 	}
 	return r.fail(ctx, last, b, why, &ref, remains, sameAttempt(b))
+}
+
+// cut is cancel without anybody's wish.
+func (r *Runner) cut(ctx context.Context, ref Ref) (bool, error) {
+	s, ok := r.exec.(Stopper)
+	if !ok {
+		return r.cancel(ctx, ref)
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.c.CancelLimit)
+	defer cancel()
+	return s.Stop(ctx, ref)
 }
 
 func (r *Runner) cancel(ctx context.Context, ref Ref) (bool, error) {
@@ -176,10 +194,10 @@ func (r *Runner) cancel(ctx context.Context, ref Ref) (bool, error) {
 }
 
 // finish reports what the work came to.
-func (r *Runner) finish(ctx context.Context, last events.Stored, b events.Backup, p Progress) error {
+func (r *Runner) finish(ctx context.Context, last events.Stored, b events.Backup, p Progress, ref Ref) error {
 	if p.Err != nil {
 		r.slog.WarnContext(ctx, "backup attempt finished", "backup_id", b.BackupID, "attempt", b.Attempt, "outcome", "failed", "error", events.Redact(p.Err.Error()))
-		return r.fail(ctx, last, b, FailureOf(p.Err), nil, false, sameAttempt(b))
+		return r.fail(ctx, last, b, FailureOf(p.Err), &ref, errors.Is(p.Err, ErrRemains), sameAttempt(b))
 	}
 	r.slog.InfoContext(ctx, "backup attempt finished", "backup_id", b.BackupID, "project", b.Project, "instance", b.Instance,
 		"attempt", b.Attempt, "outcome", "succeeded", "bytes", p.Outcome.SizeBytes, "proof", p.Outcome.Proof)
@@ -189,9 +207,11 @@ func (r *Runner) finish(ctx context.Context, last events.Stored, b events.Backup
 }
 
 // fail reports `attempt_failed` if another try makes sense, else `failed`. A backup that is being
-// cancelled gets no further try. ref and remains: where something may be left to delete.
+// cancelled gets no further try. ref and remains: where something may be left to delete, which keeps nobody from
+// another try if a Cleaner finds it later.
 func (r *Runner) fail(ctx context.Context, last events.Stored, b events.Backup, f *events.Failure, ref *Ref, remains bool, whose owner) error {
-	if !remains && f.Retryable && b.Attempt < b.MaxAttempts {
+	_, cleans := r.exec.(Cleaner)
+	if (!remains || cleans) && f.Retryable && b.Attempt < b.MaxAttempts {
 		pause := r.c.Backoff[min(b.Attempt-1, len(r.c.Backoff)-1)]
 		err := r.report(ctx, last, b, events.AttemptFailed, b.Attempt, whose, func(b events.Backup) events.Backup {
 			return lifecycle.FailAttempt(b, f, r.now().Add(pause))
@@ -228,14 +248,19 @@ func (w *watch) over(now time.Time, c Config) *events.Failure {
 	return nil
 }
 
-// progress publishes how far the work is, when it has moved and the last word is old enough.
-func (r *Runner) progress(ctx context.Context, last events.Stored, b events.Backup, w *watch, p Progress) {
-	now := r.now()
-	// While a copy is being proven no bytes of the source move; the deadline alone bounds that.
-	if p.BytesDone != w.last.BytesDone || p.Phase != w.last.Phase || p.Phase == events.Finalizing {
+// see notes whether the work has moved. While a copy is being proven no bytes of the source move; the deadline
+// alone bounds that.
+func (w *watch) see(now time.Time, p Progress) {
+	if p.BytesDone != w.last.BytesDone || p.Beats != w.last.Beats || p.Phase != w.last.Phase || p.Phase == events.Finalizing {
 		w.moved = now
 	}
 	w.last = p
+}
+
+// progress publishes how far the work is, when it has moved and the last word is old enough.
+func (r *Runner) progress(ctx context.Context, last events.Stored, b events.Backup, w *watch, p Progress) {
+	now := r.now()
+	w.see(now, p)
 	if now.Sub(w.told) < r.c.ProgressEvery {
 		return
 	}

@@ -10,6 +10,9 @@ import (
 // ErrLost is returned by Poll for work that the executor knows nothing of.
 var ErrLost = errors.New("work is not known here")
 
+// ErrRemains is in the error of work that could not remove all that it wrote.
+var ErrRemains = errors.New("part of the attempt may remain in a storage")
+
 // FailureOf is what an error becomes in an event: the *events.Failure in it, else INTERNAL without the
 // text, which may hold what must not travel.
 func FailureOf(err error) *events.Failure {

@@ -36,6 +36,20 @@ type Canceler interface {
 	Cancel(ctx context.Context, r Ref) (remains bool, err error)
 }
 
+// Stopper is implemented by executors whose work may have something to keep when it has to end early.
+type Stopper interface {
+	// Stop is Cancel for work that takes too long, or whose process ends: it may still end well, with a copy
+	// that was complete and proven, and Poll tells so. Without this, Cancel is called.
+	Stop(ctx context.Context, r Ref) (remains bool, err error)
+}
+
+// Cleaner is implemented by executors that can find what failed attempts left by the names of a backup alone.
+type Cleaner interface {
+	// Clean removes whatever the attempts of j up to its own have stored anywhere, and returns the bytes set
+	// free. Nothing of them runs. nil: nothing is left. j.Config may be empty: the instance may be gone.
+	Clean(ctx context.Context, j Job) (int64, error)
+}
+
 // Recoverer is implemented by executors that know what an earlier process may have left of an attempt.
 type Recoverer interface {
 	// Recover looks for the work of j. found: it still runs or has ended, poll it under the Ref. Not
@@ -98,6 +112,9 @@ type RestoreJob struct {
 	Target    events.InstanceConfig
 	Database  string
 	Overwrite bool
+	// Report tells how far it is, as often as the executor likes; nil: nobody listens. In phase Finalizing no
+	// bytes of the copy are read, and the deadline alone bounds it.
+	Report func(Progress) `json:"-"`
 }
 
 // Ref is where a provider keeps the work or the copy; it goes into the record as providerRef.
@@ -108,6 +125,7 @@ type Progress struct {
 	Phase      string // events.Preparing …
 	BytesDone  int64  // of the source
 	BytesTotal int64  // of the source; 0 if unknown
+	Beats      int64  // grows while the work goes on without bytes
 	Done       bool
 	Err        error             // Done: why it failed, nil if it did not
 	Outcome    lifecycle.Outcome // Done without Err

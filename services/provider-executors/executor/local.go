@@ -17,8 +17,15 @@ const keepEnded = 1000
 
 var (
 	errCancelled = errors.New("cancelled on request")
+	errStopped   = errors.New("stopped: it took too long, or the process ends")
 	errClosed    = errors.New("the executor was closed")
 )
+
+// Abandoned tells why the ctx of work has ended: true if somebody asked to cancel, who wants nothing of it any
+// more. Otherwise it took too long or the process ends, and what is complete and proven may be kept.
+func Abandoned(ctx context.Context) bool {
+	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), errStopped) && !errors.Is(context.Cause(ctx), errClosed)
+}
 
 // Work does one job from the beginning to the end. It obeys ctx, reports as often as it likes, and
 // when it returns an error it has removed what it wrote.
@@ -94,14 +101,19 @@ func (l *Local) Poll(_ context.Context, r Ref) (Progress, error) {
 
 // Cancel stops the work and waits until it has ended, or ctx has. Work that ends well all the same
 // keeps its outcome, which Poll tells. ErrLost: there is no such work here.
-func (l *Local) Cancel(ctx context.Context, r Ref) error {
+func (l *Local) Cancel(ctx context.Context, r Ref) error { return l.end(ctx, r, errCancelled) }
+
+// Stop is Cancel without anybody's wish: Abandoned is false for the work.
+func (l *Local) Stop(ctx context.Context, r Ref) error { return l.end(ctx, r, errStopped) }
+
+func (l *Local) end(ctx context.Context, r Ref, cause error) error {
 	l.mu.Lock()
 	t := l.tasks[r.OperationName]
 	l.mu.Unlock()
 	if t == nil {
 		return ErrLost
 	}
-	t.cancel(errCancelled)
+	t.cancel(cause)
 	select {
 	case <-t.done:
 		return nil
@@ -191,7 +203,7 @@ func (t *task) report(p Progress) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.last.Done {
-		t.last = Progress{Phase: p.Phase, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal}
+		t.last = Progress{Phase: p.Phase, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal, Beats: p.Beats}
 	}
 }
 

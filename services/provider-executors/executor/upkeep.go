@@ -32,10 +32,7 @@ func (r *Runner) remove(ctx context.Context, trigger events.Stored, b events.Bac
 	case b.ProviderRef != nil:
 		freed, err = r.exec.Delete(ctx, *b.ProviderRef)
 	case b.Attempt > 0: // no copy, but an attempt may have left something
-		var cfg events.InstanceConfig
-		if cfg, err = r.instance(ctx, b.Project, b.Provider, b.Instance); err == nil {
-			_, _, err = r.recover(ctx, b, cfg)
-		}
+		freed, err = r.clean(ctx, b)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -51,6 +48,21 @@ func (r *Runner) remove(ctx context.Context, trigger events.Stored, b events.Bac
 	return settled(r.report(ctx, last, b, events.Deleted, 0, anyone, func(b events.Backup) events.Backup {
 		return lifecycle.Remove(b, r.now(), freed)
 	}))
+}
+
+// clean removes what the attempts of a backup without a copy may have left. An instance that is gone hinders
+// only executors that need it to know where to look.
+func (r *Runner) clean(ctx context.Context, b events.Backup) (int64, error) {
+	cfg, err := r.instance(ctx, b.Project, b.Provider, b.Instance)
+	var gone *events.Failure
+	c, ok := r.exec.(Cleaner)
+	if ok && (err == nil || errors.As(err, &gone)) {
+		return c.Clean(ctx, jobOf(b, cfg))
+	}
+	if err == nil {
+		_, _, err = r.recover(ctx, b, cfg)
+	}
+	return 0, err
 }
 
 // verify proves a stored copy again.
@@ -175,10 +187,8 @@ func (r *Runner) restore(ctx context.Context, trigger events.Stored) error {
 	if !ok {
 		return r.endRestore(ctx, started.Stored, rec, 0, &events.Failure{Code: events.ProviderRejected, Category: events.ByProvider, Message: "this provider cannot restore"})
 	}
-	bounded, cancel := context.WithTimeout(ctx, r.c.Deadline)
-	defer cancel()
-	n, err := restorer.Restore(bounded, job)
-	if err = r.overdue(bounded, err); err != nil {
+	n, err := r.watched(ctx, restorer, job)
+	if err != nil {
 		r.slog.WarnContext(ctx, "restore finished", "restore_id", rec.RestoreID, "outcome", "failed", "error", events.Redact(err.Error()))
 		f := FailureOf(err)
 		if ctx.Err() != nil {

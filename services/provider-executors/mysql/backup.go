@@ -209,7 +209,7 @@ func (d *dump) stream(ctx context.Context, w io.Writer) (content archive.Content
 	seen := &ends{}
 	d.began = d.now()
 	_, err = tool.Run(ctx, tool.Command{
-		Path: d.program.path, Stdout: io.MultiWriter(w, seen), Files: []tool.File{{Content: r.options()}},
+		Path: d.program.path, Stdout: io.MultiWriter(&loadable{limit: largestLine}, w, seen), Files: []tool.File{{Content: r.options()}},
 		Args:  append(append([]string{"--defaults-file={0}"}, d.flags()...), "--"),
 		Plain: namesOf(d.databases),
 	})

@@ -150,6 +150,20 @@ func TestProof_ColumnsThatTheServerFillsItselfAreNotCompared(t *testing.T) {
 	wantEvidence(t, w.evidence(t, w.job(source)), 1, 2, false)
 }
 
+func TestProof_TablesThatShowTheRowsOfOthersAreNotCounted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sharedServer(t))
+	source, other := database(t, w.srv), database(t, w.srv)
+	run(t, w.srv.Root(), "CREATE TABLE "+source+".a (id INT, t TEXT) ENGINE=MyISAM")
+	run(t, w.srv.Root(), "CREATE TABLE "+source+".b (id INT, t TEXT) ENGINE=MyISAM")
+	run(t, w.srv.Root(), "CREATE TABLE "+source+".both (id INT, t TEXT) ENGINE=MERGE UNION=("+source+".a, "+source+".b) INSERT_METHOD=LAST COMMENT='not\n) ENGINE=InnoDB'")
+	run(t, w.srv.Root(), "INSERT INTO "+source+".a VALUES (1, 'a'), (2, 'b')")
+	run(t, w.srv.Root(), "INSERT INTO "+source+".both VALUES (3, ') ENGINE=FEDERATED')")
+	run(t, w.srv.Root(), "CREATE TABLE "+other+".c (id INT, t TEXT) ENGINE=MyISAM")
+	run(t, w.srv.Root(), "CREATE TABLE "+source+".away (id INT, t TEXT) ENGINE=MERGE UNION=("+other+".c)") // of a database that is not in the copy
+	wantEvidence(t, w.evidence(t, w.job(source)), 2, 3, true)
+}
+
 // counted are the tables of a database and their rows.
 func counted(t testing.TB, w *world, name string) (tables, rows int64) {
 	t.Helper()

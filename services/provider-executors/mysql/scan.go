@@ -58,7 +58,7 @@ const maxText = 1 << 20
 
 func newScan() *scan {
 	return &scan{delimiter: ";", saved: map[string]string{}, contents: contents{
-		rows: map[table]int64{}, sums: map[table]uint64{}, periods: map[table]bool{}, views: map[table]bool{}, made: map[table]bool{},
+		rows: map[table]int64{}, sums: map[table]uint64{}, byNumber: map[table]bool{}, elsewhere: map[table]bool{}, views: map[table]bool{}, made: map[table]bool{},
 	}}
 }
 

@@ -3,6 +3,7 @@ package mysql
 import (
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -175,5 +176,53 @@ func TestLike_IsThatOfGrants(t *testing.T) {
 		if like(c.pattern, c.name) != c.want {
 			t.Errorf("%q LIKE %q: %v", c.name, c.pattern, !c.want)
 		}
+	}
+}
+
+// mysqlTables are statements as MySQL's own server writes them.
+const mysqlTables = "CREATE TABLE `plain` (\n  `id` int NOT NULL,\n  `json` text COMMENT 'a\\n  `x` json',\n  PRIMARY KEY (`id`)\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;\n" +
+	"CREATE TABLE `doc` (\n  `id` int NOT NULL,\n  `d``oc` json DEFAULT NULL,\n  PRIMARY KEY (`id`)\n) ENGINE=InnoDB;\n" +
+	"CREATE TABLE `made` (\n  `v` json GENERATED ALWAYS AS (json_array(1)) VIRTUAL\n) ENGINE=InnoDB;\n" +
+	"CREATE TABLE `of_mariadb` (\n  `doc` longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL CHECK (json_valid(`doc`))\n) ENGINE=InnoDB;\n" +
+	"CREATE TABLE `both` (\n  `id` int DEFAULT NULL\n) ENGINE=MRG_MyISAM DEFAULT CHARSET=utf8mb4 UNION=(`a`,`b`);\n" +
+	"CREATE TABLE `far` (\n  `id` int DEFAULT NULL\n) ENGINE=FEDERATED DEFAULT CHARSET=utf8mb4 CONNECTION='mysql://u@h/d/t';\n" +
+	"CREATE TABLE `said` (\n  `id` int DEFAULT NULL\n) ENGINE=InnoDB COMMENT='ENGINE=FEDERATED';\n"
+
+func TestScan_TellsTheTablesWhoseRowsAreNotCompared(t *testing.T) {
+	t.Parallel()
+	s := newScan()
+	s.database = "d"
+	_, _ = s.Write([]byte(mysqlTables))
+	names := func(all map[table]bool) (names []string) {
+		for t := range all {
+			names = append(names, t.name)
+		}
+		slices.Sort(names)
+		return names
+	}
+	if diff := cmp.Diff([]string{"doc", "made"}, names(s.byNumber)); diff != "" {
+		t.Errorf("by number (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"both", "far"}, names(s.elsewhere)); diff != "" {
+		t.Errorf("not at all (-want +got):\n%s", diff)
+	}
+
+	there := contents{rows: map[table]int64{}, sums: map[table]uint64{}}
+	for name := range s.rows {
+		there.rows[name] = s.rows[name]
+		if s.byNumber[name] { // as after 1.50 became 1.5
+			there.sums[name] = 7
+		}
+	}
+	there.rows[table{"d", "both"}] = 3 // the rows of others
+	if err := s.differences(there); err != nil {
+		t.Error(err)
+	}
+	if err := s.rowDifferences(there); err != nil {
+		t.Error(err)
+	}
+	there.sums[table{"d", "plain"}] = 7
+	if s.rowDifferences(there) == nil {
+		t.Error("another sum made no difference")
 	}
 }

@@ -45,9 +45,10 @@ func (e *Engine) proveStarts(ctx context.Context, dir string, mariadb bool) (eng
 	return loaded, errors.Join(err, s.stop())
 }
 
-// readAll checks every table and counts its rows.
+// readAll checks every table with rows of its own and counts them.
 func (s *server) readAll(ctx context.Context) (loaded engine.Loaded, err error) {
-	tables, err := s.rows(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND TABLE_SCHEMA NOT IN ('"+strings.Join(systemDatabases, "', '")+"')")
+	tables, err := s.rows(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND TABLE_SCHEMA NOT IN ('"+strings.Join(systemDatabases, "', '")+
+		"') AND IFNULL(ENGINE, '') NOT IN ('"+strings.Join(elsewhereEngines, "', '")+"')")
 	if err != nil {
 		return loaded, failure(err)
 	}

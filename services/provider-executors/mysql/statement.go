@@ -3,6 +3,7 @@ package mysql
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -15,7 +16,8 @@ type contents struct {
 	made      map[table]bool   // tables, views and sequences
 	rows      map[table]int64  // of each base table
 	sums      map[table]uint64 // of its rows, in whatever order; nil: not known
-	periods   map[table]bool   // those in which the server itself fills columns, at every insert
+	byNumber  map[table]bool   // those whose rows may have another text when they are dumped again
+	elsewhere map[table]bool   // those whose rows belong to other tables or servers: none is in a dump
 	views     map[table]bool
 	triggers  int
 	routines  int
@@ -37,8 +39,29 @@ var (
 		"(?:SQL\\s+SECURITY\\s+\\w+\\s+)?(?:AGGREGATE\\s+)?(TABLE|VIEW|TRIGGER|PROCEDURE|FUNCTION|PACKAGE|EVENT|SEQUENCE)\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?(" + quotedName + ")?")
 )
 
-// rowStart makes a column with the time of the insert, in a table whose history MariaDB keeps.
-var rowStart = []byte(" GENERATED ALWAYS AS ROW START")
+var (
+	// rowStart makes a column with the time of the insert, in a table whose history MariaDB keeps.
+	rowStart = []byte(" GENERATED ALWAYS AS ROW START")
+	// jsonForm is a column of MySQL's own type, in which 1.50 becomes 1.5 when it is loaded. MariaDB's is a text.
+	jsonForm = regexp.MustCompile("(?im)^\\s*" + quotedName + "\\s+json\\b")
+	// engineForm stands behind the columns. A line break within a text is escaped.
+	engineForm = regexp.MustCompile(`(?m)^\).*?\bENGINE=(\w+)`)
+)
+
+// elsewhereEngines keep no rows of their own, and the tools dump none (man mariadb-dump: "engines that manage
+// external data").
+var elsewhereEngines = []string{"MRG_MYISAM", "MRG_ISAM", "CONNECT", "OQGRAPH", "SPIDER", "VP", "FEDERATED"}
+
+// created is called at the end of a statement that makes a table.
+func (s *scan) created(name table) {
+	s.rows[name] += 0
+	if bytes.Contains(s.text, rowStart) || jsonForm.Match(s.text) || len(s.text) >= maxText {
+		s.byNumber[name] = true
+	}
+	if m := engineForm.FindSubmatch(s.text); m != nil && slices.Contains(elsewhereEngines, strings.ToUpper(string(m[1]))) {
+		s.elsewhere[name] = true
+	}
+}
 
 // statement is called at the end of one.
 func (s *scan) statement() {
@@ -65,10 +88,7 @@ func (s *scan) statement() {
 	}
 	switch kind {
 	case "TABLE":
-		s.rows[name] += 0
-		if bytes.Contains(s.text, rowStart) {
-			s.periods[name] = true
-		}
+		s.created(name)
 	case "VIEW":
 		s.views[name] = true
 		delete(s.rows, name) // older tools create a table in place of the view at first

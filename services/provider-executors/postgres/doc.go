@@ -58,7 +58,8 @@
 //   - RESTORED: a scratch server on a socket in a private folder loads each database and reads its tables; their
 //     set, the number of rows and the sum of the rows' hashes have to be those of the snapshot, in which the
 //     source reads every table once more for it. Of copies that were not taken for RESTORED the rows were
-//     not read: there the set of tables is compared with the dump's own list. A physical copy is
+//     not read: there the set of tables is compared with the dump's own list, and the rows are counted as they
+//     load, compared with nothing, so no checksums are claimed. A physical copy is
 //     recovered, without its standby.signal and recovery.signal, and every table of it read. Subscriptions are
 //     left out, and who granted a membership.
 //
@@ -67,7 +68,11 @@
 // compared, and materialized views are filled anew. By number alone are compared: tables with money, whose
 // text is that of a locale; tables with a row whose text is beyond what a value may be, 1 GB; and all tables
 // of a source whose machine has another order of bytes. It costs the source memory of a few times its
-// largest row.
+// largest row. A standby cannot read unlogged tables: its copy has them without rows, and so they have to load.
+//
+// While a table is read no bytes pass to the storage, and the server does not tell how far it is. The query counts as a
+// sign of life as long as it runs: one that hangs is ended by LockWait, by TCP keep-alive if the server is gone, or
+// by the attempt's deadline, and not as one that stalls.
 //
 // The scratch server runs with the rights of its account, Config.ScratchAccount if the executor is root,
 // and runs functions of the copy, in indexes and checks say, as its superuser: ask for RESTORED only of

@@ -4,21 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/backupbus/backupbus/services/provider-executors/engine"
 )
 
 // tablesQuery lists the tables whose rows a dump carries, with the columns that it carries of them by name: their
 // order may change when an inherited table comes back. Partitions count for their parent, and what belongs
-// to an extension comes with the extension. Last it tells whether the rows can be compared by their text: that of
-// money is of the locale in which it is dumped and loaded.
+// to an extension comes with the extension. It tells whether the rows can be compared by their text: that of
+// money is of the locale in which it is dumped and loaded. Last, whether the server has no rows of it: unlogged
+// tables cannot be read on a standby, and pg_dump leaves them empty there.
 const tablesQuery = `SELECT format('%I.%I', n.nspname, c.relname),
 		(SELECT coalesce(string_agg(format('t.%I', a.attname), ', ' ORDER BY a.attname COLLATE "C"), '')
 			FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''),
 		NOT EXISTS (SELECT 1 FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid WHERE a.attrelid = c.oid AND NOT a.attisdropped
-			AND 'money'::regtype IN (y.oid, y.typbasetype, y.typelem))
+			AND 'money'::regtype IN (y.oid, y.typbasetype, y.typelem)),
+		c.relpersistence = 'u' AND pg_is_in_recovery()
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 		AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
@@ -32,7 +37,7 @@ type counted struct {
 
 // countRows counts the rows of every table in the transaction of the session.
 func countRows(ctx context.Context, c *pgx.Conn) (map[string]int64, error) {
-	r := counting{conn: c}
+	r := counting{conn: c, alive: engine.Alive(ctx)}
 	got, err := r.all(ctx)
 	return got.rows, err
 }
@@ -44,7 +49,7 @@ func countRows(ctx context.Context, c *pgx.Conn) (map[string]int64, error) {
 // nothing open; the sum is the same in every order of rows. The text is made by the types' own output
 // functions, as in a dump: a cast could be anybody's function.
 func sumRows(ctx context.Context, c *pgx.Conn) (counted, error) {
-	r := counting{conn: c}
+	r := counting{conn: c, alive: engine.Alive(ctx)}
 	var got int64
 	if err := c.QueryRow(ctx, hashQuery).Scan(&got); err != nil {
 		return counted{}, failure("hash a text", err)
@@ -62,14 +67,25 @@ const (
 
 // counting is a pass over the tables of a database.
 type counting struct {
-	conn *pgx.Conn
-	sums bool
+	conn  *pgx.Conn
+	sums  bool
+	alive func()
 }
 
 // table is one that is counted; names are quoted by the server.
 type table struct {
 	name, columns string
-	sum           bool
+	sum, empty    bool
+}
+
+// nothing is what would be found in an empty table.
+func (t table) nothing() found {
+	f := found{}
+	if t.sum {
+		zero := "0"
+		f.sum = &zero
+	}
+	return f
 }
 
 // countAtOnce is how many tables one query counts.
@@ -81,7 +97,7 @@ func (r counting) all(ctx context.Context) (counted, error) {
 		return counted{}, failure("list the tables", err)
 	}
 	tables, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t table, err error) {
-		err = row.Scan(&t.name, &t.columns, &t.sum)
+		err = row.Scan(&t.name, &t.columns, &t.sum, &t.empty)
 		t.sum = t.sum && r.sums
 		return t, err
 	})
@@ -89,6 +105,12 @@ func (r counting) all(ctx context.Context) (counted, error) {
 		return counted{}, failure("list the tables", err)
 	}
 	got := counted{rows: make(map[string]int64, len(tables)), sums: map[string]string{}}
+	tables = slices.DeleteFunc(tables, func(t table) bool {
+		if t.empty {
+			got.add(t.name, t.nothing())
+		}
+		return t.empty
+	})
 	for len(tables) > 0 {
 		n := min(len(tables), countAtOnce)
 		if err := r.some(ctx, tables[:n], &got); err != nil {
@@ -164,6 +186,7 @@ func (r counting) query(ctx context.Context, tables []table, to *counted) error 
 		}
 		fmt.Fprintf(&q, "SELECT %d, count(*), %s FROM ONLY %s t", i, sum, t.name)
 	}
+	defer living(r.alive)()
 	rows, err := r.conn.Query(ctx, q.String())
 	if err != nil {
 		return failure("count the rows", err)

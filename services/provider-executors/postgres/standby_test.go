@@ -10,11 +10,9 @@ import (
 	"github.com/backupbus/backupbus/services/provider-executors/postgres/postgrestest"
 )
 
-func TestPhysical_StandbyIsProvenByRecovery(t *testing.T) {
-	t.Parallel()
-	primary, w := postgrestest.Start(t, "full_page_writes=on", "autovacuum=off"), newWorld(t)
-	primary.Exec(t, "postgres", bigTable)
-	x := w.executor(t)
+// standbyOf starts a standby that follows primary.
+func standbyOf(t testing.TB, primary *postgrestest.Server, w world, x *running) *postgrestest.Server {
+	t.Helper()
 	o := take(t, x, physicalJob(primary))
 	home := filepath.Join(w.dir, "standby")
 	if err := os.Mkdir(home, 0o755); err != nil {
@@ -46,7 +44,40 @@ func TestPhysical_StandbyIsProvenByRecovery(t *testing.T) {
 	if !value[bool](t, standby, "postgres", `SELECT pg_is_in_recovery()`) {
 		t.Fatal("it is no standby")
 	}
-	j := physicalJob(standby)
+	return standby
+}
+
+func TestPhysical_StandbyIsProvenByRecovery(t *testing.T) {
+	t.Parallel()
+	primary, w := postgrestest.Start(t, "full_page_writes=on", "autovacuum=off"), newWorld(t)
+	primary.Exec(t, "postgres", bigTable)
+	x := w.executor(t)
+	j := physicalJob(standbyOf(t, primary, w, x))
 	j.Proof = events.ProofRestored
 	take(t, x, j)
+}
+
+func TestLogical_StandbyHasUnloggedTablesWithoutRows(t *testing.T) {
+	t.Parallel()
+	primary, w := postgrestest.Start(t, "full_page_writes=on", "autovacuum=off"), newWorld(t)
+	primary.CreateDatabase(t, "shop")
+	primary.Exec(t, "shop", people, `CREATE UNLOGGED TABLE fast AS SELECT g AS id FROM generate_series(1, 7) g`,
+		`CREATE UNLOGGED TABLE price (m money)`, `INSERT INTO price VALUES (1)`)
+	x := w.executor(t)
+	standby := standbyOf(t, primary, w, x)
+	j := uniqueJob(config(standby, "shop"))
+	j.Proof = events.ProofRestored
+	o := take(t, x, j)
+	found, err := x.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofRestored)
+	wantLoaded(t, found.Evidence, err, 3, 100, false) // that with money has no checksum
+	content := manifest(t, x, *o.Ref).Objects[1].Content
+	if n, ok := content.Tables["public.fast"]; !ok || n != 0 || content.Checksums["public.fast"] == "" || content.Checksums["public.price"] != "" {
+		t.Errorf("the copy holds %v", content)
+	}
+
+	j = uniqueJob(config(primary, "shop"))
+	j.Proof = events.ProofRestored
+	o = take(t, x, j)
+	found, err = x.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofRestored)
+	wantLoaded(t, found.Evidence, err, 3, 108, false)
 }

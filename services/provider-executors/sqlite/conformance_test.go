@@ -129,12 +129,13 @@ func child(t testing.TB, doc string) *exec.Cmd {
 type lostJob struct {
 	Settings settings
 	Job      executor.Job
+	ToTheEnd bool // nothing halts, and the process tells its peak
 }
 
 // lose starts j in another process and kills it in the middle of the copy.
 func lose(t testing.TB, c settings, j executor.Job) {
 	t.Helper()
-	doc, err := json.Marshal(lostJob{c, j})
+	doc, err := json.Marshal(lostJob{Settings: c, Job: j})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +154,10 @@ func stallForEver(doc string) {
 	e, err := start(context.Background(), l.Settings)
 	if err != nil {
 		panic(err)
+	}
+	if l.ToTheEnd {
+		tellPeak(e, l.Job)
+		return
 	}
 	halted := stall(e)
 	if _, err := e.Start(context.Background(), l.Job); err != nil {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/backupbus/backupbus/services/provider-executors/engine"
 )
 
 // snapshot is a read transaction on a source, and what it learned.
@@ -62,7 +64,9 @@ func (s *snapshot) stream(ctx context.Context, w io.Writer) error {
 	}
 	defer rows.Close()
 	var seen int64
+	alive := engine.Alive(ctx) // for a writer that throws away
 	for rows.Next() {
+		alive()
 		var number int64
 		var page sql.RawBytes
 		if err := rows.Scan(&number, &page); err != nil {

@@ -33,7 +33,12 @@
 //   - RESTORED: CHECKED, and each table of the unpacked copy has the rows that were read in the transaction of
 //     the copy, by number and by the sum of their hashes. Virtual tables are compared by the tables that hold
 //     their content, virtual columns not at all. Rows are read only for copies that are taken with this
-//     proof: a later RESTORE_TEST of another one unpacks and checks it.
+//     proof: a later RESTORE_TEST of another one unpacks and checks it, compares no rows, and says so: it counts
+//     no tables and claims no checksums.
+//
+// Rows of any size are read in the memory of a few megabytes: those with a value above 1 MB page by page, as
+// they are stored. SQLite's own check of the copy holds as a whole what is indexed, and each row of a WITHOUT ROWID
+// table. While rows are read no bytes pass to the storage; each of them counts as a sign of life.
 //
 // A database whose indexes or constraints use functions or collations of its application cannot be
 // checked without them: PROVIDER_REJECTED; such an instance asks for STORED.

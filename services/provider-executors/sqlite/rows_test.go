@@ -71,6 +71,38 @@ func TestVerify_RestoredFindsAChangedValueThatCheckedAndCountingCannotSee(t *tes
 	wantLoaded(t, found.Evidence, err, 2, 102, false)
 }
 
+func TestVerify_RestoredOfACopyWhoseRowsWereNotReadClaimsNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	source := w.file("source.db")
+	fillDB(t, source, 100)
+	for _, proof := range []events.Proof{events.ProofStored, events.ProofChecked} {
+		e, j := w.executor(t), jobOf(source)
+		if j.Proof = proof; proof == events.ProofChecked {
+			j.Attempt = 2
+		}
+		o := executortest.Take(t, e, j)
+		found, err := e.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofRestored)
+		wantLoaded(t, found.Evidence, err, 0, 0, false)
+		if found.Evidence.Objects != 1 {
+			t.Errorf("%+v", found)
+		}
+	}
+}
+
+func TestBackup_EmptyDatabaseIsProvenRestored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	source := w.file("source.db")
+	if err := os.WriteFile(source, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, j := w.executor(t), restoredJob(source)
+	o := executortest.Take(t, e, j)
+	found, err := e.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofRestored)
+	wantLoaded(t, found.Evidence, err, 1, 0, true)
+}
+
 func TestRows_ThatDifferFailTheProof(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -23,8 +23,8 @@ type Create struct {
 	Location    string
 	SpannerID   string // the client's choice, empty elsewhere
 
-	// Failure: the request is accepted and ends with it at once, as a limit of a dialect may want
-	// (cloudsql.md PD-6). NotBefore then keeps executors from it until the end is stored.
+	// Failure: the request is accepted and ends with it, as a limit of a dialect may want (cloudsql.md PD-6). It
+	// stands in the request, so that whoever meets that first ends it; NotBefore keeps executors away until then.
 	Failure   *events.Failure
 	NotBefore time.Time
 
@@ -86,6 +86,7 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 	})
 	var known errKnown
 	if errors.As(err, &known) {
+		i.end(ctx, known.Backup, c.Trace)
 		return i.repeat(known.Backup, c)
 	}
 	if err != nil {
@@ -95,38 +96,45 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, fault("read back the request", err)
 	}
+	i.visible(ctx, c.Project, max(done.Seq, i.end(ctx, stored, c.Trace)))
 	if done.Repeat {
-		i.visible(ctx, c.Project, done.Seq)
 		return i.repeat(stored, c)
 	}
-	if c.Failure != nil {
-		if done, stored, err = i.failAtOnce(ctx, done, stored, c.Failure); err != nil {
-			return Receipt{}, fault("append the failure", err)
-		}
-	}
-	i.visible(ctx, c.Project, done.Seq)
 	return Receipt{RequestID: stored.RequestID, Backup: stored}, nil
 }
 
-// failAtOnce ends a backup that was accepted and is not to be tried.
-func (i *Intake) failAtOnce(ctx context.Context, asked events.Appended, b events.Backup, f *events.Failure) (events.Appended, events.Backup, error) {
+// endIn is how long an answer waits for the end of what was refused.
+const endIn = 5 * time.Second
+
+// end ends a backup that was accepted and is not to be tried, and returns the stream sequence of that. The request is
+// accepted whether this succeeds or not: who comes next, a repeat or an executor, ends it then.
+func (i *Intake) end(ctx context.Context, b events.Backup, trace events.Trace) uint64 {
+	f := lifecycle.Refused(b)
+	if f == nil {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endIn)
+	defer cancel()
 	done, err := i.log.Append(ctx, events.Draft{
 		Aggregate: b.Aggregate(), Step: events.Failed, At: i.now(),
 		EventID: events.EventID(b.BackupID, events.Backups, events.Failed, b.Attempt),
-		Cause:   events.CausedBy(asked.Event),
+		Cause:   events.Cause{CorrelationID: b.RequestID, CausationID: events.EventID(b.BackupID, events.Backups, events.Requested, 0), Trace: trace},
 		Decide: func(_ context.Context, p events.Prior) (events.Payload, error) {
 			b, err := decodePrior(p)
 			if err != nil {
 				return nil, err
 			}
+			if lifecycle.Refused(b) == nil { // somebody else has ended it
+				return nil, lifecycle.ErrIllegal
+			}
 			return lifecycle.Advance(lifecycle.Fail(b, i.now(), f, nil, false), events.Failed)
 		},
 	})
 	if err != nil {
-		return asked, b, err
+		i.slog.WarnContext(ctx, "a refused backup is not ended yet", "backup_id", b.BackupID, "error", err.Error())
+		return 0
 	}
-	b, err = events.Decode[events.Backup](done.Event)
-	return done, b, err
+	return done.Seq
 }
 
 func (i *Intake) repeat(b events.Backup, c Create) (Receipt, error) {
@@ -197,7 +205,7 @@ func (i *Intake) draft(c Create, inst events.Instance) (events.Backup, error) {
 	if !c.NotBefore.IsZero() {
 		b.NextAttemptTime = events.At(c.NotBefore)
 	}
-	return b, nil
+	return lifecycle.Refuse(b, c.Failure), nil
 }
 
 // admit decides under the instance-wide compare-and-set: is the instance free, and which ids are.
@@ -206,11 +214,11 @@ func (i *Intake) admit(ctx context.Context, b events.Backup, scopeSeq uint64, de
 	if err != nil {
 		return nil, err
 	}
-	if busy, ok := state.occupied(deletions); ok {
-		if busy.BackupID == b.BackupID {
-			return nil, errKnown{busy} // the same request was faster through another door or replica
-		}
-		return nil, pending(busy)
+	if own, known := state.backups[b.BackupID]; known {
+		return nil, errKnown{own} // the same request was faster through another door or replica
+	}
+	if err := state.busy(deletions); err != nil {
+		return nil, err
 	}
 	taken := i.now()
 	for {
@@ -237,6 +245,7 @@ func (i *Intake) admit(ctx context.Context, b events.Backup, scopeSeq uint64, de
 const maxRecord = 16 << 10
 
 func roomy(b events.Backup) error {
+	b.EarlierUpdates = nil // bounded by themselves
 	doc, err := json.Marshal(b)
 	if err != nil {
 		return err
@@ -245,10 +254,4 @@ func roomy(b events.Backup) error {
 		return refuse(Invalid, SchemaViolation, "the request makes a record of %d bytes, at most %d are allowed: shorten labels or description", len(doc), maxRecord)
 	}
 	return nil
-}
-
-func pending(b events.Backup) *Error {
-	e := refuse(Conflict, PendingBackupExists, "instance %s is busy with backup %s: wait for it or cancel it, then ask again", b.Instance, b.BackupID)
-	e.Existing = b.BackupID
-	return e
 }

@@ -25,8 +25,10 @@ const (
 	Unchanged  = "unchanged"
 )
 
-// errUnchanged carries out of Decide that there is nothing to say.
-var errUnchanged = errors.New("unchanged")
+// errUnchanged carries out of Decide that there is nothing to say: the instance as it stands.
+type errUnchanged struct{ events.Instance }
+
+func (errUnchanged) Error() string { return "unchanged" }
 
 // Apply appends `instance.registered` or `instance.updated`, or nothing if the configuration is the same,
 // and says which. A name that another provider has or had is NAME_TAKEN.
@@ -35,16 +37,14 @@ func (i *Intake) Apply(ctx context.Context, c Apply) (events.Instance, string, e
 	if err != nil {
 		return events.Instance{}, "", err
 	}
+	rq, err := events.RequestID(c.Project, i.origin(c.Caller))
+	if err != nil {
+		return events.Instance{}, "", refuse(Invalid, SchemaViolation, "idempotency key: %s", err.Error())
+	}
 	for range maxRounds { // a round per change that somebody else makes meanwhile
-		done, outcome, err := i.applyOnce(ctx, inst, c)
-		if err != nil {
-			return events.Instance{}, "", err
-		}
-		if outcome == Unchanged {
-			return done, outcome, nil
-		}
-		if equalConfig(done.Config, c.Config) {
-			return done, outcome, nil
+		done, outcome, err := i.applyOnce(ctx, inst, c, rq)
+		if !errors.Is(err, errMoved) {
+			return done, outcome, err
 		}
 	}
 	return events.Instance{}, "", refuse(Unavailable, BusUnavailable, "others keep changing instance %s: look at it, then apply again", c.Instance)
@@ -75,59 +75,64 @@ func (i *Intake) draftInstance(c Apply) (events.Instance, error) {
 		IDs: events.InstanceIDs{GaussDB: events.GaussInstanceID(id)}, RequestedBy: c.Name, Config: c.Config}, nil
 }
 
-func (i *Intake) applyOnce(ctx context.Context, inst events.Instance, c Apply) (events.Instance, string, error) {
+func (i *Intake) applyOnce(ctx context.Context, inst events.Instance, c Apply, rq string) (events.Instance, string, error) {
 	last, found, err := i.last(ctx, inst.Aggregate())
 	if err != nil {
 		return inst, "", fault("read the instance", err)
 	}
-	step, scope, outcome, n := events.Registered, events.ScopeName, Registered, uint64(1)
-	if found {
-		if n, err = last.SequenceNumber(); err != nil {
-			return inst, "", fault("read the instance", err)
-		}
-		n++
-		if last.Step() != events.Deregistered {
-			step, scope, outcome = events.Updated, events.ScopeAggregate, Updated
-		}
+	step, n, err := nextStep(last, found, events.Registered, events.Deregistered, events.Updated)
+	if err != nil {
+		return inst, "", fault("read the instance", err)
 	}
-	inst.Generation = int(n)
+	scope, outcome := events.ScopeName, Registered
+	if step == events.Updated {
+		scope, outcome = events.ScopeAggregate, Updated
+	}
+	inst.Generation = n
+	id := events.EventID(inst.InstanceID, events.Instances, step, n)
 	done, err := i.log.Append(ctx, events.Draft{
-		Aggregate: inst.Aggregate(), Step: step, Scope: scope, At: i.now(),
-		EventID: events.EventID(inst.InstanceID, events.Instances, step, inst.Generation),
-		Cause:   events.Cause{Trace: c.Trace},
-		Decide: func(_ context.Context, p events.Prior) (events.Payload, error) {
-			if p.Last == nil {
-				if p.ScopeSeq > 0 {
-					return nil, refuse(Conflict, NameTaken, "the name %s belongs to an instance of another provider: choose another name", inst.Instance)
-				}
-				return inst, nil
-			}
-			before, err := events.Decode[events.Instance](p.Last.Event)
-			if err != nil {
-				return nil, err
-			}
-			next := inst
-			if step == events.Updated {
-				if next.ChangedFields = changed(before.Config, inst.Config); len(next.ChangedFields) == 0 {
-					return nil, errUnchanged
-				}
-			}
-			return next, nil
-		},
+		Aggregate: inst.Aggregate(), Step: step, Scope: scope, At: i.now(), EventID: id, Cause: events.Cause{CorrelationID: rq, Trace: c.Trace},
+		Decide: func(_ context.Context, p events.Prior) (events.Payload, error) { return decideApply(inst, step, p) },
 	})
-	if errors.Is(err, errUnchanged) {
-		before, err := events.Decode[events.Instance](last.Event)
-		return before, Unchanged, err
+	ours := done.Stored
+	var same errUnchanged
+	switch {
+	case errors.As(err, &same):
+		return same.Instance, Unchanged, nil
+	case errors.Is(err, errMoved):
+		if ours, found, err = i.made(ctx, inst.Aggregate(), id, rq); err == nil && !found {
+			return inst, "", errMoved
+		}
+	case err == nil && done.Repeat && done.CorrelationID != rq: // somebody else's change has this number
+		return inst, "", errMoved
 	}
 	if err != nil {
 		return inst, "", fault("append the instance", err)
 	}
-	i.visible(ctx, inst.Project, done.Seq)
-	stored, err := events.Decode[events.Instance](done.Event)
+	i.visible(ctx, inst.Project, ours.Seq)
+	stored, err := events.Decode[events.Instance](ours.Event)
 	return stored, outcome, fault("read back the instance", err)
 }
 
-func equalConfig(a, b events.InstanceConfig) bool { return len(changed(a, b)) == 0 }
+func decideApply(inst events.Instance, step events.Step, p events.Prior) (events.Payload, error) {
+	if p.Last == nil && p.ScopeSeq > 0 {
+		return nil, refuse(Conflict, NameTaken, "the name %s belongs to an instance of another provider: choose another name", inst.Instance)
+	}
+	if err := unmoved(p, inst.Generation); err != nil {
+		return nil, err
+	}
+	if step == events.Registered {
+		return inst, nil
+	}
+	before, err := events.Decode[events.Instance](p.Last.Event)
+	if err != nil {
+		return nil, err
+	}
+	if inst.ChangedFields = changed(before.Config, inst.Config); len(inst.ChangedFields) == 0 {
+		return nil, errUnchanged{before}
+	}
+	return inst, nil
+}
 
 // changed lists the paths of the fields that differ, never their values.
 func changed[C any](a, b C) []string {

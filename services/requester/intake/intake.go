@@ -27,11 +27,13 @@ type Reader interface {
 	Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
 	Active(ctx context.Context, project, instance string) ([]events.Backup, uint64, error)
 	Restoring(ctx context.Context, project, backupID string) ([]events.Restore, error)
+	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
 	Progress(ctx context.Context, project, backupID string) (events.Progress, error)
 	Restore(ctx context.Context, project, id string) (events.Restore, error)
 	Instance(ctx context.Context, project, name string) (events.Instance, error)
 	Instances(ctx context.Context, project, cursor string, limit int) ([]events.Instance, string, error)
 	SchedulesByID(ctx context.Context, project string, ids []string) ([]events.Schedule, error)
+	Generations(ctx context.Context, project string, ids []string) (map[string]int, error)
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
 	Operations(ctx context.Context, project, instance, cursor string, limit int) ([]lifecycle.Operation, string, error)
 	Passed(ctx context.Context, project string, seq uint64) error

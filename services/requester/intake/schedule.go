@@ -3,9 +3,11 @@ package intake
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
 )
 
 // Plan makes a schedule, or changes it.
@@ -16,8 +18,8 @@ type Plan struct {
 	Database string
 	Name     string
 
-	// Change decides on the schedule as it stands, with the instance as it was read; before is nil if there is
-	// none. It may be called more than once. Its refusal, an *Error or the door's own, comes back as it is.
+	// Change decides on the schedule and the instance as they stand in the log; before is nil if there is none.
+	// It may be called more than once. Its refusal, an *Error or the door's own, comes back as it is.
 	Change func(inst events.Instance, before *events.Schedule) (events.ScheduleConfig, error)
 
 	// WholeInstance: refuse while the instance is busy with anything (cloudsql.md PD-5).
@@ -35,8 +37,12 @@ func (i *Intake) Plan(ctx context.Context, c Plan) (events.Schedule, error) {
 	if err != nil {
 		return s, err
 	}
+	rq, err := events.RequestID(c.Project, i.origin(c.Caller))
+	if err != nil {
+		return s, refuse(Invalid, SchemaViolation, "idempotency key: %s", err.Error())
+	}
 	for range maxRounds {
-		stored, err := i.planOnce(ctx, c, inst, s)
+		stored, err := i.planOnce(ctx, c, inst.Aggregate(), s, rq)
 		if !errors.Is(err, errMoved) {
 			return stored, err
 		}
@@ -57,113 +63,111 @@ func draftSchedule(c Plan, inst events.Instance) (events.Schedule, error) {
 		Database: c.Database, RequestedBy: c.Caller.Name}, nil
 }
 
+// errKnownSchedule carries out of Decide that the change is already there: the schedule as it was then.
+type errKnownSchedule struct{ events.Schedule }
+
+func (errKnownSchedule) Error() string { return "already there" }
+
 // planOnce is one round: the number of the event has to be known before the append.
-func (i *Intake) planOnce(ctx context.Context, c Plan, inst events.Instance, s events.Schedule) (events.Schedule, error) {
+func (i *Intake) planOnce(ctx context.Context, c Plan, of events.Aggregate, s events.Schedule, rq string) (events.Schedule, error) {
 	last, found, err := i.last(ctx, s.Aggregate())
 	if err != nil {
 		return s, fault("read the schedule", err)
 	}
-	step, n := events.Created, uint64(1)
-	if found {
-		if n, err = last.SequenceNumber(); err != nil {
-			return s, fault("read the schedule", err)
-		}
-		n++
-		if last.Step() != events.Deleted {
-			step = events.Updated
-		}
+	step, n, err := nextStep(last, found, events.Created, events.Deleted, events.Updated)
+	if err != nil {
+		return s, fault("read the schedule", err)
 	}
 	done, err := i.log.Append(ctx, events.Draft{
-		Aggregate: s.Aggregate(), Step: step, At: i.now(), EventID: events.EventID(s.ScheduleID, events.Schedules, step, int(n)),
-		Cause: events.Cause{Trace: c.Trace},
+		Aggregate: s.Aggregate(), Step: step, At: i.now(), EventID: events.EventID(s.ScheduleID, events.Schedules, step, n),
+		Cause: events.Cause{CorrelationID: rq, Trace: c.Trace},
 		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {
-			before, err := standing(p, step, n)
-			if err != nil {
-				return nil, err
-			}
-			if c.WholeInstance {
-				if err := i.idle(ctx, s); err != nil {
-					return nil, err
-				}
-			}
-			next := s
-			if before != nil {
-				next.Changes = before.Changes
-			}
-			if step == events.Created {
-				before = nil // one that was removed counts only for its history
-			}
-			if next.Config, err = c.Change(inst, before); err != nil {
-				return nil, err
-			}
-			if before != nil {
-				next.ChangedFields = changed(before.Config, next.Config)
-			}
-			return advanceSchedule(next, step, int(n), events.At(i.now())), nil
+			return i.decidePlan(ctx, c, of, s, rq, step, n, p)
 		},
 	})
-	if errors.Is(err, errMoved) {
+	var known errKnownSchedule
+	switch {
+	case errors.As(err, &known):
+		return known.Schedule, nil
+	case errors.Is(err, errMoved):
 		return s, err
-	}
-	if err != nil {
+	case err != nil:
 		return s, fault("append the schedule", err)
 	}
-	if done.Repeat { // somebody else's change has this number
+	stored, err := events.Decode[events.Schedule](done.Event)
+	if err != nil {
+		return s, fault("read back the schedule", err)
+	}
+	if _, ours := asAsked(stored, rq); done.Repeat && !ours { // somebody else's change has this number
 		return s, errMoved
 	}
 	i.visible(ctx, s.Project, done.Seq)
-	stored, err := events.Decode[events.Schedule](done.Event)
-	return stored, fault("read back the schedule", err)
+	return stored, nil
 }
 
-// standing is the schedule as it stands, if the event's number still fits.
-func standing(p events.Prior, step events.Step, n uint64) (*events.Schedule, error) {
-	if p.Last == nil {
-		if n != 1 {
-			return nil, errMoved
+// decidePlan is what follows what stands in the log: the change, unless it stands there already.
+func (i *Intake) decidePlan(ctx context.Context, c Plan, of events.Aggregate, s events.Schedule, rq string, step events.Step, n int, p events.Prior) (events.Payload, error) {
+	var before *events.Schedule
+	if p.Last != nil {
+		stands, err := events.Decode[events.Schedule](p.Last.Event)
+		if err != nil {
+			return nil, err
 		}
-		return nil, nil
+		if then, ours := asAsked(stands, rq); ours {
+			return nil, errKnownSchedule{then}
+		}
+		before = &stands
 	}
-	at, err := p.Last.SequenceNumber()
+	if err := unmoved(p, n); err != nil {
+		return nil, err
+	}
+	inst, err := i.standing(ctx, of)
 	if err != nil {
 		return nil, err
 	}
-	if at+1 != n || step == events.Created != (p.Last.Step() == events.Deleted) {
-		return nil, errMoved
+	if c.WholeInstance {
+		state, err := i.stateNow(ctx, of)
+		if err != nil {
+			return nil, err
+		}
+		if err := state.busy(true); err != nil {
+			return nil, err
+		}
 	}
-	before, err := events.Decode[events.Schedule](p.Last.Event)
-	return &before, err
+	next := s
+	if before != nil {
+		next.Changes = before.Changes
+	}
+	if step == events.Created {
+		before = nil // one that was removed counts only for its history
+	}
+	if next.Config, err = c.Change(inst, before); err != nil {
+		return nil, err
+	}
+	if before != nil {
+		next.ChangedFields = changed(before.Config, next.Config)
+	}
+	next.Generation = n
+	next.Changes = lifecycle.RememberChange(next.Changes, events.ScheduleChange{
+		Step: step, Generation: n, Time: events.At(i.now()), RequestID: rq, RequestedBy: s.RequestedBy})
+	return next, nil
 }
 
-// advanceSchedule numbers a change and remembers it.
-func advanceSchedule(s events.Schedule, step events.Step, n int, at events.Time) events.Schedule {
-	s.Generation = n
-	s.Changes = append(s.Changes[max(0, len(s.Changes)-events.MaxChanges+1):len(s.Changes):len(s.Changes)],
-		events.ScheduleChange{Step: step, Generation: n, Time: at, RequestedBy: s.RequestedBy})
-	return s
-}
-
-// idle refuses while the instance is busy.
-func (i *Intake) idle(ctx context.Context, s events.Schedule) error {
-	active, _, err := i.view.Active(ctx, s.Project, s.Instance)
-	if err != nil {
-		return err
+// asAsked is the schedule with the change of a request as its last one, if that was made.
+func asAsked(s events.Schedule, rq string) (events.Schedule, bool) {
+	at := slices.IndexFunc(s.Changes, func(c events.ScheduleChange) bool { return c.RequestID == rq })
+	if at < 0 {
+		return s, false
 	}
-	for _, b := range active {
-		return pending(b)
-	}
-	return nil
+	s.Changes = s.Changes[:at+1]
+	return s, true
 }
 
 // Automated are the schedules called so (events.md 1.5), by the names of their instances; one without has no entry.
 func (i *Intake) Automated(ctx context.Context, project string, instances ...string) (map[string]events.Schedule, error) {
-	ids := make([]string, 0, len(instances))
-	for _, name := range instances {
-		id, err := events.ScheduleID(project, name, "", events.Automated)
-		if err != nil {
-			return nil, refuse(Invalid, NameInvalid, "%s", err.Error())
-		}
-		ids = append(ids, id)
+	ids, err := automatedIDs(project, instances)
+	if err != nil {
+		return nil, err
 	}
 	list, err := i.view.SchedulesByID(ctx, project, ids)
 	if err != nil {
@@ -174,6 +178,38 @@ func (i *Intake) Automated(ctx context.Context, project string, instances ...str
 		out[s.Instance] = s
 	}
 	return out, nil
+}
+
+// Generations are the numbers of the last changes of the schedules called events.Automated, by the names of their
+// instances: also of removed ones, as the next one goes on from there. One that never was has no entry.
+func (i *Intake) Generations(ctx context.Context, project string, instances ...string) (map[string]int, error) {
+	ids, err := automatedIDs(project, instances)
+	if err != nil {
+		return nil, err
+	}
+	numbers, err := i.view.Generations(ctx, project, ids)
+	if err != nil {
+		return nil, fault("read the schedules", err)
+	}
+	out := map[string]int{}
+	for n, name := range instances {
+		if g, there := numbers[ids[n]]; there {
+			out[name] = g
+		}
+	}
+	return out, nil
+}
+
+func automatedIDs(project string, instances []string) ([]string, error) {
+	ids := make([]string, 0, len(instances))
+	for _, name := range instances {
+		id, err := events.ScheduleID(project, name, "", events.Automated)
+		if err != nil {
+			return nil, refuse(Invalid, NameInvalid, "%s", err.Error())
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
 }
 
 // BackupDue is the backup that a schedule asked for, or would have, at a due time: its id is a function of both.

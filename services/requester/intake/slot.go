@@ -21,7 +21,9 @@ type Slot struct {
 // Busy is why a slot cannot be requested now.
 type Busy struct{ By events.Backup }
 
-func (b Busy) Error() string { return fmt.Sprintf("the instance is busy with backup %s", b.By.BackupID) }
+func (b Busy) Error() string {
+	return fmt.Sprintf("the instance is busy with backup %s", b.By.BackupID)
+}
 
 // RequestSlot appends `backup.requested` for a slot: one that nobody decided on, or that was found overdue. A slot
 // that was decided on otherwise comes back as it stands. Busy: another operation has the instance.

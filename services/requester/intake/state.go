@@ -11,18 +11,35 @@ import (
 // instanceState is the state of an instance at one stream sequence: what the view shows, plus the events
 // that it has not applied yet (events.md 3.2).
 type instanceState struct {
-	backups map[string]events.Backup // those that the view shows as active, and those that moved since
-	runIDs  map[string]bool          // numbers given since the view's position
+	backups  map[string]events.Backup // those that the view shows as active, and those that moved since
+	restores []events.Restore         // into the instance and not ended, as the view shows them
+	runIDs   map[string]bool          // numbers given since the view's position
+}
+
+// stateNow is instanceState at the end of the log, for an append that is not compared with the instance.
+func (i *Intake) stateNow(ctx context.Context, a events.Aggregate) (instanceState, error) {
+	scope, err := a.InstanceScope()
+	if err != nil {
+		return instanceState{}, err
+	}
+	last, _, err := i.log.Last(ctx, scope)
+	if err != nil {
+		return instanceState{}, err
+	}
+	return i.instanceState(ctx, a, last.Seq)
 }
 
 func (i *Intake) instanceState(ctx context.Context, a events.Aggregate, seq uint64) (instanceState, error) {
-	s := instanceState{map[string]events.Backup{}, map[string]bool{}}
+	s := instanceState{backups: map[string]events.Backup{}, runIDs: map[string]bool{}}
 	active, pos, err := i.view.Active(ctx, a.Project, a.Instance)
 	if err != nil {
 		return s, err
 	}
 	for _, b := range active {
 		s.backups[b.BackupID] = b
+	}
+	if s.restores, err = i.view.RestoringInto(ctx, a.Project, a.Instance); err != nil {
+		return s, err
 	}
 	if pos >= seq {
 		return s, nil
@@ -43,13 +60,33 @@ func (i *Intake) instanceState(ctx context.Context, a events.Aggregate, seq uint
 	return s, err
 }
 
-func (s instanceState) occupied(deletions bool) (events.Backup, bool) {
+// occupied is the backup that has the instance, or that a restore reads which has it. whole: deletions and restores
+// count too (cloudsql.md PD-5).
+func (s instanceState) occupied(whole bool) (events.Backup, bool) {
 	for _, b := range s.backups {
-		if lifecycle.Occupies(b, deletions) {
+		if lifecycle.Occupies(b, whole) {
 			return b, true
 		}
 	}
+	if whole && len(s.restores) > 0 {
+		r := s.restores[0]
+		return events.Backup{BackupID: r.BackupID, Project: r.Project, Provider: r.Provider, Instance: r.Target.Instance}, true
+	}
 	return events.Backup{}, false
+}
+
+// busy refuses while the instance is occupied, and says by what.
+func (s instanceState) busy(whole bool) error {
+	b, ok := s.occupied(whole)
+	if !ok {
+		return nil
+	}
+	e := refuse(Conflict, PendingBackupExists, "instance %s is busy with backup %s: wait for it or cancel it, then ask again", b.Instance, b.BackupID)
+	e.Existing = b.BackupID
+	if b.State == lifecycle.None {
+		e = refuse(Conflict, PendingBackupExists, "instance %s is busy with restore %s: wait for it, then ask again", b.Instance, s.restores[0].RestoreID)
+	}
+	return e
 }
 
 // free tells whether the number that Cloud SQL would show is not taken in the instance.

@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
@@ -14,9 +15,13 @@ type Change struct {
 	Project  string
 	BackupID string
 	Reason   string // cancel: at most 256 characters
+	Cause    string // of a deletion: RETENTION for a policy's; empty: USER
 
 	// WholeInstance: refuse while the instance is busy with anything (cloudsql.md PD-5).
 	WholeInstance bool
+
+	// Resource: a deletion was asked for as Cloud SQL's Backup, not as a backup run; its operation shows it.
+	Resource bool
 }
 
 // Cancel appends `cancel_requested`; a backup that nobody works on is `cancelled` at once, any other by
@@ -101,13 +106,20 @@ func (i *Intake) deleteOnce(ctx context.Context, c Change) (Receipt, error) {
 			if err != nil {
 				return b, err
 			}
-			if busy, ok := state.occupied(true); ok {
-				return b, pending(busy)
+			if err := state.busy(true); err != nil {
+				return b, err
 			}
 		}
-		return lifecycle.AskDeletion(b, events.Deletion{Cause: "USER", RequestTime: events.At(i.now()), RequestID: rq, RequestedBy: c.Name}), nil
+		return lifecycle.AskDeletion(b, events.Deletion{Cause: cause(c), RequestTime: events.At(i.now()), RequestID: rq, RequestedBy: c.Name, Resource: c.Resource}), nil
 	}
 	return i.change(ctx, c, ch)
+}
+
+func cause(c Change) string {
+	if c.Cause == "" {
+		return "USER"
+	}
+	return c.Cause
 }
 
 // change is one step that is asked for.
@@ -188,7 +200,8 @@ func asked(b events.Backup, step events.Step, rq string) bool {
 	case events.VerificationRequested:
 		return b.Check != nil && b.Check.RequestID == rq
 	case events.Updated:
-		return b.Update != nil && b.Update.RequestID == rq
+		return b.Update != nil && b.Update.RequestID == rq ||
+			slices.ContainsFunc(b.EarlierUpdates, func(u events.Update) bool { return u.RequestID == rq })
 	}
 	return b.Deletion != nil && b.Deletion.RequestID == rq
 }

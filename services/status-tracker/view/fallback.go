@@ -119,6 +119,11 @@ func (f *Fallback) Restoring(ctx context.Context, project, backupID string) ([]e
 	return read(ctx, f, project, func(r Reader) ([]events.Restore, error) { return r.Restoring(ctx, project, backupID) })
 }
 
+// RestoringInto implements Reader.
+func (f *Fallback) RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error) {
+	return read(ctx, f, project, func(r Reader) ([]events.Restore, error) { return r.RestoringInto(ctx, project, instance) })
+}
+
 // Progress implements Reader; the log has none.
 func (f *Fallback) Progress(ctx context.Context, project, backupID string) (events.Progress, error) {
 	return f.view.Progress(ctx, project, backupID)
@@ -144,6 +149,11 @@ func (f *Fallback) Instances(ctx context.Context, project, cursor string, limit 
 // SchedulesByID implements Reader.
 func (f *Fallback) SchedulesByID(ctx context.Context, project string, ids []string) ([]events.Schedule, error) {
 	return read(ctx, f, project, func(r Reader) ([]events.Schedule, error) { return r.SchedulesByID(ctx, project, ids) })
+}
+
+// Generations implements Reader.
+func (f *Fallback) Generations(ctx context.Context, project string, ids []string) (map[string]int, error) {
+	return read(ctx, f, project, func(r Reader) (map[string]int, error) { return r.Generations(ctx, project, ids) })
 }
 
 // Schedules implements Reader.

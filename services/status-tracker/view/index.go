@@ -35,6 +35,7 @@ func entriesOf(d Doc, shard int) (entries, error) {
 		e.operations(shard, r.Project, lifecycle.OperationOf(r))
 		if lifecycle.RestorePhaseOf(r) != lifecycle.Ended {
 			e.add(setKey(shard, restoringOf, r.Project, r.BackupID), r.RestoreID)
+			e.add(setKey(shard, restoringInto, r.Project, r.Target.Instance), r.RestoreID)
 		}
 	case events.Instances:
 		i, err := record[events.Instance](d)

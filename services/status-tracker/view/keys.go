@@ -12,11 +12,13 @@ import (
 // progress: what the view forgets, it deletes.
 //
 //	key                                      type    value
-//	bb:{v07}:checkpoint                      string  {"epoch","seq"}: what the shard has applied
-//	bb:{v07}:doc:backup:bk_…                 string  Doc, one per aggregate
-//	bb:{v07}:progress:bk_…                   string  events.Progress, expires after 24 h
+//	bb:{v07}:checkpoint:2                    string  {"epoch","seq"}: what the shard has applied, and in which layout
+//	bb:{v07}:doc:backup:{project}:bk_…       string  Doc, one per aggregate
+//	bb:{v07}:progress:{project}:bk_…         string  events.Progress, expires after 24 h
 //	bb:{v07}:ref:{index}:{project}:…         string  id of the aggregate that a dialect's id names
 //	bb:{v07}:set:{set}:{project}[:{instance}] zset   members "{sort key}.{id}", all of score 0
+//
+// Projects share shards, and what is kept under an id is the project's own: every key but the checkpoint names it.
 
 // Shard is the number of a project's slot: hash of the project modulo the shards of the bus.
 func Shard(project string, shards int) int {
@@ -27,13 +29,19 @@ func Shard(project string, shards int) int {
 
 func tag(shard int) string { return fmt.Sprintf("bb:{v%02d}:", shard) }
 
-func checkpointKey(shard int) string { return tag(shard) + "checkpoint" }
+// layout is the number of the layout above. A view of another one has no checkpoint under this key: it is dropped
+// and rebuilt, and not read meanwhile.
+const layout = "2"
 
-func docKey(shard int, e events.Entity, id string) string {
-	return tag(shard) + "doc:" + string(e) + ":" + id
+func checkpointKey(shard int) string { return tag(shard) + "checkpoint:" + layout }
+
+func docKey(shard int, k Key) string {
+	return tag(shard) + "doc:" + string(k.Entity) + ":" + joined(k.Project, []string{k.ID})
 }
 
-func progressKey(shard int, backupID string) string { return tag(shard) + "progress:" + backupID }
+func progressKey(shard int, project, backupID string) string {
+	return tag(shard) + "progress:" + joined(project, []string{backupID})
+}
 
 // index names a way to find an aggregate by an id of some dialect.
 type index string
@@ -52,12 +60,13 @@ func refKey(shard int, i index, project string, parts ...string) string {
 type set string
 
 const (
-	backupsOf    set = "backups"    // project [, instance]: those not deleted, by enqueued time
-	activeOf     set = "active"     // project, instance: those that occupy the instance
-	instancesOf  set = "instances"  // project: by name
-	schedulesOf  set = "schedules"  // project [, instance]: by id
-	restoringOf  set = "restoring"  // project, backup id: restores that have not ended
-	operationsOf set = "operations" // project [, instance]: by start, else insert time
+	backupsOf     set = "backups"    // project [, instance]: those not deleted, by enqueued time
+	activeOf      set = "active"     // project, instance: those that occupy the instance
+	instancesOf   set = "instances"  // project: by name
+	schedulesOf   set = "schedules"  // project [, instance]: by id
+	restoringOf   set = "restoring"  // project, backup id: restores that have not ended
+	restoringInto set = "into"       // project, target instance: restores that have not ended
+	operationsOf  set = "operations" // project [, instance]: by start, else insert time
 )
 
 func setKey(shard int, s set, project string, parts ...string) string {

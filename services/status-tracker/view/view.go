@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -25,6 +24,8 @@ type Reader interface {
 	Active(ctx context.Context, project, instance string) ([]events.Backup, uint64, error)
 	// Restoring are the restores that read a backup and have not ended.
 	Restoring(ctx context.Context, project, backupID string) ([]events.Restore, error)
+	// RestoringInto are the restores that write into an instance and have not ended.
+	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
 	Progress(ctx context.Context, project, backupID string) (events.Progress, error)
 	Restore(ctx context.Context, project, id string) (events.Restore, error)
 	Instance(ctx context.Context, project, name string) (events.Instance, error)
@@ -32,6 +33,8 @@ type Reader interface {
 	Instances(ctx context.Context, project string, cursor string, limit int) ([]events.Instance, string, error)
 	// SchedulesByID are those that are there of the ids, which are functions of their names (events.ScheduleID).
 	SchedulesByID(ctx context.Context, project string, ids []string) ([]events.Schedule, error)
+	// Generations are those of the schedules with these ids, also of removed ones: their numbers go on.
+	Generations(ctx context.Context, project string, ids []string) (map[string]int, error)
 	// Schedules are sorted by id; of one instance, or of the project if it is empty.
 	Schedules(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Schedule, string, error)
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
@@ -98,7 +101,16 @@ func (v *View) Active(ctx context.Context, project, instance string) ([]events.B
 
 // Restoring implements Reader.
 func (v *View) Restoring(ctx context.Context, project, backupID string) ([]events.Restore, error) {
-	ids, err := v.store.Range(ctx, setKey(v.shard(project), restoringOf, project, backupID), Range{Limit: 1000})
+	return v.restores(ctx, project, setKey(v.shard(project), restoringOf, project, backupID))
+}
+
+// RestoringInto implements Reader.
+func (v *View) RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error) {
+	return v.restores(ctx, project, setKey(v.shard(project), restoringInto, project, instance))
+}
+
+func (v *View) restores(ctx context.Context, project, set string) ([]events.Restore, error) {
+	ids, err := v.store.Range(ctx, set, Range{Limit: 1000})
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +120,7 @@ func (v *View) Restoring(ctx context.Context, project, backupID string) ([]event
 // Progress implements Reader.
 func (v *View) Progress(ctx context.Context, project, backupID string) (events.Progress, error) {
 	var p events.Progress
-	got, err := v.store.Get(ctx, progressKey(v.shard(project), backupID))
+	got, err := v.store.Get(ctx, progressKey(v.shard(project), project, backupID))
 	if err != nil {
 		return p, err
 	}
@@ -151,121 +163,6 @@ func (v *View) Instances(ctx context.Context, project string, cursor string, lim
 	}
 	list, err := many[events.Instance](ctx, v, project, events.Instances, texts(found))
 	return list, next, err
-}
-
-// SchedulesByID implements Reader.
-func (v *View) SchedulesByID(ctx context.Context, project string, ids []string) ([]events.Schedule, error) {
-	keys := make([]Key, len(ids))
-	for i, id := range ids {
-		keys[i] = Key{project, events.Schedules, id}
-	}
-	docs, err := v.Load(ctx, keys)
-	if err != nil {
-		return nil, err
-	}
-	var out []events.Schedule
-	for _, d := range docs {
-		if d.Head.State != lifecycle.Present {
-			continue
-		}
-		s, err := record[events.Schedule](d)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, nil
-}
-
-// Schedules implements Reader.
-func (v *View) Schedules(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Schedule, string, error) {
-	members, next, err := v.page(ctx, v.listKey(schedulesOf, project, instance), cursor, limit, false)
-	if err != nil {
-		return nil, "", err
-	}
-	list, err := many[events.Schedule](ctx, v, project, events.Schedules, members)
-	return list, next, err
-}
-
-// Operation implements Reader.
-func (v *View) Operation(ctx context.Context, project, id string) (lifecycle.Operation, error) {
-	ref, err := v.ref(ctx, refKey(v.shard(project), byOperation, project, id))
-	if err != nil {
-		return lifecycle.Operation{}, err
-	}
-	ops, err := v.operationsOf(ctx, project, []string{id}, []string{ref})
-	if err != nil {
-		return lifecycle.Operation{}, err
-	}
-	if len(ops) == 0 {
-		return lifecycle.Operation{}, events.ErrNotFound
-	}
-	return ops[0], nil
-}
-
-// Operations implements Reader.
-func (v *View) Operations(ctx context.Context, project, instance string, cursor string, limit int) ([]lifecycle.Operation, string, error) {
-	members, next, err := v.page(ctx, v.listKey(operationsOf, project, instance), cursor, limit, true)
-	if err != nil || len(members) == 0 {
-		return nil, "", err
-	}
-	wanted := ids(members)
-	keys := make([]string, len(wanted))
-	for i, id := range wanted {
-		keys[i] = refKey(v.shard(project), byOperation, project, id)
-	}
-	refs, err := v.store.Get(ctx, keys...)
-	if err != nil {
-		return nil, "", err
-	}
-	ops, err := v.operationsOf(ctx, project, wanted, texts(refs))
-	return ops, next, err
-}
-
-// operationsOf computes operations from the aggregates that refs ("{entity}/{id}") name.
-func (v *View) operationsOf(ctx context.Context, project string, wanted, refs []string) ([]lifecycle.Operation, error) {
-	keys := make([]Key, len(refs))
-	for i, ref := range refs {
-		entity, id, _ := strings.Cut(ref, "/")
-		keys[i] = Key{project, events.Entity(entity), id}
-	}
-	docs, err := v.Load(ctx, keys)
-	if err != nil {
-		return nil, err
-	}
-	var out []lifecycle.Operation
-	for i, d := range docs {
-		if d.Head.Sequence == 0 {
-			continue
-		}
-		var all []lifecycle.Operation
-		switch d.Key.Entity {
-		case events.Backups:
-			b, err := record[events.Backup](d)
-			if err != nil {
-				return nil, err
-			}
-			all = lifecycle.OperationsOf(b)
-		case events.Restores:
-			r, err := record[events.Restore](d)
-			if err != nil {
-				return nil, err
-			}
-			all = []lifecycle.Operation{lifecycle.OperationOf(r)}
-		case events.Schedules:
-			s, err := record[events.Schedule](d)
-			if err != nil {
-				return nil, err
-			}
-			all = lifecycle.OperationsOfSchedule(s)
-		}
-		for _, op := range all {
-			if op.ID == wanted[i] {
-				out = append(out, op)
-			}
-		}
-	}
-	return out, nil
 }
 
 // Position implements Reader.
@@ -329,11 +226,7 @@ func one[R any](ctx context.Context, v *View, k Key) (R, error) {
 }
 
 func many[R any](ctx context.Context, v *View, project string, e events.Entity, ids []string) ([]R, error) {
-	keys := make([]Key, len(ids))
-	for i, id := range ids {
-		keys[i] = Key{project, e, id}
-	}
-	docs, err := v.Load(ctx, keys)
+	docs, err := v.Load(ctx, keysOf(project, e, ids))
 	if err != nil {
 		return nil, err
 	}
@@ -349,6 +242,14 @@ func many[R any](ctx context.Context, v *View, project string, e events.Entity, 
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+func keysOf(project string, e events.Entity, ids []string) []Key {
+	keys := make([]Key, len(ids))
+	for i, id := range ids {
+		keys[i] = Key{project, e, id}
+	}
+	return keys
 }
 
 func ids(members []string) []string {

@@ -20,7 +20,7 @@ type Change struct{ Before, After Doc }
 func (v *View) Load(ctx context.Context, keys []Key) ([]Doc, error) {
 	names := make([]string, len(keys))
 	for i, k := range keys {
-		names[i] = docKey(v.shard(k.Project), k.Entity, k.ID)
+		names[i] = docKey(v.shard(k.Project), k)
 	}
 	vals, err := v.store.Get(ctx, names...)
 	if err != nil {
@@ -57,7 +57,7 @@ func (v *View) Save(ctx context.Context, changes []Change, cp Checkpoint) error 
 		if err != nil {
 			return fmt.Errorf("document %s of the view: %w", c.After.Key.ID, err)
 		}
-		w.Put = append(w.Put, Pair{Key: docKey(s, c.After.Key.Entity, c.After.Key.ID), Value: b})
+		w.Put = append(w.Put, Pair{Key: docKey(s, c.After.Key), Value: b})
 	}
 	b, err := json.Marshal(cp)
 	if err != nil {
@@ -91,7 +91,7 @@ func (v *View) Checkpoint(ctx context.Context) (Checkpoint, error) {
 
 // SaveProgress keeps the last progress of a backup.
 func (v *View) SaveProgress(ctx context.Context, project, backupID string, data []byte) error {
-	return v.store.Commit(ctx, Writes{Put: []Pair{{Key: progressKey(v.shard(project), backupID), Value: data, TTL: progressLife}}})
+	return v.store.Commit(ctx, Writes{Put: []Pair{{Key: progressKey(v.shard(project), project, backupID), Value: data, TTL: progressLife}}})
 }
 
 // Drop empties the view.

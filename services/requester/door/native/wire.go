@@ -40,6 +40,7 @@ type backupBody struct {
 	SizeBytes       *int64            `json:"sizeBytes,omitempty" doc:"bytes stored"`
 	BackupKind      string            `json:"backupKind,omitempty"`
 	Proof           string            `json:"proof,omitempty" doc:"level to which the copy was proven: STORED, CHECKED, RESTORED"`
+	Evidence        *events.Evidence  `json:"evidence,omitempty" doc:"what that proof saw"`
 	Checksum        *checksumBody     `json:"checksum,omitempty"`
 	Check           *checkBody        `json:"check,omitempty" doc:"the latest verification"`
 	Error           *failureBody      `json:"error,omitempty"`
@@ -61,6 +62,7 @@ type copyBody struct {
 	Proof   events.Proof     `json:"proof,omitempty"`
 	EndTime *time.Time       `json:"endTime,omitempty"`
 	Error   *failureBody     `json:"error,omitempty"`
+	Remains bool             `json:"remains,omitempty" doc:"part of the failed copy may still lie there; a deletion removes it"`
 }
 
 type checksumBody struct {
@@ -159,7 +161,7 @@ func toBackup(b events.Backup) backupBody {
 		Attempt: b.Attempt, MaxAttempts: b.MaxAttempts, EnqueuedTime: b.EnqueuedTime.Time, StartTime: moment(b.StartTime),
 		EndTime: moment(b.EndTime), DurationMs: b.DurationMs, NextAttemptTime: moment(b.NextAttemptTime),
 		ExpireTime: moment(b.ExpireTime), ConsistencyTime: moment(b.ConsistencyTime), Location: b.Location,
-		SizeBytes: b.SizeBytes, BackupKind: b.BackupKind, Proof: string(b.Proof), Error: toFailure(b.Error),
+		SizeBytes: b.SizeBytes, BackupKind: b.BackupKind, Proof: string(b.Proof), Evidence: b.Evidence, Error: toFailure(b.Error),
 		IDs: idsBody(b.IDs),
 	}
 	if b.Checksum != nil {
@@ -169,7 +171,7 @@ func toBackup(b events.Backup) backupBody {
 		out.Copy = b.ProviderRef.BackupName
 	}
 	for _, c := range b.Copies {
-		out.Copies = append(out.Copies, copyBody{c.Storage, c.State, c.Proof, moment(c.EndTime), toFailure(c.Error)})
+		out.Copies = append(out.Copies, copyBody{c.Storage, c.State, c.Proof, moment(c.EndTime), toFailure(c.Error), c.Remains})
 	}
 	if c := b.Check; c != nil {
 		out.Check = &checkBody{Run: c.Run, Method: c.Method, Reason: c.Reason, StartTime: moment(c.StartTime), EndTime: moment(c.EndTime),

@@ -74,14 +74,25 @@ func life(t testing.TB) *history {
 	running := h.step(newBackup("a", 4), events.Requested)
 	h.step(lifecycle.Claim(running, at, "ex"), events.Started)
 	r, err := lifecycle.AdvanceRestore(events.Restore{RestoreID: "rs_1", BackupID: "bk_a2", Project: "p", Provider: "sqlite", Instance: "a",
-		IDs: events.RestoreIDs{Operation: "op-restore"}, Target: events.Target{Instance: "a"}}, events.Requested)
+		IDs: events.RestoreIDs{Operation: "op-restore"}, Target: events.Target{Instance: "b"}}, events.Requested)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.add(r, events.Requested)
+	over := events.Restore{RestoreID: "rs_2", BackupID: "bk_a2", Project: "p", Provider: "sqlite", Instance: "a",
+		IDs: events.RestoreIDs{Operation: "op-over"}, Target: events.Target{Instance: "b"}}
+	if over, err = lifecycle.AdvanceRestore(over, events.Requested); err != nil {
+		t.Fatal(err)
+	}
+	h.add(over, events.Requested)
+	if over, err = lifecycle.AdvanceRestore(lifecycle.FailRestore(over, at, &events.Failure{Code: events.NotFound}), events.Failed); err != nil {
+		t.Fatal(err)
+	}
+	h.add(over, events.Failed)
 	for id, last := range map[string]events.Step{"automated": events.Updated, "nightly": events.Deleted} {
 		s := events.Schedule{Project: "p", ScheduleID: "sc_" + id, Name: id, Instance: "a", Provider: "sqlite", Config: events.ScheduleConfig{Cron: "0 2 * * *"}}
 		for n, step := range []events.Step{events.Created, last} {
+			s.Generation = n + 1
 			s.Changes = append(s.Changes, events.ScheduleChange{Step: step, Generation: n + 1, Time: events.At(time.Unix(int64(9+n), 0))})
 			h.add(s, step)
 		}
@@ -122,10 +133,10 @@ func apply(t testing.TB, v *view.View, log []events.Stored, n int) {
 
 // everything a reader can see, for comparison.
 type everything struct {
-	Backups, Active, Restoring []string
-	Operations                 []lifecycle.Operation
-	Instances, Schedules       []string
-	Docs                       []view.Doc
+	Backups, Active, Restoring, Into []string
+	Operations                       []lifecycle.Operation
+	Instances, Schedules             []string
+	Docs                             []view.Doc
 }
 
 func look(t testing.TB, v *view.View) everything {
@@ -152,6 +163,13 @@ func look(t testing.TB, v *view.View) everything {
 	}
 	for _, r := range restoring {
 		e.Restoring = append(e.Restoring, r.RestoreID)
+	}
+	into, err := v.RestoringInto(ctx, "p", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range into {
+		e.Into = append(e.Into, r.RestoreID)
 	}
 	if e.Operations, _, err = v.Operations(ctx, "p", "", "", 100); err != nil {
 		t.Fatal(err)
@@ -200,7 +218,13 @@ func testView(t *testing.T, h Harness) {
 	if list, err := v.SchedulesByID(ctx, "p", []string{"sc_none", "sc_nightly", "sc_automated"}); err != nil || len(list) != 1 || list[0].Name != "automated" {
 		t.Errorf("schedules by id: %+v, %v", list, err)
 	}
-	if len(got.Operations) != 9 { // four creations, two tries of a deletion, one restore, two of the automated schedule
+	if diff := cmp.Diff([]string{"rs_1"}, got.Into); diff != "" {
+		t.Errorf("restoring into b:\n%s", diff)
+	}
+	if n, err := v.Generations(ctx, "p", []string{"sc_none", "sc_nightly", "sc_automated"}); err != nil || len(n) != 2 || n["sc_nightly"] != 2 {
+		t.Errorf("generations, also of the removed one: %v, %v", n, err)
+	}
+	if len(got.Operations) != 10 { // four creations, two tries of a deletion, two restores, two of the automated schedule
 		t.Errorf("%d operations", len(got.Operations))
 	}
 	b, err := v.BackupByCloudSQL(ctx, "p", "a", "1768442401000")
@@ -209,7 +233,7 @@ func testView(t *testing.T, h Harness) {
 	}
 	first := events.OperationID("bk_a1-deletion_requested-1")
 	op, err := v.Operation(ctx, "p", first)
-	if err != nil || !op.Done || op.Failure == nil {
+	if err != nil || !op.Done || op.Failure == nil || op.Failure.Code != events.Network {
 		t.Errorf("the deletion that failed: %+v, %v", op, err)
 	}
 	for what, err := range map[string]error{

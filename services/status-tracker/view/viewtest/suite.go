@@ -34,6 +34,8 @@ func Run(t *testing.T, h Harness) {
 		"pages":    testPages,
 		"rebuild":  testRebuild,
 		"position": testPosition,
+		"projects": testProjects,
+		"layout":   testLayout,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, h) })
 	}

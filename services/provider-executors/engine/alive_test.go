@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"context"
+	"io"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/provider-executors/executortest"
+)
+
+func TestAlive_IsToldWithoutBytes(t *testing.T) {
+	t.Parallel()
+	said, release := make(chan struct{}), make(chan struct{})
+	h := &hand{parts: []Part{{Name: "a", Stream: func(ctx context.Context, w io.Writer) (archive.Content, error) {
+		alive := Alive(ctx)
+		alive()
+		alive()
+		close(said)
+		<-release
+		_, err := io.WriteString(w, "rows")
+		return archive.Content{}, err
+	}}}}
+	var clock atomic.Int64
+	x, _ := setup(t, h, func(d *Deps, _ *archive.Options) {
+		d.Now = func() time.Time { return time.Unix(clock.Add(1), 0) } // each look is a second later
+	})
+	ref, err := x.Start(t.Context(), job())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-said
+	p, err := x.Poll(t.Context(), ref)
+	close(release)
+	if err != nil || p.Beats < 2 || p.BytesDone != 0 || p.Phase != events.Copying {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if p := executortest.Finish(t, x, ref); p.Err != nil {
+		t.Error(p.Err)
+	}
+}
+
+// A restore tells that it reads, and that it does not while the tool is at work by itself.
+func TestRestore_Reports(t *testing.T) {
+	t.Parallel()
+	h := &restoring{}
+	x, _ := setup(t, &h.hand, nil)
+	x.engine = h
+	p := finish(t, x, job())
+	if p.Err != nil {
+		t.Fatal(p.Err)
+	}
+	var phases []string
+	var bytes int64
+	_, err := x.Restore(t.Context(), executor.RestoreJob{RestoreID: "rs_a", Source: *p.Outcome.Ref, Checksum: p.Outcome.Checksum, Report: func(p executor.Progress) {
+		bytes = p.BytesDone
+		if len(phases) == 0 || phases[len(phases)-1] != p.Phase {
+			phases = append(phases, p.Phase)
+		}
+	}})
+	if err != nil || bytes != int64(len("all of it")) || len(phases) != 4 || phases[2] != events.Copying || phases[3] != events.Finalizing {
+		t.Errorf("%d bytes, %v, %v", bytes, phases, err)
+	}
+}

@@ -1,0 +1,266 @@
+package engine
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/provider-executors/executortest"
+)
+
+// next is the executor of a process that comes after x.
+func next(t *testing.T, x *Executor) *Executor {
+	t.Helper()
+	after, err := New("hand", &hand{parts: []Part{{Name: "dump.sql", Stream: text("again")}}}, x.Deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = after.Close() })
+	return after
+}
+
+// away takes a storage away, and back puts it there again.
+func away(t *testing.T, dir string) (back func()) {
+	t.Helper()
+	hidden := dir + ".away"
+	if err := os.Rename(dir, hidden); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Rename(hidden, dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRecover_KilledBetweenTheFirstAndTheFurtherCopy(t *testing.T) {
+	t.Parallel()
+	far, change := offsite(t)
+	x, store := setup(t, &hand{}, change)
+	only := copiedJob()
+	only.Config.CopyTo = nil
+	if p := finish(t, x, only); p.Err != nil {
+		t.Fatal(p.Err)
+	}
+	if _, found, err := next(t, x).Recover(t.Context(), copiedJob()); err != nil || found {
+		t.Errorf("found %v, %v", found, err)
+	}
+	wantNothing(t, store)
+	wantNothing(t, far)
+}
+
+// A further storage is away when the lost attempt is cleared: the deletion of what the next attempt stored
+// removes that too.
+func TestRecover_StorageThatIsAway_IsClearedWithTheBackup(t *testing.T) {
+	t.Parallel()
+	far, change := offsite(t)
+	x, store := setup(t, &hand{}, change)
+	j := copiedJob()
+	if p := finish(t, x, j); p.Err != nil {
+		t.Fatal(p.Err)
+	}
+	back := away(t, far)
+	after := next(t, x)
+	if _, _, err := after.Recover(t.Context(), j); err != nil {
+		t.Errorf("a further storage that is away holds the recovery up: %v", err)
+	}
+	wantNothing(t, store)
+	back()
+	j.Attempt = 2
+	p := finish(t, after, j)
+	if p.Err != nil {
+		t.Fatal(p.Err)
+	}
+	if _, err := after.Delete(t.Context(), *p.Outcome.Ref); err != nil {
+		t.Error(err)
+	}
+	wantNothing(t, store)
+	wantNothing(t, far)
+}
+
+func TestRecover_StorageOfTheInstanceWasChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	far, change := offsite(t)
+	x, store := setup(t, &hand{}, change)
+	if p := finish(t, x, copiedJob()); p.Err != nil {
+		t.Fatal(p.Err)
+	}
+	moved := copiedJob()
+	moved.Config.Storage, moved.Config.CopyTo = "offsite", nil
+	if _, _, err := next(t, x).Recover(t.Context(), moved); err != nil {
+		t.Error(err)
+	}
+	wantNothing(t, store)
+	wantNothing(t, far)
+}
+
+func TestRecover_UnknownNames_ClearWhatCanBeCleared(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		change func(*events.InstanceConfig)
+		want   events.Code
+	}{
+		{"copyTo", func(c *events.InstanceConfig) { c.CopyTo = []string{"gone"} }, ""},
+		{"storage", func(c *events.InstanceConfig) { c.Storage = "gone" }, events.ProviderRejected},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			far, change := offsite(t)
+			x, store := setup(t, &hand{}, change)
+			j := copiedJob()
+			if p := finish(t, x, j); p.Err != nil {
+				t.Fatal(p.Err)
+			}
+			if _, err := x.Scratch.make(scratchName(j), 0); err != nil {
+				t.Fatal(err)
+			}
+			after := next(t, x)
+			after.Scratch = &Scratch{root: x.Scratch.root, used: map[string]bool{}}
+			c.change(&j.Config)
+			_, _, err := after.Recover(t.Context(), j)
+			if c.want == "" && err != nil {
+				t.Error(err)
+			} else if c.want != "" {
+				executortest.WantCode(t, err, c.want)
+			}
+			wantNothing(t, store)
+			wantNothing(t, far)
+			if _, err := os.Stat(filepath.Join(x.Scratch.root, scratchName(j))); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the scratch folder stays: %v", err)
+			}
+		})
+	}
+}
+
+func TestClean_EveryStorageHasToAnswer(t *testing.T) {
+	t.Parallel()
+	far, change := offsite(t)
+	x, store := setup(t, &hand{}, change)
+	if p := finish(t, x, copiedJob()); p.Err != nil {
+		t.Fatal(p.Err)
+	}
+	back := away(t, far)
+	after, lost := next(t, x), job() // nothing is known of its instance any more
+	lost.Attempt = 3
+	if _, err := after.Clean(t.Context(), lost); err == nil {
+		t.Error("a storage that is away was taken for an empty one")
+	}
+	wantNothing(t, store)
+	back()
+	if freed, err := after.Clean(t.Context(), lost); err != nil || freed == 0 {
+		t.Errorf("freed %d: %v", freed, err)
+	}
+	wantNothing(t, far)
+}
+
+func TestDelete_StorageThatIsNotConfigured_IsNamedAndTheRestIsDeleted(t *testing.T) {
+	t.Parallel()
+	far, change := offsite(t)
+	x, store := setup(t, &hand{}, change)
+	for _, c := range []func(r *executor.Ref){
+		func(r *executor.Ref) { r.CopiedTo = append([]string{"gone"}, r.CopiedTo...) },
+		func(r *executor.Ref) { r.LeftIn = []string{"gone"} },
+		func(r *executor.Ref) {
+			r.BackupName, r.LeftIn = strings.Replace(r.BackupName, "main:", "gone:", 1), []string{"main"}
+		},
+	} {
+		p := finish(t, x, copiedJob())
+		if p.Err != nil {
+			t.Fatal(p.Err)
+		}
+		ref := *p.Outcome.Ref
+		c(&ref)
+		_, err := x.Delete(t.Context(), ref)
+		executortest.WantCode(t, err, events.ProviderRejected)
+		if !strings.Contains(err.Error(), `"gone"`) {
+			t.Errorf("not named: %v", err)
+		}
+		wantNothing(t, store)
+		wantNothing(t, far)
+		x = next(t, x)
+	}
+}
+
+func TestVerify_AndRestore_GoOnPastAStorageThatIsNotConfigured(t *testing.T) {
+	t.Parallel()
+	_, change := offsite(t)
+	h := &restoring{}
+	x, store := setup(t, &h.hand, change)
+	x.engine = h
+	j := copiedJob()
+	p := finish(t, x, j)
+	if p.Err != nil {
+		t.Fatal(p.Err)
+	}
+	ref := *p.Outcome.Ref
+	ref.CopiedTo = append([]string{"gone"}, ref.CopiedTo...)
+	found, err := x.Verify(t.Context(), j, ref, p.Outcome.Checksum, events.ProofChecked)
+	executortest.WantCode(t, err, events.ProviderRejected)
+	if found.Evidence.Copies != 2 {
+		t.Errorf("%+v", found)
+	}
+	if err := os.RemoveAll(filepath.Join(store, "shop")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"main:", "gone:"} {
+		ref.BackupName = name + ref.BackupName[strings.Index(ref.BackupName, ":")+1:]
+		h.got = ""
+		if _, err := x.Restore(t.Context(), executor.RestoreJob{RestoreID: "rs_a", Source: ref, Checksum: p.Outcome.Checksum}); err != nil || h.got != "all of it" {
+			t.Errorf("restore with %s first: %q, %v", name, h.got, err)
+		}
+	}
+	found, err = x.Verify(t.Context(), j, *p.Outcome.Ref, p.Outcome.Checksum, events.ProofChecked)
+	executortest.WantCode(t, err, events.NotFound)
+	if diff := cmp.Diff(events.Evidence{Copies: 1, Objects: 1}, found.Evidence); diff != "" || found.Bytes != p.Outcome.SizeBytes {
+		t.Errorf("the further copy was not looked at: %s", diff)
+	}
+}
+
+func TestOutcome_SaysWhatTheProofSaw(t *testing.T) {
+	t.Parallel()
+	_, change := offsite(t)
+	x, _ := setup(t, &hand{loaded: Loaded{Tables: 14, Rows: 120_318, Checksums: true}}, change)
+	j := copiedJob()
+	j.Proof = events.ProofRestored
+	p := finish(t, x, j)
+	if p.Err != nil {
+		t.Fatal(p.Err)
+	}
+	want := events.Evidence{Copies: 2, Objects: 1, Tables: 14, Rows: 120_318, RowChecksums: true}
+	if p.Outcome.Evidence == nil || *p.Outcome.Evidence != want {
+		t.Errorf("%+v", p.Outcome.Evidence)
+	}
+	_, m, err := x.find(t.Context(), *p.Outcome.Ref, nil)
+	want.Copies = 1
+	if err != nil || m.Evidence == nil || *m.Evidence != want {
+		t.Errorf("manifest: %+v, %v", m.Evidence, err)
+	}
+}
+
+func TestUnchanged_NeedsTheManifestOfEveryCopy(t *testing.T) {
+	t.Parallel()
+	far, change := offsite(t)
+	x, _ := setup(t, &hand{print: "same"}, change)
+	j := copiedJob()
+	p := finish(t, x, j)
+	if p.Err != nil {
+		t.Fatal(p.Err)
+	}
+	for name := range files(t, far) {
+		if strings.HasSuffix(name, "manifest.json") {
+			if err := os.Remove(filepath.Join(far, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if same, err := x.Unchanged(t.Context(), j, *p.Outcome.Ref); err != nil || same {
+		t.Errorf("%v, %v", same, err)
+	}
+}

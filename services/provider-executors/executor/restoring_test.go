@@ -1,0 +1,74 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+)
+
+type restorer func(ctx context.Context, j RestoreJob) (int64, error)
+
+func (f restorer) Restore(ctx context.Context, j RestoreJob) (int64, error) { return f(ctx, j) }
+
+func TestRestore_ThatDoesNotMoveIsStopped(t *testing.T) {
+	for name, c := range map[string]struct {
+		each func(n int64) Progress // reported every minute for two hours
+		want events.Code
+	}{
+		"no byte":             {func(int64) Progress { return Progress{Phase: events.Copying} }, events.DeadlineExceeded},
+		"bytes":               {func(n int64) Progress { return Progress{Phase: events.Copying, BytesDone: n} }, ""},
+		"beats":               {func(n int64) Progress { return Progress{Phase: events.Copying, Beats: n} }, ""},
+		"nothing is read":     {func(int64) Progress { return Progress{Phase: events.Finalizing} }, ""},
+		"it tells nothing":    {func(int64) Progress { return Progress{} }, ""},
+		"bytes, for too long": {func(n int64) Progress { return Progress{Phase: events.Copying, BytesDone: n} }, events.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				config := Config{}
+				if name == "bytes, for too long" {
+					config.Deadline = time.Hour
+				}
+				r := NewRunner(nil, Capabilities{}, nil, time.Now, slog.New(slog.DiscardHandler), config)
+				n, err := r.watched(t.Context(), restorer(func(ctx context.Context, j RestoreJob) (int64, error) {
+					minute := time.NewTicker(time.Minute)
+					defer minute.Stop()
+					for n := int64(1); n <= 120; n++ {
+						select {
+						case <-ctx.Done():
+							return 0, ctx.Err()
+						case <-minute.C:
+							j.Report(c.each(n))
+						}
+					}
+					return 7, nil
+				}), RestoreJob{})
+				var f *events.Failure
+				switch {
+				case c.want == "" && (err != nil || n != 7):
+					t.Errorf("%d, %v", n, err)
+				case c.want != "" && (!errors.As(err, &f) || f.Code != c.want || f.Retryable):
+					t.Errorf("%v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestWatch_BeatsMoveTheStallTimer(t *testing.T) {
+	t.Parallel()
+	c := Config{}.withDefaults()
+	w := watch{began: time.Unix(0, 0), moved: time.Unix(0, 0)}
+	late := time.Unix(0, 0).Add(c.StallAfter)
+	if w.over(late, c) == nil {
+		t.Error("an attempt that does not move goes on")
+	}
+	w.see(late, Progress{Beats: 1})
+	if why := w.over(late, c); why != nil {
+		t.Errorf("an attempt that says it goes on was stopped: %v", why)
+	}
+}
