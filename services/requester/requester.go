@@ -16,6 +16,7 @@ import (
 	"github.com/backupbus/backupbus/services/requester/door/cloudsql"
 	"github.com/backupbus/backupbus/services/requester/door/native"
 	"github.com/backupbus/backupbus/services/requester/intake"
+	"github.com/backupbus/backupbus/services/requester/schedule"
 	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
 
@@ -30,9 +31,32 @@ type Deps struct {
 }
 
 // Requester is the service; Addr is known as soon as New returns.
-type Requester struct{ *host.Server }
+type Requester struct {
+	server    *host.Server
+	scheduler *scheduling
+}
 
 var _ host.Part = (*Requester)(nil)
+
+// Addr is the address of all doors.
+func (r *Requester) Addr() string { return r.server.Addr() }
+
+// Name implements host.Part.
+func (r *Requester) Name() string { return r.server.Name() }
+
+// Run implements host.Part: it serves the doors and takes its share of what is due.
+func (r *Requester) Run(ctx context.Context, ready func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		defer cancel()
+		ended <- r.scheduler.run(ctx)
+	}()
+	err := r.server.Run(ctx, ready)
+	cancel()
+	return errors.Join(err, <-ended)
+}
 
 // New takes the address and wires doors, intake, log and view. Its part is ready when it serves.
 func New(d Deps, c Config) (*Requester, error) {
@@ -56,7 +80,8 @@ func New(d Deps, c Config) (*Requester, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Requester{s}, nil
+	return &Requester{s, &scheduling{bus: d.Bus, log: d.Log,
+		scheduler: schedule.New(in, d.Bus, timers{d.Bus}, d.Now, d.Log)}}, nil
 }
 
 // handler sends a request to the door whose prefix its path has. http.ServeMux is not used here: it

@@ -97,4 +97,3 @@ func taken(b events.Backup) time.Time {
 	}
 	return b.EndTime.Time
 }
-

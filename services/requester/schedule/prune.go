@@ -1,0 +1,144 @@
+package schedule
+
+import (
+	"context"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/requester/intake"
+	"github.com/backupbus/backupbus/services/requester/schedule/retention"
+)
+
+// byPolicy is the cause of deletions that a policy or an expiry asks for (events.md 2.1).
+const byPolicy = "RETENTION"
+
+// Preview says what a schedule's retention would keep and delete now.
+func Preview(ctx context.Context, in interface {
+	Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
+}, sc events.Schedule, now time.Time,
+) ([]retention.Verdict, error) {
+	zone, err := time.LoadLocation(sc.Config.TimeZone)
+	if err != nil {
+		return nil, err
+	}
+	var all []events.Backup
+	for cursor := ""; ; {
+		list, next, err := in.Backups(ctx, sc.Project, sc.Instance, cursor, 1000)
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range list {
+			if b.ScheduleID == sc.ScheduleID && b.Trigger == events.Scheduled {
+				all = append(all, b)
+			}
+		}
+		if next == "" {
+			return retention.Decide(sc.Config.Retention, zone, now, all), nil
+		}
+		cursor = next
+	}
+}
+
+// prune asks for the deletion of what the retention does not keep: just what Preview lists.
+func (s *Scheduler) prune(ctx context.Context, sc events.Schedule) error {
+	if sc.Config.Retention == nil {
+		return nil
+	}
+	verdicts, err := Preview(ctx, s.in, sc, s.now())
+	if err != nil {
+		return err
+	}
+	for _, v := range verdicts {
+		if v.Keep {
+			continue
+		}
+		if err := s.remove(ctx, v.Backup); err != nil {
+			return err
+		}
+		s.slog.InfoContext(ctx, "backup goes by retention", "backup_id", v.Backup.BackupID, "schedule_id", sc.ScheduleID, "why", v.Why)
+	}
+	return nil
+}
+
+// Pauses before a deletion by policy is tried again: it doubles with each try.
+const (
+	firstRetry = time.Minute
+	lastRetry  = 24 * time.Hour
+)
+
+// remove asks for the deletion of a backup. What cannot be deleted now, because a restore reads it or the instance
+// is busy, is tried again later.
+func (s *Scheduler) remove(ctx context.Context, b events.Backup) error {
+	_, err := s.in.Delete(ctx, intake.Change{Caller: intake.Caller{Door: "schedule"}, Project: b.Project, BackupID: b.BackupID, Cause: byPolicy})
+	switch intake.KindOf(err) {
+	case intake.NotFound:
+		return nil
+	case intake.Conflict: // what is only surplus is met again at the next slot
+		if s.over(b) {
+			return s.arm(ctx, expireTimer+"."+b.BackupID, s.now().Add(10*firstRetry), tick{Project: b.Project, Backup: b.BackupID})
+		}
+		return nil
+	}
+	return err
+}
+
+func (s *Scheduler) armRemoval(ctx context.Context, b events.Backup, at time.Time) error {
+	return s.arm(ctx, deleteTimer+"."+b.BackupID, at, tick{Project: b.Project, Backup: b.BackupID})
+}
+
+// backupMoved prunes after a success, arms an expiry, and tries a deletion by policy again that failed.
+func (s *Scheduler) backupMoved(ctx context.Context, ev events.Stored, b events.Backup) error {
+	switch ev.Step() {
+	case events.DeletionFailed:
+		if b.Deletion == nil || b.Deletion.Cause != byPolicy {
+			return nil
+		}
+		pause := lastRetry
+		if b.Deletion.Try < 12 {
+			pause = min(lastRetry, firstRetry<<b.Deletion.Try)
+		}
+		return s.armRemoval(ctx, b, s.now().Add(pause))
+	case events.Succeeded, events.Updated:
+		if err := s.armExpiry(ctx, b); err != nil {
+			return err
+		}
+	}
+	if ev.Step() != events.Succeeded || b.ScheduleID == "" {
+		return nil
+	}
+	sc, err := s.current(ctx, events.Aggregate{Project: b.Project, Provider: b.Provider, Instance: b.Instance, Entity: events.Schedules, ID: b.ScheduleID})
+	if err != nil || sc == nil {
+		return err
+	}
+	return s.prune(ctx, *sc)
+}
+
+func (s *Scheduler) armExpiry(ctx context.Context, b events.Backup) error {
+	key := expireTimer + "." + b.BackupID
+	if b.ExpireTime.IsZero() {
+		return s.timers.Disarm(ctx, key)
+	}
+	return s.arm(ctx, key, b.ExpireTime.Time, tick{Project: b.Project, Backup: b.BackupID})
+}
+
+// expired deletes a backup whose time has come: its expiry, or the next try of a deletion by policy.
+func (s *Scheduler) expired(ctx context.Context, t tick) error {
+	b, err := s.in.Backup(ctx, t.Project, t.Backup)
+	if intake.KindOf(err) == intake.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	again := b.State == lifecycle.DeletionFailed && b.Deletion != nil && b.Deletion.Cause == byPolicy
+	if !again && !(s.over(b) && lifecycle.Good(b)) {
+		return nil
+	}
+	return s.remove(ctx, b)
+}
+
+// over tells that the expiry of a backup has come.
+func (s *Scheduler) over(b events.Backup) bool {
+	return !b.ExpireTime.IsZero() && !b.ExpireTime.After(s.now())
+}

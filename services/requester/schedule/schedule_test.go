@@ -1,0 +1,320 @@
+package schedule_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/requester/intake"
+)
+
+func at(day, hour, minute int) time.Time {
+	return time.Date(2027, 3, day, hour, minute, 0, 0, time.UTC)
+}
+
+func TestSlots_OneBackupADayOverTwoWeeks(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 2, "orders")
+	w.Hand.Auto()
+	w.plan("orders", "nightly", events.ScheduleConfig{Cron: "30 2 * * *", TimeZone: "Europe/Berlin", WindowSeconds: 3600, SpreadSeconds: 600})
+	w.until(at(31, 12, 0)) // over the change to summer time
+	want := []string{
+		"03-22 01:30 SUCCESSFUL", "03-23 01:30 SUCCESSFUL", "03-24 01:30 SUCCESSFUL", "03-25 01:30 SUCCESSFUL", "03-26 01:30 SUCCESSFUL",
+		"03-27 01:30 SUCCESSFUL", "03-28 01:00 SUCCESSFUL", "03-29 00:30 SUCCESSFUL", "03-30 00:30 SUCCESSFUL", "03-31 00:30 SUCCESSFUL",
+	}
+	if diff := cmp.Diff(want, w.outcomes()); diff != "" {
+		t.Error(diff)
+	}
+	for _, b := range w.backups() {
+		if b.Trigger != events.Scheduled || b.WindowStartTime != b.DueTime || b.WindowEndTime.Sub(b.DueTime.Time) != time.Hour || b.Door != "schedule" {
+			t.Errorf("%+v", b)
+		}
+	}
+}
+
+func TestSlots_ThatANobodyWasThereFor(t *testing.T) {
+	t.Parallel()
+	for missed, want := range map[events.Missed][]string{
+		"":                {"03-22 02:00 OVERDUE late", "03-23 02:00 OVERDUE late", "03-24 02:00 SUCCESSFUL late", "03-25 02:00 SUCCESSFUL"},
+		events.MissedSkip: {"03-22 02:00 OVERDUE late", "03-23 02:00 OVERDUE late", "03-24 02:00 OVERDUE late", "03-25 02:00 SUCCESSFUL"},
+		events.MissedAll:  {"03-22 02:00 SUCCESSFUL late", "03-23 02:00 SUCCESSFUL late", "03-24 02:00 SUCCESSFUL late", "03-25 02:00 SUCCESSFUL"},
+	} {
+		t.Run("missed "+string(missed), func(t *testing.T) {
+			t.Parallel()
+			w := begin(t, 1, "orders")
+			w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600, Missed: missed})
+			w.clock = at(24, 12, 0) // every service was away
+			w.until(at(24, 12, 1))
+			w.Hand.Auto()
+			w.settle()
+			w.until(at(25, 12, 0))
+			if diff := cmp.Diff(want, w.outcomes()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestOverdue_IsRaisedAtItsTimeAndNamesWhatBlocked(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	blocker, err := w.in.Create(t.Context(), intake.Create{Caller: intake.Caller{Door: "native"}, Project: "acme", Instance: "orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Await("acme", blocker.Backup.BackupID, events.Started)
+	w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 4 * 3600, Missed: events.MissedSkip})
+	w.until(at(22, 5, 59))
+	if got := len(w.backups()); got != 1 {
+		t.Fatalf("before its window has ended the slot is nothing yet: %d records", got)
+	}
+	w.until(at(22, 6, 30))
+	slot := w.backups()[1]
+	if slot.State != "OVERDUE" || slot.Overdue == nil || !slot.Overdue.SinceTime.Equal(at(22, 6, 0)) || slot.Overdue.BlockedByBackupID != blocker.Backup.BackupID ||
+		slot.Overdue.Requested || slot.Overdue.Started || slot.EverRequested() {
+		t.Errorf("%+v %+v", slot, slot.Overdue)
+	}
+	w.Hand.Auto()
+	w.settle()
+	w.until(at(23, 12, 0))
+	next := w.backups()[2]
+	if next.State != "SUCCESSFUL" || next.Overdue != nil {
+		t.Errorf("%+v", next)
+	}
+}
+
+func TestOverdue_OfOneThatStillRuns(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600})
+	w.until(at(22, 2, 0))
+	w.Await("acme", w.backups()[0].BackupID, events.Started)
+	w.until(at(22, 3, 0))
+	b := w.backups()[0]
+	if b.State != "RUNNING" || b.Overdue == nil || !b.Overdue.Started || !b.Overdue.Requested {
+		t.Errorf("%+v %+v", b, b.Overdue)
+	}
+}
+
+func TestSlots_BusyInstanceIsWaitedForWithinTheWindow(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	blocker, err := w.in.Create(t.Context(), intake.Create{Caller: intake.Caller{Door: "native"}, Project: "acme", Instance: "orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Await("acme", blocker.Backup.BackupID, events.Started)
+	w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 4 * 3600})
+	w.plan("orders", "hourly", events.ScheduleConfig{Cron: "0 * * * *"}) // without a window nothing is waited for
+	w.until(at(22, 2, 30))
+	w.Hand.Auto()
+	w.Await("acme", blocker.Backup.BackupID, events.Succeeded)
+	w.until(at(22, 2, 59))
+	count := map[string]int{}
+	for _, b := range w.backups() {
+		said := string(b.State)
+		if b.Skip != nil {
+			said += " " + b.Skip.Reason
+		}
+		count[said]++
+	}
+	if count["SUCCESSFUL"] != 2 || count["SKIPPED PREVIOUS_STILL_RUNNING"] < 13 {
+		t.Errorf("%v", count)
+	}
+}
+
+func TestPause_AndUnpause_FireNothingBySurprise(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 2, "orders")
+	w.Hand.Auto()
+	c := events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 4 * 3600, SpreadSeconds: 1800}
+	w.plan("orders", "nightly", c)
+	w.until(at(22, 12, 0))
+	c.Paused = true
+	w.plan("orders", "nightly", c)
+	w.until(at(25, 2, 5)) // within the window of a slot, before its spread
+	c.Paused = false
+	w.plan("orders", "nightly", c)
+	w.until(at(26, 12, 0))
+	if diff := cmp.Diff([]string{"03-22 02:00 SUCCESSFUL", "03-26 02:00 SUCCESSFUL"}, w.outcomes()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestChange_OfWhatIsNoTime_LosesNoSlot(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	w.Hand.Auto()
+	c := events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 4 * 3600, SpreadSeconds: 3600, Retention: &events.Retention{KeepLast: 5}}
+	w.plan("orders", "nightly", c)
+	w.clock = at(22, 2, 0).Add(time.Second) // due, but it waits for its spread
+	c.Retention = &events.Retention{KeepLast: 6}
+	w.plan("orders", "nightly", c)
+	w.until(at(22, 12, 0))
+	if diff := cmp.Diff([]string{"03-22 02:00 SUCCESSFUL"}, w.outcomes()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestClock_SteppedEitherWay_EachSlotHasOneOutcome(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 2, "orders")
+	w.Hand.Auto()
+	w.plan("orders", "hourly", events.ScheduleConfig{EverySeconds: 3600, WindowSeconds: 1800})
+	w.until(at(21, 18, 10))
+	w.clock = w.clock.Add(-2 * time.Hour)
+	w.until(at(21, 20, 10))
+	w.clock = w.clock.Add(2 * time.Hour)
+	w.until(at(21, 23, 59))
+	seen := map[string]int{}
+	for _, b := range w.backups() {
+		seen[b.DueTime.Format("15:04")]++
+	}
+	for hour := 13; hour <= 23; hour++ {
+		if seen[fmt.Sprintf("%02d:00", hour)] != 1 {
+			t.Errorf("%02d:00 has %d records", hour, seen[fmt.Sprintf("%02d:00", hour)])
+		}
+	}
+}
+
+func TestReconcile_ArmsWhatWasLost(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 2, "a", "b", "c")
+	w.Hand.Auto()
+	for _, i := range []string{"a", "b"} {
+		w.plan(i, "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600})
+	}
+	w.plan("c", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", Paused: true})
+	w.until(at(22, 12, 0))
+	w.timers.all = map[string]armed{} // the stream of timers was lost
+	for _, s := range w.all {
+		if err := s.Reconcile(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(w.timers.all); n != 4 { // a slot and a deadline each
+		t.Errorf("%d timers", n)
+	}
+	w.until(at(23, 12, 0))
+	if diff := cmp.Diff([]string{"03-22 02:00 SUCCESSFUL", "03-22 02:00 SUCCESSFUL", "03-23 02:00 SUCCESSFUL", "03-23 02:00 SUCCESSFUL"}, w.outcomes()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTicks_ThatComeTwice_DecideOnce(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 3, "orders")
+	w.Hand.Auto()
+	w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600})
+	for day := 22; day <= 25; day++ {
+		key, a, ok := w.timers.next(at(day, 2, 30))
+		for ; ok; key, a, ok = w.timers.next(at(day, 2, 30)) {
+			w.clock = a.at
+			errs := make(chan error, len(w.all))
+			for _, s := range w.all { // every replica at once
+				go func() { errs <- s.Tick(t.Context(), key, a.data) }()
+			}
+			for range w.all {
+				if err := <-errs; err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.settle()
+		}
+	}
+	requested := 0
+	for _, ev := range w.Events("acme") {
+		if ev.Step() == events.Requested {
+			requested++
+		}
+	}
+	if requested != 4 || len(w.backups()) != 4 {
+		t.Errorf("%d requests, %d records of 4 slots", requested, len(w.backups()))
+	}
+}
+
+func TestRetention_DeletesJustWhatThePreviewLists(t *testing.T) { // cloudsql.md case 37
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	w.Hand.Auto()
+	for range 3 {
+		r, err := w.in.Create(t.Context(), intake.Create{Caller: intake.Caller{Door: "native"}, Project: "acme", Instance: "orders"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Await("acme", r.Backup.BackupID, events.Succeeded)
+	}
+	w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600, Retention: &events.Retention{KeepLast: 7}})
+	w.until(at(30, 12, 0)) // nine slots
+	var onDemand, automated int
+	for _, b := range w.backups() {
+		if b.Trigger == events.Scheduled {
+			automated++
+			if b.DueTime.Before(at(24, 0, 0)) {
+				t.Errorf("%s is still there", b.DueTime)
+			}
+		} else {
+			onDemand++
+		}
+	}
+	if automated != 7 || onDemand != 3 {
+		t.Errorf("%d automated, %d on demand", automated, onDemand)
+	}
+	for _, ev := range w.Events("acme") {
+		if ev.Step() == events.DeletionRequested {
+			b, err := events.Decode[events.Backup](ev.Event)
+			if err != nil || b.Deletion.Cause != "RETENTION" {
+				t.Errorf("%+v, %v", b.Deletion, err)
+			}
+		}
+	}
+}
+
+func TestRetention_ADeletionThatFailsIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	w.Hand.Auto()
+	w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600, Retention: &events.Retention{KeepLast: 1}})
+	w.Hand.FailDeletions(&events.Failure{Code: events.Network, Category: events.BySystem, Message: "the storage is away", Retryable: true})
+	w.until(at(23, 2, 1))
+	if b := w.backups()[0]; b.State != "DELETION_FAILED" || b.Deletion.Try < 1 {
+		t.Fatalf("%+v", b)
+	}
+	w.Hand.FailDeletions(nil)
+	w.until(at(23, 12, 0))
+	if all := w.backups(); len(all) != 1 || !all[0].DueTime.Equal(at(23, 2, 0)) {
+		t.Errorf("%v", w.outcomes())
+	}
+}
+
+func TestExpiry_DeletesOnTime(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	w.Hand.Auto()
+	r, err := w.in.Create(t.Context(), intake.Create{Caller: intake.Caller{Door: "spanner"}, Project: "acme", Instance: "orders", ExpireTime: at(25, 0, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Await("acme", r.Backup.BackupID, events.Succeeded)
+	w.settle()
+	w.until(at(24, 23, 59))
+	if len(w.backups()) != 1 {
+		t.Fatal("it is gone before its time")
+	}
+	later := at(26, 0, 0)
+	if _, err := w.in.Amend(t.Context(), intake.Amend{Caller: intake.Caller{Door: "spanner"}, Project: "acme", BackupID: r.Backup.BackupID, ExpireTime: &later}); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.until(at(25, 12, 0))
+	if len(w.backups()) != 1 {
+		t.Fatal("it was kept longer, and is gone")
+	}
+	w.until(at(26, 0, 1))
+	if all := w.backups(); len(all) != 0 {
+		t.Errorf("%v", w.outcomes())
+	}
+}
