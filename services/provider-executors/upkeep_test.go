@@ -292,3 +292,70 @@ func TestAttempt_CopyOfAnExecutorThatLostTheBackupIsRemoved(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 }
+
+// detecting is a Hand that says whether its databases have changed.
+type detecting struct {
+	*pipelinetest.Hand
+	mu     sync.Mutex
+	same   bool
+	asked  []string // the copies that were compared with
+	broken error
+}
+
+func (d *detecting) Close() error { return nil }
+
+func (d *detecting) Unchanged(_ context.Context, _ executor.Job, last executor.Ref) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, last.BackupName)
+	return d.same, d.broken
+}
+
+func (d *detecting) set(same bool, broken error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.same, d.broken = same, broken
+}
+
+func TestBackup_OfADatabaseThatHasNotChanged_IsSkippedIfItIsScheduled(t *testing.T) {
+	t.Parallel()
+	d := &detecting{Hand: pipelinetest.NewHand().Auto(), same: true}
+	p := setup(t, pipelinetest.Options{Providers: []executors.Provider{{Name: "sqlite",
+		Capabilities: executor.Capabilities{PollEvery: 10 * time.Millisecond},
+		Open:         func(context.Context, executors.Shared) (executors.Opened, error) { return d, nil }}}}, "a")
+	id, err := events.ScheduleID("shop", "a", "", "nightly")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc := events.Schedule{Project: "shop", ScheduleID: id, Name: "nightly", Provider: "sqlite", Instance: "a"}
+	slot := func(day int) events.Backup {
+		t.Helper()
+		b := p.Slot(sc, time.Date(2026, 3, day, 2, 0, 0, 0, time.UTC), events.Requested, nil)
+		last := p.Await("shop", b.BackupID, events.Succeeded, events.Skipped)
+		b, err := events.Decode[events.Backup](last.Event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	first := slot(1)
+	if first.State != "SUCCESSFUL" || len(d.asked) != 0 {
+		t.Errorf("there was nothing to compare with: %s, asked %v", first.State, d.asked)
+	}
+	second := slot(2)
+	if second.State != "SKIPPED" || second.Skip == nil || second.Skip.Reason != "NO_CHANGES" || second.Skip.CoveredByBackupID != first.BackupID || !second.StartTime.IsZero() {
+		t.Errorf("%s %+v", second.State, second.Skip)
+	}
+	if asked := create(p, "a"); p.Await("shop", asked, events.Succeeded).ID == "" {
+		t.Error("what somebody asks for is taken")
+	}
+	d.set(false, nil)
+	third := slot(3)
+	if third.State != "SUCCESSFUL" {
+		t.Errorf("it has changed: %s", third.State)
+	}
+	d.set(true, &events.Failure{Code: events.Internal, Category: events.BySystem, Message: "the server does not say"})
+	if fourth := slot(4); fourth.State != "SUCCESSFUL" {
+		t.Errorf("what is not known counts as changed: %s", fourth.State)
+	}
+}

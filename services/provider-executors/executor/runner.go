@@ -219,6 +219,9 @@ func (r *Runner) claim(ctx context.Context, last events.Stored, b events.Backup,
 			return lifecycle.Fail(b, r.now(), f, nil, false)
 		})
 	}
+	if skipped, err := r.covered(ctx, last, b, cfg); skipped || err != nil {
+		return err
+	}
 	if l, ok := r.exec.(Limiter); ok {
 		leave, ok := l.Admit(jobOf(b, cfg))
 		if !ok {
