@@ -92,7 +92,7 @@ func TestScan_FromFilterLatestAndUnreadable(t *testing.T) {
 	names := raw(t, s)
 	eventually(t, "no consumer is left but the durables", func() bool {
 		info, err := names.Stream(ctx, bus.EventStream)
-		return err == nil && info.CachedInfo().State.Consumers == 2
+		return err == nil && info.CachedInfo().State.Consumers == 3
 	})
 }
 

@@ -35,14 +35,8 @@ func (c Config) Validate() error {
 	if c.VisibleIn < 0 || c.VisibleIn > time.Minute {
 		errs = append(errs, fmt.Errorf("visibleIn: %s is not between 0 and 1m", c.VisibleIn))
 	}
-	if err := c.CloudSQL.RateLimit.Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("cloudsql.rateLimit: %w", err))
-	}
-	if c.CloudSQL.KeepOperations < 0 {
-		errs = append(errs, fmt.Errorf("cloudsql.keepOperations: %s is negative", c.CloudSQL.KeepOperations))
-	}
-	if c.CloudSQL.Tombstone < 0 {
-		errs = append(errs, fmt.Errorf("cloudsql.tombstone: %s is negative", c.CloudSQL.Tombstone))
+	if err := c.CloudSQL.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("cloudsql: %w", err))
 	}
 	return errors.Join(errs...)
 }

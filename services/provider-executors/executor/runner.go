@@ -185,6 +185,11 @@ func (r *Runner) backup(ctx context.Context, trigger events.Stored, b events.Bac
 		}
 		switch lifecycle.PhaseOf(b) {
 		case lifecycle.Waiting:
+			if f := lifecycle.Refused(b); f != nil { // accepted to fail: whoever accepted it could not say so
+				return r.report(ctx, last, b, events.Failed, b.Attempt, anyone, func(b events.Backup) events.Backup {
+					return lifecycle.Fail(b, r.now(), f, nil, false)
+				})
+			}
 			if wait := b.NextAttemptTime.Sub(r.now()); !b.NextAttemptTime.IsZero() && wait > 0 {
 				return Later{wait}
 			}

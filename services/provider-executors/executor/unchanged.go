@@ -35,7 +35,8 @@ func (r *Runner) covered(ctx context.Context, last events.Stored, b events.Backu
 	}
 	r.slog.InfoContext(ctx, "backup skipped: nothing changed", "backup_id", b.BackupID, "covered_by", before.BackupID)
 	return true, r.report(ctx, last, b, events.Skipped, 0, waiting, func(b events.Backup) events.Backup {
-		b.Skip = &events.Skip{Reason: "NO_CHANGES", Message: "nothing was committed since the last good backup", CoveredByBackupID: before.BackupID}
+		b.Skip = &events.Skip{Reason: "NO_CHANGES", Message: "nothing was committed since the last good backup",
+			CoveredByBackupID: before.BackupID, Time: events.At(r.now())}
 		return b
 	})
 }

@@ -32,6 +32,14 @@ func (i *Intake) RequestSlot(ctx context.Context, s Slot) (events.Backup, error)
 		if last != nil && (b.State != lifecycle.Overdue || b.EverRequested()) {
 			return b, errKnown{b}
 		}
+		inst, err := i.instanceOf(ctx, s.Schedule)
+		if err != nil {
+			return b, err
+		}
+		b.Engine, b.EngineVersion = inst.Config.Engine, inst.Config.EngineVersion
+		if b.Location == "" {
+			b.Location = inst.Config.Region
+		}
 		state, err := i.instanceState(ctx, b.Aggregate(), p.ScopeSeq)
 		if err != nil {
 			return b, err
@@ -52,6 +60,7 @@ func (i *Intake) SkipSlot(ctx context.Context, s Slot, why events.Skip) (events.
 		if last != nil && b.State != lifecycle.Overdue {
 			return b, errKnown{b}
 		}
+		why.Time = events.At(i.now())
 		b.Skip = &why
 		return b, nil
 	})
@@ -202,6 +211,15 @@ func (i *Intake) slotDraft(s Slot) (events.Backup, error) {
 		b.Location = sc.Config.CloudSQL.Location
 	}
 	return b, nil
+}
+
+// instanceOf is the instance of a schedule as it stands in the log.
+func (i *Intake) instanceOf(ctx context.Context, s events.Schedule) (events.Instance, error) {
+	id, err := events.InstanceID(s.Project, s.Provider, s.Instance)
+	if err != nil {
+		return events.Instance{}, fault("name the instance", err)
+	}
+	return i.standing(ctx, events.Aggregate{Project: s.Project, Provider: s.Provider, Instance: s.Instance, Entity: events.Instances, ID: id})
 }
 
 // blocker is the backup that has the instance, other than b.

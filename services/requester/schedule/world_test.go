@@ -26,7 +26,8 @@ type world struct {
 	all    []*schedule.Scheduler // replicas; ticks and events go to them in turn
 	turn   int
 	clock  time.Time
-	heard  int // events of the log that schedulers have been told of
+	heard  uint64 // sequence up to which schedulers have been told of the log
+	named  []string
 }
 
 type armed struct {
@@ -80,16 +81,17 @@ func (k *timers) next(until time.Time) (string, armed, bool) {
 	return best, a, best != ""
 }
 
+var quiet = slog.New(slog.DiscardHandler)
+
 // sunday is when the test's clocks begin.
 var sunday = time.Date(2027, 3, 21, 12, 0, 0, 0, time.UTC)
 
 func begin(t *testing.T, replicas int, instances ...string) *world {
 	t.Helper()
-	w := &world{Pipeline: pipelinetest.Start(t, pipelinetest.Options{}), t: t, timers: &timers{all: map[string]armed{}}, clock: sunday}
+	w := &world{Pipeline: pipelinetest.Start(t, pipelinetest.Options{}), t: t, timers: &timers{all: map[string]armed{}}, clock: sunday, named: instances}
 	for _, i := range instances {
 		w.Register("acme", i)
 	}
-	quiet := slog.New(slog.DiscardHandler)
 	w.in = intake.New(w.Bus, w.View, w.now, quiet, intake.Config{Bus: w.Bus.Name()})
 	for range replicas {
 		w.all = append(w.all, schedule.New(w.in, w.Bus, w.timers, w.now, quiet))
@@ -110,12 +112,19 @@ func (w *world) any() *schedule.Scheduler {
 func (w *world) listen() {
 	w.t.Helper()
 	for {
-		all := w.Events("acme")
-		if w.heard == len(all) {
+		var news []events.Stored
+		end, err := w.Bus.Scan(w.t.Context(), events.EventRoot+".>", w.heard+1, false, func(_ string, ev events.Stored) error {
+			news = append(news, ev)
+			return nil
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(news) == 0 {
 			return
 		}
-		for _, ev := range all[w.heard:] {
-			w.heard++
+		w.heard = end
+		for _, ev := range news {
 			if ev.Entity() != events.Schedules && ev.Entity() != events.Backups {
 				continue
 			}
@@ -164,21 +173,27 @@ func (w *world) settle() {
 	if !w.auto() {
 		return
 	}
-	for _, b := range w.backups() {
-		if b.State == "ENQUEUED" || b.State == "RUNNING" {
-			w.Await("acme", b.BackupID, events.Succeeded, events.Failed)
-		}
-		if b.State == "DELETION_PENDING" {
-			w.Await("acme", b.BackupID, events.Deleted, events.DeletionFailed)
+	w.seen()
+	for _, instance := range w.named {
+		for deadline := time.Now().Add(pipelinetest.Patience); ; {
+			active, seq, err := w.View.Active(w.t.Context(), "acme", instance)
+			if err != nil || time.Now().After(deadline) {
+				w.t.Fatalf("%d backups of %s do not end: %v", len(active), instance, err)
+			}
+			if len(active) == 0 {
+				break
+			}
+			ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+			_ = w.View.Passed(ctx, "acme", seq+1) // wakes with the next event
+			cancel()
 		}
 	}
+	w.seen()
 	w.listen()
 }
 
-func (w *world) auto() bool { return w.Hand.IsAuto() }
-
-// backups are those of all instances as the view shows them, oldest slot first.
-func (w *world) backups() []events.Backup {
+// seen waits until the view has everything that is in the log.
+func (w *world) seen() {
 	w.t.Helper()
 	state, err := w.Bus.State(w.t.Context())
 	if err == nil {
@@ -187,6 +202,14 @@ func (w *world) backups() []events.Backup {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+func (w *world) auto() bool { return w.Hand.IsAuto() }
+
+// backups are those of all instances as the view shows them, oldest slot first.
+func (w *world) backups() []events.Backup {
+	w.t.Helper()
+	w.seen()
 	list, _, err := w.View.Backups(w.t.Context(), "acme", "", "", 10_000)
 	if err != nil {
 		w.t.Fatal(err)

@@ -124,10 +124,6 @@ var amendable = map[string]string{"description": "description", "ttlDays": "expi
 // updateBackup is Backups.UpdateBackup (9): description and retention. Cloud SQL allows it for final backups only;
 // here every backup that has a copy, or will have one, may be kept longer.
 func (d *Door) updateBackup(c *call) (any, error) {
-	b, err := d.backup(c)
-	if err != nil {
-		return nil, err
-	}
 	body, err := readBody(c.Body)
 	if err != nil {
 		return nil, err
@@ -141,6 +137,10 @@ func (d *Door) updateBackup(c *call) (any, error) {
 		return nil, err
 	}
 	masked, err := updateMask(c, description.present, expire.present)
+	if err != nil {
+		return nil, err
+	}
+	b, err := d.backup(c)
 	if err != nil {
 		return nil, err
 	}
@@ -189,13 +189,7 @@ func (d *Door) deleteBackup(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	op, err := d.remove(c, b)
-	if err != nil {
-		return nil, err
-	}
-	o := c.links.ofOperation(op)
-	o.TargetID, o.TargetLink = b.BackupID, c.links.backupLink(b)
-	return o, nil
+	return d.remove(c, b, true)
 }
 
 // backupState is what a Backup shows; empty for a run that has none.

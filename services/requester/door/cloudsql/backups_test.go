@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/pipelinetest"
 )
 
@@ -22,7 +23,6 @@ type backupList struct {
 	Backups       []backup
 	NextPageToken string
 }
-
 
 func TestBackups_LifeOfOne(t *testing.T) { // cloudsql.md 9
 	t.Parallel()
@@ -160,5 +160,32 @@ func TestBackups_Refusals(t *testing.T) {
 	}
 	if n := len(p.Events("acme")); n != before {
 		t.Errorf("refused requests left %d events", n-before)
+	}
+}
+
+func TestBackups_SayToWhichKeyTheyAreEncrypted(t *testing.T) { // cloudsql.md 4, 9
+	t.Parallel()
+	p := setup(t, "orders")
+	p.Hand.Auto()
+	p.Hand.Shape(func(o *lifecycle.Outcome) {
+		o.Encryption = &events.Encryption{Type: "CUSTOMER_MANAGED", KeyName: "age1key", KeyVersion: "age1key/1"}
+	})
+	id := insert(t, p, "orders", "").BackupContext.BackupId
+	bk := backupID(t, p)
+	p.Await("acme", bk, events.Succeeded)
+	type encrypted struct {
+		DiskEncryptionConfiguration struct{ Kind, KmsKeyName string }
+		DiskEncryptionStatus        struct{ Kind, KmsKeyVersionName string }
+		KmsKey, KmsKeyVersion       string
+	}
+	r := pipelinetest.JSON[encrypted](p, http.MethodGet, path("acme", "instances", "orders", "backupRuns", id), "")
+	want := encrypted{}
+	want.DiskEncryptionConfiguration.Kind, want.DiskEncryptionConfiguration.KmsKeyName = "sql#diskEncryptionConfiguration", "age1key"
+	want.DiskEncryptionStatus.Kind, want.DiskEncryptionStatus.KmsKeyVersionName = "sql#diskEncryptionStatus", "age1key/1"
+	if diff := cmp.Diff(want, r); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(encrypted{KmsKey: "age1key", KmsKeyVersion: "age1key/1"}, pipelinetest.JSON[encrypted](p, http.MethodGet, path("acme", "backups", bk), "")); diff != "" {
+		t.Error(diff)
 	}
 }

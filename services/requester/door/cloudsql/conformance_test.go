@@ -212,7 +212,7 @@ func TestConformance_BodyOfInsert(t *testing.T) { // case 8
 	}
 }
 
-func TestConformance_OneOperationAtATime(t *testing.T) { // cases 10, 11; B7, B8
+func TestConformance_OneOperationAtATime(t *testing.T) { // cases 10, 11; B8
 	t.Parallel()
 	p := setup(t, "a", "b")
 	insert(t, p, "a", "")
@@ -338,10 +338,6 @@ func TestConformance_ListsAndPages(t *testing.T) { // cases 15-18, B21, B22, B24
 	code, raw := p.Call(http.MethodGet, path("acme", "instances", "empty", "backupRuns")+"?prettyPrint=false", "")
 	if code != 200 || string(raw) != `{"kind":"sql#backupRunsList"}`+"\n" {
 		t.Errorf("empty list: %d %s", code, raw)
-	}
-	type opList struct {
-		Kind  string
-		Items []op
 	}
 	ops := pipelinetest.JSON[opList](p, http.MethodGet, path("acme", "operations")+"?instance=b", "") // 24
 	if ops.Kind != "sql#operationsList" || len(ops.Items) != 1 || ops.Items[0].Name != other.Name {

@@ -146,7 +146,10 @@ func (l links) ofOperation(op lifecycle.Operation) operation {
 	case lifecycle.Creation:
 		name := "projects/" + op.Project + "/backups/" + op.Backup
 		o.BackupContext = &backupContext{Kind: "sql#backupContext", BackupID: op.CloudSQLID, Name: name}
-	case lifecycle.Updating:
+	case lifecycle.Updating, lifecycle.Deletion:
+		if op.Kind == lifecycle.Deletion && !op.Resource {
+			break
+		}
 		o.TargetID, o.TargetLink = op.Backup, l.base+"projects/"+escape(op.Project)+"/backups/"+op.Backup
 	}
 	switch {
@@ -163,25 +166,35 @@ func (l links) ofOperation(op lifecycle.Operation) operation {
 
 func (l links) ofInstance(i configured) databaseInstance {
 	f, s, c := i.facts(), i.settings(), i.configuration()
-	start := startOf(c.Cron)
-	if i.automated == nil { // no window was ever chosen
-		start = ""
-	}
 	return databaseInstance{
 		Kind: "sql#instance", Name: i.Instance.Instance, Project: i.Project, Region: i.Config.Region, State: f.State,
 		DatabaseVersion: databaseVersion(i.Config.Engine, i.Config.EngineVersion), InstanceType: f.InstanceType,
-		BackendType: "SECOND_GEN", ConnectionName: connectionName(i), SelfLink: l.instance(i.Project, i.Instance.Instance),
+		BackendType: "SECOND_GEN", ConnectionName: connectionName(i), Etag: i.etag(),
+		SelfLink: l.instance(i.Project, i.Instance.Instance),
 		Settings: settings{
 			Kind: "sql#settings", SettingsVersion: strconv.Itoa(i.version()), ActivationPolicy: s.ActivationPolicy, Tier: s.Tier, Edition: s.Edition,
+			RetainBackupsOnDelete: s.RetainBackupsOnDelete, FinalBackupConfig: ofFinalBackup(s.FinalBackup),
 			BackupConfiguration: backupConfiguration{
-				Kind: "sql#backupConfiguration", Enabled: !c.Paused, StartTime: start, Location: s.Location,
-				Retention:                    retentionSettings{RetentionUnit: "COUNT", RetainedBackups: c.Retention.KeepLast},
+				Kind: "sql#backupConfiguration", Enabled: !c.Paused, StartTime: startOf(c), Location: s.Location,
+				Retention:                    retentionSettings{RetentionUnit: "COUNT", RetainedBackups: retained(c, s.Edition)},
 				TransactionLogRetentionDays:  s.TransactionLogRetentionDays,
 				TransactionalLogStorageState: "TRANSACTIONAL_LOG_STORAGE_STATE_UNSPECIFIED",
 				BinaryLogEnabled:             s.BinaryLogEnabled, PointInTimeRecoveryEnabled: s.PointInTimeRecoveryEnabled, BackupTier: "STANDARD",
+				ReplicationLogArchivingEnabled: s.ReplicationLogArchivingEnabled,
 			},
 		},
 	}
+}
+
+func ofFinalBackup(f *events.CloudSQLFinalBackup) *finalBackupConfig {
+	if f == nil {
+		return nil
+	}
+	out := finalBackupConfig{Enabled: f.Enabled, RetentionDays: f.RetentionDays}
+	if out.Enabled && out.RetentionDays == 0 {
+		out.RetentionDays = finalDays
+	}
+	return &out
 }
 
 // connectionName is project:region:name; an instance without a region has none of its own.

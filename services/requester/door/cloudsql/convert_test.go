@@ -73,12 +73,12 @@ func TestRateLimit_Validates(t *testing.T) {
 func TestCron_IsTheTimeOfDay(t *testing.T) {
 	t.Parallel()
 	for start, cron := range map[string]string{"00:00": "0 0 * * *", "13:05": "5 13 * * *", "23:59": "59 23 * * *"} {
-		if got := cronOf(start); got != cron || startOf(got) != start {
-			t.Errorf("%s: %q and back %q", start, got, startOf(got))
+		if got := cronOf(start); got != cron || startOf(events.ScheduleConfig{Cron: got}) != start {
+			t.Errorf("%s: %q and back %q", start, got, startOf(events.ScheduleConfig{Cron: got}))
 		}
 	}
 	for _, other := range []string{"", "@daily", "*/5 * * * *", "0 0"} {
-		if got := startOf(other); got != "" {
+		if got := startOf(events.ScheduleConfig{Cron: other}); got != "" {
 			t.Errorf("%q has no time of day, and shows %q", other, got)
 		}
 	}

@@ -53,6 +53,57 @@ func TestInput_WhatCannotBeReadIsRefusedAndNothingIsStored(t *testing.T) {
 	}
 }
 
+func TestInput_SyntaxIsSaidFirstThenWhatIsNotThereThenWhatIsInTheWay(t *testing.T) { // cloudsql.md 3
+	t.Parallel()
+	p := setup(t, "orders", "busy")
+	insert(t, p, "busy", "")
+	p.Await("acme", backupID(t, p), events.Started)
+	facts(t, p, "maintained", "sqlite", "eu", `"state":"MAINTENANCE"`)
+	none, busy := path("acme", "instances", "none"), path("acme", "instances", "busy")
+	legacy := "/sql/v1beta3/projects/acme/instances/none"
+	long := `{"description":"` + strings.Repeat("x", 1025) + `"}`
+	for _, c := range []struct {
+		name, method, path, body string
+		code                     int
+		reason                   string
+	}{
+		{"v1beta3 get", "GET", legacy + "/backupRuns/sc_x", "", 400, "required"},
+		{"v1beta3 get, dueTime", "GET", legacy + "/backupRuns/sc_x?dueTime=noon", "", 400, "invalid"},
+		{"v1beta3 list", "GET", legacy + "/backupRuns", "", 400, "required"},
+		{"v1beta3 list, page", "GET", legacy + "/backupRuns?backupConfiguration=x&maxResults=-1", "", 400, "invalid"},
+		{"v1beta3 get, not there", "GET", legacy + "/backupRuns/sc_x?dueTime=2026-03-26T13:00:00Z", "", 404, "instanceDoesNotExist"},
+		{"updateBackup", "PATCH", path("acme", "backups", "none"), `{"description":`, 400, "parseError"},
+		{"updateBackup, value", "PATCH", path("acme", "backups", "none"), `{"ttlDays":0}`, 400, "invalid"},
+		{"updateBackup, mask", "PATCH", path("acme", "backups", "none") + "?updateMask=state", `{}`, 400, "invalid"},
+		{"updateBackup, not there", "PATCH", path("acme", "backups", "none"), `{"ttlDays":1}`, 404, "backupRunDoesNotExist"},
+		{"insert", "POST", none + "/backupRuns", `{"location":"Nowhere!"}`, 400, "invalid"},
+		{"insert, length", "POST", none + "/backupRuns", long, 400, "invalid"},
+		{"insert in maintenance, length", "POST", path("acme", "instances", "maintained", "backupRuns"), long, 400, "invalid"},
+		{"insert in maintenance, location", "POST", path("acme", "instances", "maintained", "backupRuns"), `{"location":"atlantis"}`, 400, "invalid"},
+		{"insert in maintenance", "POST", path("acme", "instances", "maintained", "backupRuns"), `{"location":"us"}`, 409, "invalidState"},
+		{"list", "GET", none + "/backupRuns?pageToken=x", "", 400, "invalid"},
+		{"id", "GET", none + "/backupRuns/007", "", 400, "invalid"},
+		{"patch", "PATCH", none, `{"settings":{"backupConfiguration":{"startTime":"25:00"}}}`, 400, "invalid"},
+		{"patch while busy, time", "PATCH", busy, `{"settings":{"backupConfiguration":{"startTime":"25:00"}}}`, 400, "invalid"},
+		{"patch while busy, B35", "PATCH", busy, `{"settings":{"backupConfiguration":{"transactionLogRetentionDays":8}}}`, 400, "invalid"},
+		{"patch while busy", "PATCH", busy, `{"settings":{"backupConfiguration":{"startTime":"23:00"}}}`, 409, "operationInProgress"},
+		{"update without a version", "PUT", none, `{"settings":{}}`, 400, "invalid"},
+		{"signed id", "GET", path("acme", "instances", "orders", "backupRuns") + "/+5", "", 400, "invalid"},
+		{"encoded sign", "GET", path("acme", "instances", "orders", "backupRuns") + "/%2B5", "", 400, "invalid"},
+		{"padded id", "DELETE", path("acme", "instances", "orders", "backupRuns") + "/007", "", 400, "invalid"},
+		{"fields with a space", "GET", path("acme", "instances") + "?fields=kind,%20items", "", 400, "invalidParameter"},
+		{"uint32", "GET", path("acme", "operations") + "?maxResults=4294967296", "", 400, "invalid"},
+		{"uint32, negative", "GET", path("acme", "instances") + "?maxResults=-1", "", 400, "invalid"},
+	} {
+		t.Run(c.name, func(t *testing.T) { refused(t, p, c.method, c.path, c.body, c.code, c.reason) })
+	}
+	for _, list := range []string{"instances", "operations"} { // a uint32 that is cut to 1000
+		if code, raw := p.Call(http.MethodGet, path("acme", list)+"?maxResults=3000000000", ""); code != 200 {
+			t.Errorf("%s: %d %s", list, code, raw)
+		}
+	}
+}
+
 func TestInput_CommonParametersAreAccepted(t *testing.T) { // 2.1, PD-10
 	t.Parallel()
 	p := setup(t, "orders")

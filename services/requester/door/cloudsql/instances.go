@@ -2,7 +2,7 @@ package cloudsql
 
 import (
 	"net/http"
-
+	"slices"
 	"strconv"
 
 	"github.com/backupbus/backupbus/events"
@@ -10,10 +10,11 @@ import (
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
-// configured is an instance with the schedule that holds its backup configuration; nil if it has none yet.
+// configured is an instance with the schedule that holds its backup configuration.
 type configured struct {
 	events.Instance
-	automated *events.Schedule
+	automated  *events.Schedule // nil if it has none
+	generation int              // of the schedule, also of one that was removed
 }
 
 func (d *Door) instance(c *call, project, name string) (configured, error) {
@@ -21,18 +22,41 @@ func (d *Door) instance(c *call, project, name string) (configured, error) {
 	if err != nil {
 		return configured{}, err
 	}
-	all, err := d.intake.Automated(c.Context(), project, i.Instance)
+	all, err := d.configured(c, i)
 	if err != nil {
 		return configured{}, err
 	}
-	return withSchedule(i, all), nil
+	return all[0], nil
 }
 
-func withSchedule(i events.Instance, all map[string]events.Schedule) configured {
-	if s, ok := all[i.Instance]; ok {
-		return configured{i, &s}
+// configured finds the schedules of instances of one project.
+func (d *Door) configured(c *call, list ...events.Instance) ([]configured, error) {
+	if len(list) == 0 {
+		return nil, nil
 	}
-	return configured{i, nil}
+	project, names := list[0].Project, make([]string, len(list))
+	for n, i := range list {
+		names[n] = i.Instance
+	}
+	automated, err := d.intake.Automated(c.Context(), project, names...)
+	if err != nil {
+		return nil, err
+	}
+	without := slices.DeleteFunc(names, func(name string) bool { _, has := automated[name]; return has })
+	removed := map[string]int{}
+	if len(without) > 0 {
+		if removed, err = d.intake.Generations(c.Context(), project, without...); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]configured, len(list))
+	for n, i := range list {
+		out[n] = configured{Instance: i, generation: removed[i.Instance]}
+		if s, has := automated[i.Instance]; has {
+			out[n].automated, out[n].generation = &s, s.Generation
+		}
+	}
+	return out, nil
 }
 
 func (i configured) facts() (f events.CloudSQLInstance) {
@@ -53,31 +77,26 @@ func (i configured) replica() bool {
 	return t == "READ_REPLICA_INSTANCE" || t == "READ_POOL_INSTANCE"
 }
 
+// transitional tells a state that ends by itself, during which nothing is changed (B13). One that has stopped may be.
+func (i configured) transitional() bool {
+	return slices.Contains([]string{"PENDING_CREATE", "MAINTENANCE", "ONLINE_MAINTENANCE", "REPAIRING"}, i.facts().State)
+}
+
 // accepts refuses a backup of an instance that is no primary, or does not run (5.1, PD-15).
 func (i configured) accepts() error {
-	switch i.facts().State {
-	case "PENDING_CREATE", "MAINTENANCE", "ONLINE_MAINTENANCE", "REPAIRING":
-		return errState
-	case "RUNNABLE":
-	default:
-		return errNotRunning
-	}
 	switch {
 	case i.replica():
 		return errReplica
-	case i.settings().ActivationPolicy == never:
+	case i.settings().ActivationPolicy == never, i.facts().State != "RUNNABLE" && !i.transitional():
 		return errNotRunning
+	case i.transitional():
+		return errState
 	}
 	return nil
 }
 
 // version is settings.settingsVersion: it grows with every change of the instance or of its configuration.
-func (i configured) version() int {
-	if i.automated == nil {
-		return i.Generation
-	}
-	return i.Generation + i.automated.Generation
-}
+func (i configured) version() int { return i.Generation + i.generation }
 
 // getInstance is instances.get (8).
 func (d *Door) getInstance(c *call) (any, error) {
@@ -97,7 +116,7 @@ func (d *Door) listInstances(c *call) (any, error) {
 	if err != nil {
 		return nil, invalid(err.Error() + ".")
 	}
-	cursor, limit, err := c.page("instances", c.query.Get("filter"), results)
+	cursor, limit, err := c.page("instances", c.query.Get("filter"), counts)
 	if err != nil {
 		return nil, err
 	}
@@ -106,17 +125,13 @@ func (d *Door) listInstances(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, len(list))
-	for n, i := range list {
-		names[n] = i.Instance
-	}
-	automated, err := d.intake.Automated(c.Context(), project, names...)
+	all, err := d.configured(c, list...)
 	if err != nil {
 		return nil, err
 	}
 	out := instancesList{Kind: "sql#instancesList", NextPageToken: c.next("instances", c.query.Get("filter"), next)}
-	for _, i := range list {
-		shown := c.links.ofInstance(withSchedule(i, automated))
+	for _, i := range all {
+		shown := c.links.ofInstance(i)
 		if keep.Match(func(path string) (string, bool) { return instanceField(shown, path) }) {
 			out.Items = append(out.Items, shown)
 		}
@@ -153,17 +168,34 @@ func (d *Door) configure(c *call, how manner) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	change := readSettings(body.object("settings"))
-	if err := body.err(); err != nil {
+	change, err := readSettings(body.object("settings"), how)
+	if err != nil {
 		return nil, err
 	}
 	if how == updated && !change.version.given() {
 		return nil, invalid("settings.settingsVersion is missing: read the instance and send the version that it has.")
 	}
+	apply := func(i configured) (events.ScheduleConfig, error) {
+		if err := d.located(change.backup.location.value, i); err != nil {
+			return events.ScheduleConfig{}, err
+		}
+		return change.apply(i)
+	}
+	before, err := d.instance(c, project, name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := apply(before); err != nil { // what is wrong in itself is said before what is in the way (3)
+		return nil, err
+	}
 	s, err := d.intake.Plan(c.Context(), intake.Plan{
 		Caller: c.caller(), Project: project, Instance: name, Name: events.Automated, WholeInstance: true,
-		Change: func(i events.Instance, before *events.Schedule) (events.ScheduleConfig, error) {
-			return change.apply(configured{i, before}, how)
+		Change: func(i events.Instance, automated *events.Schedule) (events.ScheduleConfig, error) {
+			now := configured{Instance: i, automated: automated, generation: before.generation}
+			if automated != nil {
+				now.generation = automated.Generation
+			}
+			return apply(now)
 		},
 	})
 	if err != nil {

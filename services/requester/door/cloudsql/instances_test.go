@@ -44,7 +44,7 @@ func TestInstances_PatchChangesOnlyWhatItNames(t *testing.T) { // cases 32, 33
 	t.Parallel()
 	p := setup(t, "orders")
 	fresh := getInstance(p, "orders")
-	if c := fresh.Settings.BackupConfiguration; c.Enabled || c.StartTime != "" || c.BackupRetentionSettings.RetainedBackups != 7 ||
+	if c := fresh.Settings.BackupConfiguration; c.Enabled || c.StartTime != "00:00" || c.BackupRetentionSettings.RetainedBackups != 7 ||
 		c.TransactionLogRetentionDays != 7 || c.BackupRetentionSettings.RetentionUnit != "COUNT" || c.BackupTier != "STANDARD" || fresh.Settings.SettingsVersion != "1" {
 		t.Errorf("an instance that was never configured: %+v", fresh)
 	}
@@ -120,8 +120,8 @@ func TestInstances_UpdateNeedsTheVersionThatStands(t *testing.T) { // case 31, B
 		t.Errorf("%+v", c)
 	}
 	pipelinetest.JSON[op](p, http.MethodPut, put, `{"settings":{"settingsVersion":3,"activationPolicy":"ALWAYS"}}`)
-	if c := getInstance(p, "orders").Settings; c.SettingsVersion != "4" || c.BackupConfiguration.StartTime != "03:00" {
-		t.Errorf("%+v", c)
+	if c := getInstance(p, "orders").Settings; c.SettingsVersion != "4" || c.BackupConfiguration.StartTime != "00:00" || c.BackupConfiguration.Enabled {
+		t.Errorf("a full one without a configuration has the default: %+v", c)
 	}
 }
 

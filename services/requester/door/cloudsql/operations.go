@@ -36,7 +36,8 @@ func (d *Door) forgotten(op lifecycle.Operation) bool {
 	return op.Done && d.now().Sub(op.EndTime.Time) > d.c.KeepOperations
 }
 
-// listOperations is operations.list (6). A page may be short, or empty, where operations are forgotten.
+// listOperations is operations.list (6). The instance is a filter: one that is not there has no operations. A page
+// may be short, or empty, where operations are forgotten or their instance is gone.
 func (d *Door) listOperations(c *call) (any, error) {
 	list, next, err := d.operations(c, c.query.Get("instance"))
 	if err != nil {
@@ -51,22 +52,26 @@ func (d *Door) listOperations(c *call) (any, error) {
 
 // operations is a page of them, of one instance or of all.
 func (d *Door) operations(c *call, instance string) (list []lifecycle.Operation, next string, err error) {
-	project := c.path["project"]
-	cursor, limit, err := c.page("operations", instance, results)
+	cursor, limit, err := c.page("operations", instance, counts)
 	if err != nil {
 		return nil, "", err
 	}
-	if instance != "" {
-		if _, err := d.intake.Instance(c.Context(), project, instance); err != nil {
-			return nil, "", err
-		}
-	}
-	all, at, err := d.intake.Operations(c.Context(), project, instance, cursor, limit)
+	all, at, err := d.intake.Operations(c.Context(), c.path["project"], instance, cursor, limit)
 	if err != nil {
 		return nil, "", err
 	}
+	there := map[string]bool{} // by instance
 	for _, op := range all {
-		if !d.forgotten(op) {
+		known, asked := there[op.Instance]
+		if !asked {
+			_, err := d.intake.Instance(c.Context(), op.Project, op.Instance)
+			if err != nil && convertError(err) != errNoInstance {
+				return nil, "", err
+			}
+			known = err == nil
+			there[op.Instance] = known
+		}
+		if known && !d.forgotten(op) {
 			list = append(list, op)
 		}
 	}

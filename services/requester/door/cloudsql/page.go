@@ -3,6 +3,7 @@ package cloudsql
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strconv"
 )
 
@@ -10,11 +11,13 @@ import (
 type sizes struct {
 	parameter     string
 	absent, limit int
+	bits          int // of the parameter's type
 }
 
 var (
-	results  = sizes{"maxResults", 500, 1000} // PD-1, and instances.list
-	pageSize = sizes{"pageSize", 500, 2000}   // cloudsql.md 9
+	results  = sizes{"maxResults", 500, 1000, 31} // PD-1: an int32
+	counts   = sizes{"maxResults", 500, 1000, 32} // of instances and operations: a uint32
+	pageSize = sizes{"pageSize", 500, 2000, 31}   // cloudsql.md 9
 )
 
 // token is what a pageToken carries: it is good for the list that it came from only (PD-2).
@@ -29,12 +32,12 @@ type token struct {
 func (c *call) page(resource, of string, size sizes) (cursor string, limit int, err error) {
 	limit = size.absent
 	if s := c.query.Get(size.parameter); s != "" {
-		n, err := strconv.ParseInt(s, 10, 32)
-		if err != nil || n < 0 {
-			return "", 0, invalid(size.parameter + " must be a number that is not negative.")
+		n, err := strconv.ParseUint(s, 10, size.bits)
+		if err != nil {
+			return "", 0, invalid(fmt.Sprintf("%s is a whole number from 0 to %d.", size.parameter, uint64(1)<<size.bits-1))
 		}
 		if n > 0 {
-			limit = int(min(n, int64(size.limit)))
+			limit = int(min(n, uint64(size.limit)))
 		}
 	}
 	s := c.query.Get("pageToken")

@@ -21,7 +21,7 @@ const (
 type mask map[string]mask
 
 // parseFields reads a comma list of paths: a, a/b, a(b,c/d), with * as a step. An empty one selects
-// everything. What cannot be read is refused (PD-10).
+// everything. What cannot be read is refused (PD-10), and so is a space, which is in no path.
 func parseFields(s string) (mask, error) {
 	if s == "" {
 		return nil, nil

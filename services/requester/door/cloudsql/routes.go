@@ -4,6 +4,8 @@ package cloudsql
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -36,6 +38,8 @@ type Intake interface {
 	Instances(ctx context.Context, project, cursor string, limit int) ([]events.Instance, string, error)
 	// Automated are the schedules called so, by the names of their instances; one without has no entry.
 	Automated(ctx context.Context, project string, instances ...string) (map[string]events.Schedule, error)
+	// Generations are the numbers of the last changes of these schedules, also of those that were removed.
+	Generations(ctx context.Context, project string, instances ...string) (map[string]int, error)
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
 	Operations(ctx context.Context, project, instance, cursor string, limit int) ([]lifecycle.Operation, string, error)
 }
@@ -46,6 +50,28 @@ type Config struct {
 	Tombstone      time.Duration `yaml:"tombstone"`      // how long a deleted run still answers, default 24 h (PD-3)
 	KeepOperations time.Duration `yaml:"keepOperations"` // how long an operation that has ended still answers, default 7 d (PD-19)
 	RateLimit      RateLimit     `yaml:"rateLimit"`      // of on-demand backups of an instance (PD-6); default none
+	Locations      []string      `yaml:"locations"`      // of backups, beside Google's regions and each instance's own
+	TrustForwarded bool          `yaml:"trustForwarded"` // links take the scheme that a proxy in front says in X-Forwarded-Proto
+}
+
+// Validate reports all mistakes at once.
+func (c Config) Validate() error {
+	var errs []error
+	if err := c.RateLimit.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("rateLimit: %w", err))
+	}
+	if c.KeepOperations < 0 {
+		errs = append(errs, fmt.Errorf("keepOperations: %s is negative", c.KeepOperations))
+	}
+	if c.Tombstone < 0 {
+		errs = append(errs, fmt.Errorf("tombstone: %s is negative", c.Tombstone))
+	}
+	for n, l := range c.Locations {
+		if !locationForm.MatchString(l) {
+			errs = append(errs, fmt.Errorf("locations[%d]: a location is lower-case letters, digits and hyphens, first a letter", n))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Door is the handler of Prefix.
@@ -122,7 +148,7 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 			}
 			if match {
 				r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-				return d.call(rt, &call{Request: r, path: params, links: links{base(r, v.prefix), d.c.ServiceAccount}})
+				return d.call(rt, &call{Request: r, path: params, links: links{d.base(r, v.prefix), d.c.ServiceAccount}})
 			}
 		}
 	}
@@ -173,9 +199,10 @@ func (rt route) match(method string, segments []string) (map[string]string, bool
 }
 
 // base is scheme, host and prefix that the client called.
-func base(r *http.Request, prefix string) string {
+func (d *Door) base(r *http.Request, prefix string) string {
 	scheme := "http"
-	if r.TLS != nil {
+	first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	if r.TLS != nil || d.c.TrustForwarded && strings.EqualFold(strings.TrimSpace(first), "https") {
 		scheme = "https"
 	}
 	return scheme + "://" + r.Host + prefix

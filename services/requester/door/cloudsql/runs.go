@@ -1,14 +1,20 @@
 package cloudsql
 
 import (
+	"errors"
+	"regexp"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
-const allInstances = "-"
+const (
+	allInstances   = "-"
+	maxDescription = 1024 // PD-12
+)
 
 func (c *call) caller() intake.Caller {
 	return intake.Caller{Door: "cloudsql", Trace: events.Trace{Parent: c.Header.Get("traceparent"), State: c.Header.Get("tracestate")}}
@@ -33,8 +39,17 @@ func (d *Door) insertRun(c *call) (any, error) {
 
 // create asks for an on-demand backup of an instance that is there and runs, and answers with its operation.
 func (d *Door) create(c *call, project, instance string, ask intake.Create) (any, error) {
+	switch { // what is wrong for any instance is said before whether it is there (3)
+	case ask.Location != "" && !locationForm.MatchString(ask.Location):
+		return nil, errLocation
+	case utf8.RuneCountInString(ask.Description) > maxDescription:
+		return nil, invalid("description is longer than 1024 characters.")
+	}
 	in, err := d.instance(c, project, instance)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.located(ask.Location, in); err != nil {
 		return nil, err
 	}
 	if err := in.accepts(); err != nil {
@@ -42,7 +57,7 @@ func (d *Door) create(c *call, project, instance string, ask intake.Create) (any
 	}
 	ask.Caller, ask.Project, ask.Instance, ask.WholeInstance = c.caller(), project, instance, true
 	if ask.Location == "" {
-		ask.Location = in.settings().Location
+		ask.Location = in.location()
 	}
 	if ask.NotBefore, ask.Failure, err = d.limit(c, project, instance); err != nil {
 		return nil, err
@@ -76,7 +91,9 @@ func (d *Door) listRuns(c *call) (any, error) {
 	}
 	out := backupRunsList{Kind: "sql#backupRunsList", NextPageToken: c.next("backupRuns", instance, next)}
 	for _, b := range list {
-		out.Items = append(out.Items, c.links.backupRun(b))
+		if lifecycle.PhaseOf(b) != lifecycle.Gone { // it may go while the list is read
+			out.Items = append(out.Items, c.links.backupRun(b))
+		}
 	}
 	return out, nil
 }
@@ -96,30 +113,49 @@ func (d *Door) deleteRun(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	op, err := d.remove(c, b)
-	if err != nil {
-		return nil, err
-	}
-	return c.links.ofOperation(op), nil
+	return d.remove(c, b, false)
 }
 
-// remove asks for the deletion of a run's backup and returns its operation.
-func (d *Door) remove(c *call, b events.Backup) (lifecycle.Operation, error) {
+// remove asks for the deletion of a backup, as a run or as the newer resource, and answers with its operation.
+func (d *Door) remove(c *call, b events.Backup, resource bool) (any, error) {
+	if lifecycle.PhaseOf(b) == lifecycle.Gone {
+		return nil, errGone
+	}
+	i, err := d.intake.Instance(c.Context(), b.Project, b.Instance)
+	switch {
+	case err != nil && convertError(err) != errNoInstance: // a backup may outlive its instance
+		return nil, err
+	case err == nil && (configured{Instance: i}).transitional():
+		return nil, errState
+	}
 	switch lifecycle.PhaseOf(b) {
-	case lifecycle.Gone:
-		return lifecycle.Operation{}, errGone
 	case lifecycle.Waiting, lifecycle.Working, lifecycle.Stopping, lifecycle.Deleting:
 		if b.State != lifecycle.Overdue || b.EverRequested() {
-			return lifecycle.Operation{}, errInProgress
+			return nil, errInProgress
 		}
 	}
-	receipt, err := d.intake.Delete(c.Context(), intake.Change{Caller: c.caller(), Project: b.Project, BackupID: b.BackupID, WholeInstance: true})
+	receipt, err := d.intake.Delete(c.Context(), intake.Change{Caller: c.caller(), Project: b.Project, BackupID: b.BackupID, WholeInstance: true, Resource: resource})
 	if err != nil {
-		return lifecycle.Operation{}, err
+		return nil, d.lost(c, b, err)
 	}
 	ops := lifecycle.OperationsOf(receipt.Backup)
-	return ops[len(ops)-1], nil
+	return c.links.ofOperation(ops[len(ops)-1]), nil
 }
+
+// lost is why a deletion was refused: another one may have been faster, and done.
+func (d *Door) lost(c *call, b events.Backup, err error) error {
+	var refusal *intake.Error
+	if !errors.As(err, &refusal) || refusal.Reason != intake.NotDeletable {
+		return err
+	}
+	if now, rerr := d.intake.Backup(c.Context(), b.Project, b.BackupID); rerr == nil && lifecycle.PhaseOf(now) == lifecycle.Gone {
+		return errGone
+	}
+	return err
+}
+
+// idForm is a decimal as Google writes it: no sign, no zero in front.
+var idForm = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)
 
 // run finds the run that a path names, and hides one whose tombstone has gone (PD-3, PD-16, PD-17).
 func (d *Door) run(c *call) (events.Backup, error) {
@@ -127,14 +163,13 @@ func (d *Door) run(c *call) (events.Backup, error) {
 	if instance == allInstances {
 		return events.Backup{}, errDash
 	}
-	n, err := strconv.ParseInt(id, 10, 64)
-	if err != nil || n <= 0 {
+	if _, err := strconv.ParseInt(id, 10, 64); err != nil || !idForm.MatchString(id) {
 		return events.Backup{}, invalid("the id of a backup run is a positive int64.")
 	}
 	if _, err := d.intake.Instance(c.Context(), project, instance); err != nil {
 		return events.Backup{}, err
 	}
-	b, err := d.intake.BackupByCloudSQL(c.Context(), project, instance, strconv.FormatInt(n, 10))
+	b, err := d.intake.BackupByCloudSQL(c.Context(), project, instance, id)
 	if err != nil {
 		return b, err
 	}

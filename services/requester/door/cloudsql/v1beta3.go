@@ -48,7 +48,7 @@ type legacySettings struct {
 	Kind                string                `json:"kind"` // sql#settings
 	Tier                string                `json:"tier,omitempty"`
 	ActivationPolicy    string                `json:"activationPolicy"`
-	BackupConfiguration []legacyConfiguration `json:"backupConfiguration,omitempty"`
+	BackupConfiguration []legacyConfiguration `json:"backupConfiguration"`
 }
 
 type legacyConfiguration struct {
@@ -80,10 +80,6 @@ type legacyOperationsList struct {
 
 // getLegacyRun finds a run by its configuration and its due time, to the second.
 func (d *Door) getLegacyRun(c *call) (any, error) {
-	i, err := d.legacyConfiguration(c, c.path["backupConfiguration"])
-	if err != nil {
-		return nil, err
-	}
 	text := c.query.Get("dueTime")
 	if text == "" {
 		return nil, missing("dueTime")
@@ -92,8 +88,12 @@ func (d *Door) getLegacyRun(c *call) (any, error) {
 	if err != nil {
 		return nil, invalid("dueTime is a time as 2026-05-04T13:00:00Z.")
 	}
+	_, s, err := d.legacyConfiguration(c, c.path["backupConfiguration"])
+	if err != nil {
+		return nil, err
+	}
 	for _, off := range []time.Duration{0, -time.Second, time.Second} {
-		b, err := d.intake.BackupDue(c.Context(), *i.automated, due.Truncate(time.Second).Add(off))
+		b, err := d.intake.BackupDue(c.Context(), s, due.Truncate(time.Second).Add(off))
 		if err == nil && legacyStatus(b) != "" {
 			return ofLegacyRun(b), nil
 		}
@@ -104,13 +104,17 @@ func (d *Door) getLegacyRun(c *call) (any, error) {
 	return nil, errNoRun
 }
 
-// legacyConfiguration is an instance whose configuration has that id.
-func (d *Door) legacyConfiguration(c *call, id string) (configured, error) {
-	i, err := d.instance(c, c.path["project"], c.path["instance"])
-	if err == nil && (i.automated == nil || i.automated.ScheduleID != id) {
+// legacyConfiguration is an instance whose configuration has that id, which is a function of its name.
+func (d *Door) legacyConfiguration(c *call, id string) (events.Instance, events.Schedule, error) {
+	i, err := d.intake.Instance(c.Context(), c.path["project"], c.path["instance"])
+	if err != nil {
+		return i, events.Schedule{}, err
+	}
+	s, err := configured{Instance: i}.schedule()
+	if err == nil && s.ScheduleID != id {
 		err = errNoRun
 	}
-	return i, err
+	return i, s, err
 }
 
 func missing(parameter string) *apiError {
@@ -126,18 +130,18 @@ func (d *Door) listLegacyRuns(c *call) (any, error) {
 	if id == "" {
 		return nil, missing("backupConfiguration")
 	}
-	i, err := d.legacyConfiguration(c, id)
+	cursor, limit, err := c.page("v1beta3 runs", id, results)
 	if err != nil {
 		return nil, err
 	}
-	cursor, limit, err := c.page("v1beta3 runs", id, results)
+	i, _, err := d.legacyConfiguration(c, id)
 	if err != nil {
 		return nil, err
 	}
 	out := legacyRunsList{Kind: "sql#backupRunsList"}
 	for range maxTurns {
 		var list []events.Backup
-		if list, cursor, err = d.intake.Backups(c.Context(), i.Project, i.Instance.Instance, cursor, limit-len(out.Items)); err != nil {
+		if list, cursor, err = d.intake.Backups(c.Context(), i.Project, i.Instance, cursor, limit-len(out.Items)); err != nil {
 			return nil, err
 		}
 		for _, b := range list {
@@ -185,10 +189,12 @@ func (d *Door) getLegacyInstance(c *call) (any, error) {
 		DatabaseVersion: databaseVersion(i.Config.Engine, i.Config.EngineVersion),
 		Settings:        legacySettings{Kind: "sql#settings", Tier: i.settings().Tier, ActivationPolicy: i.settings().ActivationPolicy},
 	}
-	if s := i.automated; s != nil {
-		out.Settings.BackupConfiguration = []legacyConfiguration{{Kind: "sql#backupConfiguration", ID: s.ScheduleID, Enabled: !s.Config.Paused,
-			StartTime: startOf(s.Config.Cron), BinaryLogEnabled: i.settings().BinaryLogEnabled}}
+	s, err := i.schedule()
+	if err != nil {
+		return nil, err
 	}
+	out.Settings.BackupConfiguration = []legacyConfiguration{{Kind: "sql#backupConfiguration", ID: s.ScheduleID, Enabled: !i.configuration().Paused,
+		StartTime: startOf(i.configuration()), BinaryLogEnabled: i.settings().BinaryLogEnabled}}
 	return out, nil
 }
 
@@ -205,6 +211,9 @@ func (d *Door) getLegacyOperation(c *call) (any, error) {
 
 func (d *Door) listLegacyOperations(c *call) (any, error) {
 	list, next, err := d.operations(c, c.path["instance"])
+	if err == nil && len(list) == 0 { // there may be no such instance, which is no filter here
+		_, err = d.intake.Instance(c.Context(), c.path["project"], c.path["instance"])
+	}
 	if err != nil {
 		return nil, err
 	}

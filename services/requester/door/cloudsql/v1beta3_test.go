@@ -29,10 +29,19 @@ func TestV1beta3_ReadsWhatTheScheduleMade(t *testing.T) { // cases 43, 44; B41, 
 			}
 		}
 	}
-	if i := pipelinetest.JSON[settings](p, http.MethodGet, at, ""); i.Instance != "orders" || len(i.Settings.BackupConfiguration) != 0 {
-		t.Errorf("%+v", i)
+	fresh := pipelinetest.JSON[settings](p, http.MethodGet, at, "")
+	if c := fresh.Settings.BackupConfiguration; fresh.Instance != "orders" || len(c) != 1 || c[0].Enabled || c[0].ID == "" {
+		t.Fatalf("an instance that was never configured: %+v", fresh)
 	}
+	id := fresh.Settings.BackupConfiguration[0].ID
+	if code, raw := p.Call(http.MethodGet, at+"/backupRuns?prettyPrint=false&backupConfiguration="+id, ""); code != 200 || string(raw) != `{"kind":"sql#backupRunsList"}`+"\n" {
+		t.Errorf("its runs: %d %s", code, raw)
+	}
+	refused(t, p, http.MethodGet, at+"/backupRuns/"+id+"?dueTime=2026-03-26T13:00:00Z", "", 404, "backupRunDoesNotExist")
 	s := automated(t, p, "orders")
+	if s.ScheduleID != id {
+		t.Errorf("the configuration's id was %s and is %s", id, s.ScheduleID)
+	}
 	i := pipelinetest.JSON[settings](p, http.MethodGet, at, "")
 	if c := i.Settings.BackupConfiguration; len(c) != 1 || c[0].ID != s.ScheduleID || !c[0].Enabled || c[0].StartTime != "13:00" || c[0].Kind != "sql#backupConfiguration" {
 		t.Fatalf("%+v", i)

@@ -121,6 +121,7 @@ type databaseInstance struct {
 	BackendType     string   `json:"backendType"`
 	ConnectionName  string   `json:"connectionName"`
 	SelfLink        string   `json:"selfLink"`
+	Etag            string   `json:"etag"`
 	Settings        settings `json:"settings"`
 }
 
@@ -131,6 +132,14 @@ type settings struct {
 	Edition             string              `json:"edition"`
 	ActivationPolicy    string              `json:"activationPolicy"`
 	BackupConfiguration backupConfiguration `json:"backupConfiguration"`
+
+	RetainBackupsOnDelete bool               `json:"retainBackupsOnDelete"`
+	FinalBackupConfig     *finalBackupConfig `json:"finalBackupConfig,omitempty"` // absent: never set
+}
+
+type finalBackupConfig struct {
+	Enabled       bool `json:"enabled"`
+	RetentionDays int  `json:"retentionDays,omitempty"`
 }
 
 type backupConfiguration struct {
@@ -142,8 +151,10 @@ type backupConfiguration struct {
 	TransactionLogRetentionDays  int               `json:"transactionLogRetentionDays"`
 	TransactionalLogStorageState string            `json:"transactionalLogStorageState"`
 	BinaryLogEnabled             bool              `json:"binaryLogEnabled"`
-	PointInTimeRecoveryEnabled   bool              `json:"pointInTimeRecoveryEnabled,omitempty"`
+	PointInTimeRecoveryEnabled   bool              `json:"pointInTimeRecoveryEnabled"`
 	BackupTier                   string            `json:"backupTier"`
+
+	ReplicationLogArchivingEnabled bool `json:"replicationLogArchivingEnabled,omitempty"` // deprecated
 }
 
 type retentionSettings struct {

@@ -28,7 +28,8 @@ var update = flag.Bool("update", false, "rewrite golden files")
 
 // The files in testdata/wire are conversations as bytes. A section `request` is sent as it stands; what follows it
 // in `answer` is what came back, with names in place of what differs from run to run. `await STEP` waits for a step
-// of the backup that was asked for last, `finish` and `fail` end its work.
+// of the backup that was asked for last, `finish` and `fail` end its work. `instance NAME` makes one known with what
+// its section says of it in Cloud SQL's words.
 func TestWire(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/wire/*.txtar")
@@ -55,6 +56,8 @@ func conversation(t *testing.T, file string) {
 		switch step, arg, _ := strings.Cut(f.Name, " "); step {
 		case "request":
 			a.Files[i+1].Data = names.hide(send(t, p, names.show(f.Data)))
+		case "instance":
+			facts(t, p, arg, "mysql", "us-central1", strings.TrimSpace(string(f.Data)))
 		case "answer":
 		case "await":
 			p.Await("acme", backupID(t, p), events.Step(arg))

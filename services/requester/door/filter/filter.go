@@ -153,7 +153,7 @@ func compare(op, got, want string) bool {
 	case filtering.FunctionHas, filtering.FunctionEquals:
 		return ordered && order == 0 || like(got, want)
 	case filtering.FunctionNotEquals:
-		return !(ordered && order == 0 || like(got, want))
+		return (!ordered || order != 0) && !like(got, want)
 	case filtering.FunctionLessThan:
 		return ordered && order < 0
 	case filtering.FunctionLessEquals:
