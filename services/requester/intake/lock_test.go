@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -179,7 +180,8 @@ func slot(instance, provider string) intake.Slot {
 }
 
 func isBusy(err error) bool {
-	_, busy := err.(intake.Busy)
+	var by intake.Busy
+	busy := errors.As(err, &by)
 	return busy
 }
 

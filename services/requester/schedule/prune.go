@@ -132,10 +132,10 @@ func (s *Scheduler) expired(ctx context.Context, t tick) error {
 		return err
 	}
 	again := b.State == lifecycle.DeletionFailed && b.Deletion != nil && b.Deletion.Cause == byPolicy
-	if !again && !(s.over(b) && lifecycle.Good(b)) {
-		return nil
+	if again || s.over(b) && lifecycle.Good(b) {
+		return s.remove(ctx, b)
 	}
-	return s.remove(ctx, b)
+	return nil
 }
 
 // over tells that the expiry of a backup has come.

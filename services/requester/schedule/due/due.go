@@ -117,15 +117,15 @@ func wallOf(t time.Time) time.Time {
 // if it never does.
 func (t Times) instant(wall time.Time) time.Time {
 	at := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, t.zone)
-	if wallOf(at) != wall { // in a gap: time.Date is off by it, to either side
+	if !wallOf(at).Equal(wall) { // in a gap: time.Date is off by it, to either side
 		return t.after(at.Add(-24*time.Hour), at.Add(24*time.Hour), wall)
 	}
-	if earlier := at.Add(-maxShift); true { // shown twice: is there an earlier moment that shows it?
-		_, was := earlier.Zone()
-		_, is := at.Zone()
-		if first := at.Add(time.Duration(is-was) * time.Second); was != is && first.Before(at) && wallOf(first.In(t.zone)) == wall {
-			return first.UTC()
-		}
+	// Shown twice? Then an earlier moment shows it too.
+	_, was := at.Add(-maxShift).Zone()
+	_, is := at.Zone()
+	first := at.Add(time.Duration(is-was) * time.Second)
+	if was != is && first.Before(at) && wallOf(first.In(t.zone)).Equal(wall) {
+		return first.UTC()
 	}
 	return at.UTC()
 }
