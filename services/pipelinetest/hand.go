@@ -48,6 +48,9 @@ func (h *Hand) Auto() *Hand {
 	return h
 }
 
+// Pause takes Auto back for work that begins from now on.
+func (h *Hand) Pause() { h.set(func() { h.auto = false }) }
+
 // Finish ends the work of a backup's current attempt: with err, or with success if it is nil. Work that has not
 // begun ends so when it does: `started` is in the log before it.
 func (h *Hand) Finish(backupID string, err error) {

@@ -40,6 +40,8 @@ type instance struct {
 	SuccessfulWhen string            `yaml:"successfulWhen" json:"successfulWhen,omitempty"`
 	Labels         map[string]string `yaml:"labels" json:"labels,omitempty"`
 	CloudSQL       *cloudsqlFacts    `yaml:"cloudsql" json:"cloudsql,omitempty"`
+
+	Schedules []plan `yaml:"schedules" json:"-"`
 }
 
 type cloudsqlFacts struct {
@@ -60,7 +62,10 @@ type hookNames struct {
 func newApply(o *options) *cobra.Command {
 	var file string
 	c := &cobra.Command{
-		Use: "apply -f FILE", Short: "Make the databases in a file known, or change what is known of them",
+		Use: "apply -f FILE", Short: "Make the databases in a file and their schedules known, or change what is known of them",
+		Long: "Makes the databases in a file and their schedules known, or changes what is known of them.\n" +
+			"What the file does not name is left alone: an instance or a schedule that is gone from the file goes on\n" +
+			"(`backupbus schedule delete` takes one out), and a schedule stays paused, or not, where the file does not say.",
 		Example: "  backupbus apply -f backupbus.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
@@ -91,6 +96,14 @@ func apply(cmd *cobra.Command, o *options, conf configuration) error {
 			continue
 		}
 		all = append(all, answer)
+		for _, p := range i.Schedules {
+			made, err := p.make(cmd, o, i.Name)
+			if err != nil {
+				failed = errors.Join(failed, fmt.Errorf("instance %s: schedule %s: %w", i.Name, p.Name, err))
+				continue
+			}
+			all = append(all, made)
+		}
 	}
 	list, err := json.Marshal(all)
 	if err != nil {
@@ -98,9 +111,16 @@ func apply(cmd *cobra.Command, o *options, conf configuration) error {
 	}
 	err = show(cmd.OutOrStdout(), o.output, list, func(w io.Writer) error {
 		for _, a := range all {
-			var i struct{ Instance, Provider, Outcome string }
+			var i struct {
+				Instance, Provider, Outcome, Name string
+				Config                            scheduleConfig
+			}
 			if err := json.Unmarshal(a, &i); err != nil {
 				return err
+			}
+			if i.Name != "" {
+				_, _ = fmt.Fprintf(w, "schedule %s/%s\t%s\t%s\n", i.Instance, dash(i.Name), dash(i.Config.due()), i.Outcome)
+				continue
 			}
 			_, _ = fmt.Fprintf(w, "instance %s\t%s\t%s\n", i.Instance, i.Provider, i.Outcome)
 		}
@@ -143,6 +163,7 @@ func readConfiguration(path string, stdin io.Reader) (configuration, error) {
 			err = errors.Join(err, fmt.Errorf("%s: instances[%d]: the name %s is there twice", path, n, i.Name))
 		}
 		seen[i.Name] = true
+		err = errors.Join(err, checkPlans(fmt.Sprintf("%s: instances[%d] (%s)", path, n, i.Name), i.Schedules))
 	}
 	return c, err
 }

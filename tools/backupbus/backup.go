@@ -33,7 +33,13 @@ type backup struct {
 	Copy         string           `json:"copy"`
 	Copies       []copied         `json:"copies"`
 	Consistency  time.Time        `json:"consistencyTime"`
+	ScheduleID   string           `json:"scheduleId"`
+	DueTime      time.Time        `json:"dueTime"`
+	WindowEnd    time.Time        `json:"windowEndTime"`
 	SkipReason   string           `json:"skipReason"`
+	SkipMessage  string           `json:"skipMessage"`
+	CoveredBy    string           `json:"coveredByBackupId"`
+	Overdue      *overdue         `json:"overdue"`
 	Error        *failure         `json:"error"`
 	Progress     *progress        `json:"progress"`
 	Verification string           `json:"verification"`
@@ -49,6 +55,14 @@ type copied struct {
 	State   events.CopyState `json:"state"`
 	Error   *failure         `json:"error"`
 	Remains bool             `json:"remains"`
+}
+
+type overdue struct {
+	SinceTime           time.Time `json:"sinceTime"`
+	Started             bool      `json:"started"`
+	BlockedByBackupID   string    `json:"blockedByBackupId"`
+	LastSuccessTime     time.Time `json:"lastSuccessTime"`
+	LastSuccessBackupID string    `json:"lastSuccessBackupId"`
 }
 
 type failure struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,6 +37,7 @@ func describeBackup(w io.Writer, answer json.RawMessage) error {
 	row("proof", b.Proof)
 	row("compared", compared(b.Evidence))
 	row("attempt", fmt.Sprintf("%d of %d", b.Attempt, b.MaxAttempts))
+	describeSlot(row, b)
 	row("enqueued", b.EnqueuedTime.UTC().Format(time.RFC3339))
 	if b.DurationMs != nil {
 		row("took", (time.Duration(*b.DurationMs) * time.Millisecond).String())
@@ -75,6 +77,31 @@ func describeBackup(w io.Writer, answer json.RawMessage) error {
 		row("error", b.Error.String())
 	}
 	return nil
+}
+
+// describeSlot says what is known of a backup that a schedule asked for, or did not.
+func describeSlot(row func(name, value string), b backup) {
+	row("schedule", b.ScheduleID)
+	if !b.DueTime.IsZero() {
+		row("due", b.DueTime.UTC().Format(time.RFC3339)+", window until "+b.WindowEnd.UTC().Format(time.RFC3339))
+	}
+	if b.SkipReason != "" {
+		row("skipped", strings.TrimSuffix(b.SkipReason+": "+b.SkipMessage, ": "))
+		row("data held by", b.CoveredBy)
+	}
+	o := b.Overdue
+	if o == nil {
+		return
+	}
+	said := "not begun"
+	if o.Started {
+		said = "still running"
+	}
+	row("overdue", said+" at "+o.SinceTime.UTC().Format(time.RFC3339))
+	row("blocked by", o.BlockedByBackupID)
+	if o.LastSuccessBackupID != "" {
+		row("last good", o.LastSuccessBackupID+" of "+o.LastSuccessTime.UTC().Format(time.RFC3339))
+	}
 }
 
 // compared says what a proof of RESTORED has compared: "14 tables, 120318 rows, by checksum".

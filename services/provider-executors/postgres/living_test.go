@@ -34,6 +34,7 @@ func TestBackup_QueryThatRunsLongCountsAsASignOfLife(t *testing.T) {
 	eventually(t, "the rows are asked for", func() bool {
 		return value[int](t, s, source, `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
 	})
+	eventually(t, "the first sign of life, with what was read before the wait", func() bool { return poll().Beats > 0 })
 	before := poll()
 	eventually(t, "two signs of life without a byte", func() bool {
 		now := poll()

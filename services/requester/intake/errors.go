@@ -43,6 +43,7 @@ const (
 	NotRestorable       Reason = "NOT_RESTORABLE"
 	IdempotencyConflict Reason = "IDEMPOTENCY_CONFLICT"
 	PendingBackupExists Reason = "PENDING_BACKUP_EXISTS"
+	QuotaExceeded       Reason = "QUOTA_EXCEEDED"
 	BusUnavailable      Reason = "UNAVAILABLE"
 	Fault               Reason = "INTERNAL"
 )

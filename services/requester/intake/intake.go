@@ -33,6 +33,7 @@ type Reader interface {
 	Instance(ctx context.Context, project, name string) (events.Instance, error)
 	Instances(ctx context.Context, project, cursor string, limit int) ([]events.Instance, string, error)
 	SchedulesByID(ctx context.Context, project string, ids []string) ([]events.Schedule, error)
+	Schedules(ctx context.Context, project, instance, cursor string, limit int) ([]events.Schedule, string, error)
 	Generations(ctx context.Context, project string, ids []string) (map[string]int, error)
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
 	Operations(ctx context.Context, project, instance, cursor string, limit int) ([]lifecycle.Operation, string, error)

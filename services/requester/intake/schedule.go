@@ -24,10 +24,16 @@ type Plan struct {
 
 	// WholeInstance: refuse while the instance is busy with anything (cloudsql.md PD-5).
 	WholeInstance bool
+
+	// Idempotent: a change of nothing appends nothing, and the schedule comes back as it stands.
+	Idempotent bool
 }
 
-// Plan appends `schedule.created` or `schedule.updated`. A change of nothing is an update all the same: who asks
-// for an operation gets one.
+// Created is what a plan comes to that makes a schedule; the others are Updated and Unchanged.
+const Created = "created"
+
+// Plan appends `schedule.created` or `schedule.updated`. A change of nothing is an update all the same, unless c is
+// Idempotent: who asks for an operation gets one.
 func (i *Intake) Plan(ctx context.Context, c Plan) (events.Schedule, error) {
 	inst, err := i.Instance(ctx, c.Project, c.Instance)
 	if err != nil {
@@ -54,6 +60,11 @@ func draftSchedule(c Plan, inst events.Instance) (events.Schedule, error) {
 	planned, err := name("schedule", c.Name)
 	if err != nil {
 		return events.Schedule{}, err
+	}
+	if c.Database != "" {
+		if c.Database, err = name("database", c.Database); err != nil {
+			return events.Schedule{}, err
+		}
 	}
 	id, err := events.ScheduleID(inst.Project, inst.Instance, c.Database, planned)
 	if err != nil {
@@ -144,13 +155,36 @@ func (i *Intake) decidePlan(ctx context.Context, c Plan, of events.Aggregate, s 
 	if next.Config, err = c.Change(inst, before); err != nil {
 		return nil, err
 	}
-	if before != nil {
-		next.ChangedFields = changed(before.Config, next.Config)
+	if err := scheduleConfig(next.Config); err != nil {
+		return nil, err
+	}
+	if before == nil {
+		if err := i.oneMore(ctx, next); err != nil {
+			return nil, err
+		}
+	} else if next.ChangedFields = changed(before.Config, next.Config); c.Idempotent && len(next.ChangedFields) == 0 {
+		return nil, errKnownSchedule{*before}
 	}
 	next.Generation = n
 	next.Changes = lifecycle.RememberChange(next.Changes, events.ScheduleChange{
 		Step: step, Generation: n, Time: events.At(i.now()), RequestID: rq, RequestedBy: s.RequestedBy})
 	return next, nil
+}
+
+// oneMore refuses a schedule too many of an instance, as the view shows it: those made at the same moment may be a
+// few more. The one of the cloud doors can always be made.
+func (i *Intake) oneMore(ctx context.Context, s events.Schedule) error {
+	if s.Name == events.Automated {
+		return nil
+	}
+	list, _, err := i.view.Schedules(ctx, s.Project, s.Instance, "", maxSchedules)
+	if err != nil {
+		return fault("list schedules", err)
+	}
+	if len(list) == maxSchedules {
+		return refuse(Exhausted, QuotaExceeded, "instance %s has %d schedules, which is the most: delete one, or change it", s.Instance, maxSchedules)
+	}
+	return nil
 }
 
 // asAsked is the schedule with the change of a request as its last one, if that was made.

@@ -108,7 +108,7 @@ func (s *Scheduler) backupMoved(ctx context.Context, ev events.Stored, b events.
 		return nil
 	}
 	sc, err := s.current(ctx, events.Aggregate{Project: b.Project, Provider: b.Provider, Instance: b.Instance, Entity: events.Schedules, ID: b.ScheduleID})
-	if err != nil || sc == nil {
+	if err != nil || sc == nil || sc.Config.Paused {
 		return err
 	}
 	return s.prune(ctx, *sc)

@@ -318,3 +318,24 @@ func TestExpiry_DeletesOnTime(t *testing.T) {
 		t.Errorf("%v", w.outcomes())
 	}
 }
+
+func TestDeletedSchedule_FiresAndDeletesNothingMore(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	sc := w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600, Retention: &events.Retention{KeepLast: 1}})
+	w.Hand.Auto()
+	w.until(at(22, 12, 0))
+	w.Hand.Pause()
+	w.until(at(23, 2, 0)) // its backup is at work when the schedule goes
+	running := w.backups()[1]
+	w.Await("acme", running.BackupID, events.Started)
+	if _, err := w.in.DeleteSchedule(t.Context(), intake.Unplan{Project: "acme", ScheduleID: sc.ScheduleID}); err != nil {
+		t.Fatal(err)
+	}
+	w.Hand.Auto()
+	w.settle()
+	w.until(at(25, 12, 0))
+	if diff := cmp.Diff([]string{"03-22 02:00 SUCCESSFUL", "03-23 02:00 SUCCESSFUL"}, w.outcomes()); diff != "" {
+		t.Error(diff)
+	}
+}

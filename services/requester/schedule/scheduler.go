@@ -132,7 +132,7 @@ func (s *Scheduler) Happened(ctx context.Context, ev events.Stored) error {
 // touches no time keeps a slot that is due but waits for its spread; one that does begins from now, so that
 // nothing fires that was not due before.
 func (s *Scheduler) changed(ctx context.Context, sc events.Schedule, ev events.Stored) error {
-	now, err := s.current(ctx, sc.Aggregate())
+	_, now, err := s.last(ctx, sc.Aggregate())
 	if err != nil || now == nil || now.Generation != sc.Generation {
 		return err // a later change arms, or its removal disarms
 	}
@@ -200,16 +200,25 @@ func slotOf(sc events.Schedule, at time.Time) intake.Slot {
 
 // current is a schedule as it stands in the log; nil if it was removed, or never was.
 func (s *Scheduler) current(ctx context.Context, a events.Aggregate) (*events.Schedule, error) {
+	last, sc, err := s.last(ctx, a)
+	if err != nil || last.Step() == events.Deleted {
+		return nil, err
+	}
+	return sc, nil
+}
+
+// last is the last event of a schedule, with its record; nil if there is none.
+func (s *Scheduler) last(ctx context.Context, a events.Aggregate) (events.Stored, *events.Schedule, error) {
 	scope, err := a.Scope()
 	if err != nil {
-		return nil, err
+		return events.Stored{}, nil, err
 	}
 	last, found, err := s.log.Last(ctx, scope)
 	if err != nil || !found {
-		return nil, err
+		return last, nil, err
 	}
 	sc, err := events.Decode[events.Schedule](last.Event)
-	return &sc, err
+	return last, &sc, err
 }
 
 func (s *Scheduler) scheduleOf(ctx context.Context, t tick) (*events.Schedule, error) {

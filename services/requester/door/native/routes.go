@@ -1,5 +1,5 @@
-// Package native is the door of our own API (events.md 5.4, 6.2) under /api/v1: instances, backups,
-// restores and the event stream. Its OpenAPI 3.1 document is made from the Go types here and served at
+// Package native is the door of our own API (events.md 5.4, 6.2) under /api/v1: instances, schedules,
+// backups, restores and the event stream. Its OpenAPI 3.1 document is made from the Go types here and served at
 // /api/openapi.json.
 package native
 
@@ -27,6 +27,10 @@ type Intake interface {
 	Apply(ctx context.Context, c intake.Apply) (events.Instance, string, error)
 	Instance(ctx context.Context, project, instance string) (events.Instance, error)
 	Instances(ctx context.Context, project, cursor string, limit int) ([]events.Instance, string, error)
+	Plan(ctx context.Context, c intake.Plan) (events.Schedule, error)
+	DeleteSchedule(ctx context.Context, c intake.Unplan) (events.Schedule, error)
+	ScheduleByID(ctx context.Context, project, id string) (events.Schedule, error)
+	Schedules(ctx context.Context, project, instance, cursor string, limit int) ([]events.Schedule, string, error)
 	Create(ctx context.Context, c intake.Create) (intake.Receipt, error)
 	Cancel(ctx context.Context, c intake.Change) (intake.Receipt, error)
 	Delete(ctx context.Context, c intake.Change) (intake.Receipt, error)
@@ -66,6 +70,7 @@ func New(in Intake, log Log, now func() time.Time, l *slog.Logger, c Config) *Do
 	conf.Transformers = []huma.Transformer{d.problems}
 	api := huma.NewAPI(conf, verbs{humago.NewAdapter(mux, "")})
 	d.instances(api)
+	d.schedules(api)
 	d.backups(api)
 	d.restores(api)
 	d.events(api)

@@ -23,6 +23,9 @@ type backupBody struct {
 	Labels          map[string]string `json:"labels,omitempty"`
 	Trigger         string            `json:"trigger"`
 	Door            string            `json:"door" doc:"where the request came in"`
+	ScheduleID      string            `json:"scheduleId,omitempty" doc:"of a scheduled backup"`
+	DueTime         *time.Time        `json:"dueTime,omitempty" doc:"of a scheduled backup: when its schedule had it due"`
+	WindowEndTime   *time.Time        `json:"windowEndTime,omitempty" doc:"of a scheduled backup: not started by then is overdue"`
 	State           string            `json:"state"`
 	Verification    string            `json:"verification"`
 	Attempt         int               `json:"attempt"`
@@ -45,8 +48,21 @@ type backupBody struct {
 	Check           *checkBody        `json:"check,omitempty" doc:"the latest verification"`
 	Error           *failureBody      `json:"error,omitempty"`
 	SkipReason      string            `json:"skipReason,omitempty"`
+	SkipMessage     string            `json:"skipMessage,omitempty"`
+	CoveredBy       string            `json:"coveredByBackupId,omitempty" doc:"of a skipped backup: the one that holds its data"`
+	Overdue         *overdueBody      `json:"overdue,omitempty" doc:"of a backup that did not start, or end, in its window"`
 	Progress        *progressBody     `json:"progress,omitempty" doc:"of a running backup"`
 	IDs             idsBody           `json:"ids" doc:"what other doors call this backup"`
+}
+
+type overdueBody struct {
+	SinceTime           time.Time  `json:"sinceTime"`
+	LateByMs            int64      `json:"lateByMs" doc:"when it was found"`
+	Requested           bool       `json:"requested"`
+	Started             bool       `json:"started" doc:"it runs past its window; otherwise it has not begun"`
+	BlockedByBackupID   string     `json:"blockedByBackupId,omitempty" doc:"what had the instance then"`
+	LastSuccessTime     *time.Time `json:"lastSuccessTime,omitempty"`
+	LastSuccessBackupID string     `json:"lastSuccessBackupId,omitempty"`
 }
 
 type idsBody struct {
@@ -162,7 +178,7 @@ func toBackup(b events.Backup) backupBody {
 		EndTime: moment(b.EndTime), DurationMs: b.DurationMs, NextAttemptTime: moment(b.NextAttemptTime),
 		ExpireTime: moment(b.ExpireTime), ConsistencyTime: moment(b.ConsistencyTime), Location: b.Location,
 		SizeBytes: b.SizeBytes, BackupKind: b.BackupKind, Proof: string(b.Proof), Evidence: b.Evidence, Error: toFailure(b.Error),
-		IDs: idsBody(b.IDs),
+		IDs: idsBody(b.IDs), ScheduleID: b.ScheduleID, DueTime: moment(b.DueTime), WindowEndTime: moment(b.WindowEndTime),
 	}
 	if b.Checksum != nil {
 		out.Checksum = &checksumBody{b.Checksum.Algorithm, b.Checksum.Value}
@@ -178,7 +194,11 @@ func toBackup(b events.Backup) backupBody {
 			DurationMs: c.DurationMs, CheckedBytes: c.CheckedBytes, Evidence: c.Evidence, Error: toFailure(c.Error)}
 	}
 	if b.Skip != nil {
-		out.SkipReason = b.Skip.Reason
+		out.SkipReason, out.SkipMessage, out.CoveredBy = b.Skip.Reason, b.Skip.Message, b.Skip.CoveredByBackupID
+	}
+	if o := b.Overdue; o != nil {
+		out.Overdue = &overdueBody{SinceTime: o.SinceTime.Time, LateByMs: o.LateByMs, Requested: o.Requested, Started: o.Started,
+			BlockedByBackupID: o.BlockedByBackupID, LastSuccessTime: moment(o.LastSuccessTime), LastSuccessBackupID: o.LastSuccessBackupID}
 	}
 	return out
 }

@@ -1,0 +1,108 @@
+package intake
+
+import (
+	"slices"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/requester/schedule/due"
+)
+
+// Bounds of a schedule. More is a mistake in the unit.
+const (
+	maxWindow    = 31 * 24 * time.Hour
+	maxSpread    = time.Hour // of a schedule without a window
+	maxKept      = 10_000    // of each kind
+	maxTries     = 20
+	maxSchedules = 20 // of an instance
+)
+
+var missedWords = []events.Missed{"", events.MissedOnce, events.MissedSkip, events.MissedAll}
+
+// scheduleConfig checks what a schedule would be made with. What is refused here never comes to be due.
+func scheduleConfig(c events.ScheduleConfig) error {
+	times, err := due.New(c)
+	if err != nil {
+		return refuse(Invalid, SchemaViolation, "config: %s", events.Redact(err.Error()))
+	}
+	if err := window(c, times); err != nil {
+		return err
+	}
+	switch {
+	case !slices.Contains(missedWords, c.Missed):
+		return refuse(Invalid, SchemaViolation, "config.missed %q is none of ONCE, SKIP, ALL", events.Clip(string(c.Missed), 40))
+	case c.MaxAttempts < 0 || c.MaxAttempts > maxTries:
+		return refuse(Invalid, SchemaViolation, "config.maxAttempts is 1 to %d; absent: as the server is set", maxTries)
+	}
+	return retention(c.Retention)
+}
+
+// window checks how long after a due time a backup may start, and how it is spread.
+func window(c events.ScheduleConfig, times due.Times) error {
+	if !upTo(c.WindowSeconds, maxWindow) {
+		return refuse(Invalid, SchemaViolation, "config.windowSeconds is 0 to %d (31 days)", seconds(maxWindow))
+	}
+	if !upTo(c.OverdueAfterSeconds, maxWindow) {
+		return refuse(Invalid, SchemaViolation, "config.overdueAfterSeconds is 0 to %d (31 days)", seconds(maxWindow))
+	}
+	switch most := seconds(maxSpread); {
+	case c.SpreadSeconds < 0, c.WindowSeconds == 0 && c.SpreadSeconds > most:
+		return refuse(Invalid, SchemaViolation, "config.spreadSeconds is 0 to %d where there is no window: make config.windowSeconds at least as long", most)
+	case c.WindowSeconds > 0 && c.SpreadSeconds > c.WindowSeconds:
+		return refuse(Invalid, SchemaViolation, "config.spreadSeconds is longer than config.windowSeconds: a backup must begin within its window")
+	case c.WindowSeconds == 0 && c.SpreadSeconds == 0:
+		return nil
+	}
+	switch shortest := period(c, times); {
+	case c.WindowSeconds > shortest:
+		return refuse(Invalid, SchemaViolation, "config.windowSeconds is longer than the shortest time between two backups, %d seconds: shorten it", shortest)
+	case c.SpreadSeconds > shortest:
+		return refuse(Invalid, SchemaViolation, "config.spreadSeconds is longer than the shortest time between two backups, %d seconds: shorten it", shortest)
+	}
+	return nil
+}
+
+// period is the shortest time between two due times in seconds, on a clock that is never put forward or back. A
+// cron line is followed for a while: what is further apart than that is not its shortest.
+func period(c events.ScheduleConfig, times due.Times) int64 {
+	if c.EverySeconds > 0 {
+		return c.EverySeconds
+	}
+	c.TimeZone = ""
+	if plain, err := due.New(c); err == nil {
+		times = plain
+	}
+	shortest := due.MaxEvery
+	at := times.Next(time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC))
+	for range 100 {
+		next := times.Next(at)
+		if next.IsZero() {
+			break
+		}
+		shortest = min(shortest, next.Sub(at))
+		at = next
+	}
+	return seconds(shortest)
+}
+
+func retention(r *events.Retention) error {
+	if r == nil {
+		return nil
+	}
+	for _, f := range []struct {
+		what string
+		n    int
+	}{{"keepLast", r.KeepLast}, {"daily", r.Daily}, {"weekly", r.Weekly}, {"monthly", r.Monthly}} {
+		if f.n < 0 || f.n > maxKept {
+			return refuse(Invalid, SchemaViolation, "config.retention.%s is 0 to %d", f.what, maxKept)
+		}
+	}
+	if !upTo(r.MaxAgeSeconds, maxKeep) {
+		return refuse(Invalid, SchemaViolation, "config.retention.maxAgeSeconds is 0 to %d (100 years)", seconds(maxKeep))
+	}
+	return nil
+}
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+func upTo(n int64, most time.Duration) bool { return n >= 0 && n <= seconds(most) }
