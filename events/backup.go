@@ -36,6 +36,7 @@ type Backup struct {
 
 	EnqueuedTime    Time        `json:"enqueuedTime"`
 	ExpireTime      Time        `json:"expireTime,omitzero"`
+	Held            bool        `json:"held,omitempty"` // cannot be deleted, by anybody or any policy, until it is released
 	ConsistencyTime Time        `json:"consistencyTime,omitzero"`
 	Encryption      *Encryption `json:"encryption,omitempty"`
 

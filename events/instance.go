@@ -9,6 +9,7 @@ type Instance struct {
 	Generation    int            `json:"generation"` // the number in `sequence`
 	IDs           InstanceIDs    `json:"ids"`
 	RequestedBy   string         `json:"requestedBy,omitempty"`
+	CreateTime    Time           `json:"createTime,omitzero"`     // of its registration
 	ChangedFields []string       `json:"changedFields,omitempty"` // paths, on updated only
 	Config        InstanceConfig `json:"config"`
 }

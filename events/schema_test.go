@@ -204,7 +204,7 @@ func examples(t testing.TB) []events.Event {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inst := events.Instance{Project: "shop", InstanceID: in, Provider: "mysql", Instance: "orders-server", Generation: 1,
+	inst := events.Instance{Project: "shop", InstanceID: in, Provider: "mysql", Instance: "orders-server", Generation: 1, CreateTime: events.At(tick()),
 		IDs: events.InstanceIDs{GaussDB: events.GaussInstanceID(in)},
 		Config: events.InstanceConfig{Engine: "mariadb", EngineVersion: "10.11", Address: "db1.shop.internal:3306", User: "backup",
 			TLS: &events.InstanceTLS{Mode: events.TLSVerifyFull, CAFile: "/etc/backupbus/shop-ca.pem"}, Method: events.MethodLogical,

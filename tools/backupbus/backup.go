@@ -22,6 +22,7 @@ type backup struct {
 	State        string           `json:"state"`
 	Trigger      string           `json:"trigger"`
 	Description  string           `json:"description"`
+	Held         bool             `json:"held"`
 	Attempt      int              `json:"attempt"`
 	MaxAttempts  int              `json:"maxAttempts"`
 	EnqueuedTime time.Time        `json:"enqueuedTime"`
@@ -85,9 +86,10 @@ type receipt struct {
 }
 
 func newBackup(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "backup", Short: "Create, list, describe, verify, cancel and delete backups"}
+	c := &cobra.Command{Use: "backup", Short: "Create, list, describe, verify, hold, cancel and delete backups"}
 	c.AddCommand(newBackupCreate(o), newBackupList(o), newBackupDescribe(o), newBackupVerify(o),
-		newBackupChange(o, "cancel"), newBackupChange(o, "delete"))
+		newBackupChange(o, "cancel"), newBackupChange(o, "delete"),
+		newBackupHold(o, "hold", true), newBackupHold(o, "release", false))
 	return c
 }
 

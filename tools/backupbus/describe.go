@@ -35,6 +35,9 @@ func describeBackup(w io.Writer, answer json.RawMessage) error {
 	row("instance", b.Instance)
 	row("state", b.State)
 	row("proof", b.Proof)
+	if b.Held {
+		row("held", "it cannot be deleted until it is released")
+	}
 	row("compared", compared(b.Evidence))
 	row("attempt", fmt.Sprintf("%d of %d", b.Attempt, b.MaxAttempts))
 	describeSlot(row, b)

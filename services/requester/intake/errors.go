@@ -37,6 +37,7 @@ const (
 	OperationNotFound   Reason = "OPERATION_NOT_FOUND"
 	NotCancellable      Reason = "NOT_CANCELLABLE"
 	NotDeletable        Reason = "NOT_DELETABLE"
+	Held                Reason = "HELD"
 	NotAmendable        Reason = "NOT_AMENDABLE"
 	ScheduleNotFound    Reason = "SCHEDULE_NOT_FOUND"
 	NotVerifiable       Reason = "NOT_VERIFIABLE"

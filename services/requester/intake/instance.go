@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/backupbus/backupbus/events"
 )
@@ -92,7 +93,9 @@ func (i *Intake) applyOnce(ctx context.Context, inst events.Instance, c Apply, r
 	id := events.EventID(inst.InstanceID, events.Instances, step, n)
 	done, err := i.log.Append(ctx, events.Draft{
 		Aggregate: inst.Aggregate(), Step: step, Scope: scope, At: i.now(), EventID: id, Cause: events.Cause{CorrelationID: rq, Trace: c.Trace},
-		Decide: func(_ context.Context, p events.Prior) (events.Payload, error) { return decideApply(inst, step, p) },
+		Decide: func(_ context.Context, p events.Prior) (events.Payload, error) {
+			return decideApply(inst, step, p, i.now())
+		},
 	})
 	ours := done.Stored
 	var same errUnchanged
@@ -114,7 +117,7 @@ func (i *Intake) applyOnce(ctx context.Context, inst events.Instance, c Apply, r
 	return stored, outcome, fault("read back the instance", err)
 }
 
-func decideApply(inst events.Instance, step events.Step, p events.Prior) (events.Payload, error) {
+func decideApply(inst events.Instance, step events.Step, p events.Prior, at time.Time) (events.Payload, error) {
 	if p.Last == nil && p.ScopeSeq > 0 {
 		return nil, refuse(Conflict, NameTaken, "the name %s belongs to an instance of another provider: choose another name", inst.Instance)
 	}
@@ -122,12 +125,14 @@ func decideApply(inst events.Instance, step events.Step, p events.Prior) (events
 		return nil, err
 	}
 	if step == events.Registered {
+		inst.CreateTime = events.At(at)
 		return inst, nil
 	}
 	before, err := events.Decode[events.Instance](p.Last.Event)
 	if err != nil {
 		return nil, err
 	}
+	inst.CreateTime = before.CreateTime
 	if inst.ChangedFields = changed(before.Config, inst.Config); len(inst.ChangedFields) == 0 {
 		return nil, errUnchanged{before}
 	}

@@ -204,7 +204,7 @@ func (i *Intake) slotDraft(s Slot) (events.Backup, error) {
 	}
 	b := events.Backup{
 		BackupID: id, Project: sc.Project, Provider: sc.Provider, Instance: sc.Instance, Database: sc.Database, RequestID: rq,
-		Trigger: events.Scheduled, Door: "schedule", RequestedBy: sc.RequestedBy, ScheduleID: sc.ScheduleID, Verification: events.NotVerified,
+		Trigger: events.Scheduled, Door: "schedule", ScheduleID: sc.ScheduleID, Verification: events.NotVerified,
 		DueTime: events.At(s.Due), WindowStartTime: events.At(s.Due), WindowEndTime: events.At(s.End), EnqueuedTime: events.At(i.now()),
 	}
 	if sc.Config.CloudSQL != nil {

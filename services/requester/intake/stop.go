@@ -68,7 +68,7 @@ func (i *Intake) finishCancel(ctx context.Context, asked events.Appended, b even
 var errMoved = errors.New("the backup moved on")
 
 // Delete appends `deletion_requested`. What is still being made, or already going, is NOT_DELETABLE, and
-// so is a backup that a restore reads.
+// so is a backup that a restore reads; one that is held is HELD.
 func (i *Intake) Delete(ctx context.Context, c Change) (Receipt, error) {
 	for range maxRounds {
 		r, err := i.deleteOnce(ctx, c)
@@ -100,6 +100,9 @@ func (i *Intake) deleteOnce(ctx context.Context, c Change) (Receipt, error) {
 	ch.move = func(ctx context.Context, b events.Backup, rq string, p events.Prior) (events.Backup, error) {
 		if lifecycle.NextDeletion(b) != n {
 			return b, errMoved
+		}
+		if b.Held {
+			return b, refuse(Conflict, Held, "backup %s is held: release it, then ask again", b.BackupID)
 		}
 		if whole {
 			state, err := i.instanceState(ctx, b.Aggregate(), p.ScopeSeq)

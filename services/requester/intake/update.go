@@ -17,6 +17,7 @@ type Amend struct {
 	Description *string
 	ExpireTime  *time.Time // the zero time: never
 	Labels      *map[string]string
+	Held        *bool
 }
 
 // Amend appends `backup.updated`. A change to the same value is an update all the same: who asks for an operation
@@ -39,8 +40,8 @@ func (i *Intake) Amend(ctx context.Context, c Amend) (Receipt, error) {
 }
 
 func (i *Intake) checkAmend(c Amend) error {
-	if c.Description == nil && c.ExpireTime == nil && c.Labels == nil {
-		return refuse(Invalid, SchemaViolation, "nothing is to be changed: name the description, the expiry or the labels")
+	if c.Description == nil && c.ExpireTime == nil && c.Labels == nil && c.Held == nil {
+		return refuse(Invalid, SchemaViolation, "nothing is to be changed: name the description, the expiry, the labels or the hold")
 	}
 	if c.Description != nil {
 		if err := text("description", *c.Description, 1024); err != nil {
@@ -74,6 +75,9 @@ func (i *Intake) amendOnce(ctx context.Context, c Amend, n int) (Receipt, error)
 					if !c.ExpireTime.IsZero() {
 						b.ExpireTime = events.At(*c.ExpireTime)
 					}
+				}
+				if c.Held != nil {
+					b.Held, changed = *c.Held, append(changed, "held")
 				}
 				if c.Labels != nil {
 					b.Labels, changed = *c.Labels, append(changed, "labels")

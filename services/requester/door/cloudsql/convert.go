@@ -169,7 +169,7 @@ func (l links) ofInstance(i configured) databaseInstance {
 	return databaseInstance{
 		Kind: "sql#instance", Name: i.Instance.Instance, Project: i.Project, Region: i.Config.Region, State: f.State,
 		DatabaseVersion: databaseVersion(i.Config.Engine, i.Config.EngineVersion), InstanceType: f.InstanceType,
-		BackendType: "SECOND_GEN", ConnectionName: connectionName(i), Etag: i.etag(),
+		BackendType: "SECOND_GEN", ConnectionName: connectionName(i), CreateTime: stamp(i.CreateTime), Etag: i.etag(),
 		SelfLink: l.instance(i.Project, i.Instance.Instance),
 		Settings: settings{
 			Kind: "sql#settings", SettingsVersion: strconv.Itoa(i.version()), ActivationPolicy: s.ActivationPolicy, Tier: s.Tier, Edition: s.Edition,

@@ -19,7 +19,7 @@ import (
 //	B8           TestConformance_OneOperationAtATime; wire/backups
 //	B9           TestConformance_LifeOfARun, TestDelete_ThatLostToAnotherOne
 //	B10          TestConformance_LifeOfARun, TestDelete_ThatLostToAnotherOne; wire/backups
-//	B11          nothing: no backup here is needed by another one
+//	B11          TestDelete_OfABackupThatIsHeld
 //	B12, B14     TestInstances_Refusals; wire/instances
 //	B13          TestInstances_Refusals, TestSettings_OfAnInstanceThatIsBetweenStates; wire/instances
 //	B15          TestConformance_LifeOfARun

@@ -55,6 +55,7 @@ var (
 	errNoOperation = &apiError{code: http.StatusNotFound, reason: "operationDoesNotExist", message: "The Cloud SQL instance operation does not exist."}
 	errInProgress  = &apiError{code: http.StatusConflict, reason: "operationInProgress", message: "Operation failed because another operation was already in progress. Try your request after the current operation is complete."}
 	errGone        = &apiError{code: http.StatusBadRequest, reason: "errorInvalidBackupRunStatus", message: "The backup run is deleted; its status does not allow the request."}
+	errPinned      = &apiError{code: http.StatusBadRequest, reason: "errorPitrBackupRunNotDeletable", message: "The backup is held and cannot be deleted until it is released."}
 	errDash        = &apiError{code: http.StatusBadRequest, reason: "invalidRequest", message: "The incoming request contained invalid data."}
 	errNotFound    = &apiError{code: http.StatusNotFound, reason: "notFound", message: "Method not found.", status: "NOT_FOUND"}
 	errTooLarge    = &apiError{code: http.StatusRequestEntityTooLarge, reason: "requestTooLarge", message: "The request body is larger than 1 MiB.", status: "INVALID_ARGUMENT"}
@@ -81,6 +82,8 @@ func convertError(err error) *apiError {
 		return errNoRun
 	case intake.OperationNotFound:
 		return errNoOperation
+	case intake.Held:
+		return errPinned
 	case intake.NotAmendable:
 		return &apiError{code: http.StatusBadRequest, reason: "errorInvalidBackupRunStatus", message: "The status of the backup does not allow the request."}
 	case intake.PendingBackupExists, intake.NotDeletable:

@@ -121,6 +121,7 @@ type databaseInstance struct {
 	BackendType     string   `json:"backendType"`
 	ConnectionName  string   `json:"connectionName"`
 	SelfLink        string   `json:"selfLink"`
+	CreateTime      string   `json:"createTime,omitempty"`
 	Etag            string   `json:"etag"`
 	Settings        settings `json:"settings"`
 }

@@ -35,6 +35,7 @@ type Intake interface {
 	Cancel(ctx context.Context, c intake.Change) (intake.Receipt, error)
 	Delete(ctx context.Context, c intake.Change) (intake.Receipt, error)
 	Verify(ctx context.Context, c intake.Change, method string) (intake.Receipt, error)
+	Amend(ctx context.Context, c intake.Amend) (intake.Receipt, error)
 	Restore(ctx context.Context, c intake.Restore) (intake.RestoreReceipt, error)
 	Backup(ctx context.Context, project, id string) (events.Backup, error)
 	Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)

@@ -41,6 +41,7 @@ type backupBody struct {
 	Copy            string            `json:"copy,omitempty" doc:"storage and object prefix of the copy"`
 	Copies          []copyBody        `json:"copies,omitempty" doc:"every storage that it was to be stored in, the instance's own first"`
 	SizeBytes       *int64            `json:"sizeBytes,omitempty" doc:"bytes stored"`
+	Held            bool              `json:"held,omitempty" doc:"it cannot be deleted until it is released"`
 	BackupKind      string            `json:"backupKind,omitempty"`
 	Proof           string            `json:"proof,omitempty" doc:"level to which the copy was proven: STORED, CHECKED, RESTORED"`
 	Evidence        *events.Evidence  `json:"evidence,omitempty" doc:"what that proof saw"`
@@ -177,7 +178,7 @@ func toBackup(b events.Backup) backupBody {
 		Attempt: b.Attempt, MaxAttempts: b.MaxAttempts, EnqueuedTime: b.EnqueuedTime.Time, StartTime: moment(b.StartTime),
 		EndTime: moment(b.EndTime), DurationMs: b.DurationMs, NextAttemptTime: moment(b.NextAttemptTime),
 		ExpireTime: moment(b.ExpireTime), ConsistencyTime: moment(b.ConsistencyTime), Location: b.Location,
-		SizeBytes: b.SizeBytes, BackupKind: b.BackupKind, Proof: string(b.Proof), Evidence: b.Evidence, Error: toFailure(b.Error),
+		SizeBytes: b.SizeBytes, Held: b.Held, BackupKind: b.BackupKind, Proof: string(b.Proof), Evidence: b.Evidence, Error: toFailure(b.Error),
 		IDs: idsBody(b.IDs), ScheduleID: b.ScheduleID, DueTime: moment(b.DueTime), WindowEndTime: moment(b.WindowEndTime),
 	}
 	if b.Checksum != nil {

@@ -3,7 +3,7 @@
 //   - keepLast, daily, weekly and monthly each name backups that are kept: the newest n; the newest of each of the
 //     last n days, ISO weeks or months that have one, by the schedule's zone. Without any of them all are kept.
 //   - maxAge bounds what they keep: a backup that is older goes.
-//   - The newest proven backup is kept whatever the policy says (design.md 7).
+//   - The newest proven backup is kept whatever the policy says (design.md 7), and so is one that is held.
 //
 // What has no copy, or is going already, neither counts nor is listed.
 package retention
@@ -64,6 +64,9 @@ func Decide(p *events.Retention, zone *time.Location, now time.Time, backups []e
 	for i := range out {
 		if old := now.Sub(taken(out[i].Backup)); p.MaxAgeSeconds > 0 && old > time.Duration(p.MaxAgeSeconds)*time.Second {
 			out[i].Keep, out[i].Why = false, "maxAge"
+		}
+		if out[i].Backup.Held && !out[i].Keep {
+			out[i].Keep, out[i].Why = true, "held"
 		}
 		if i == 0 {
 			out[i].Keep, out[i].Why = true, "newest"

@@ -28,6 +28,12 @@ func daily(n int) (out []events.Backup) {
 	return out
 }
 
+// held holds the oldest.
+func held(all []events.Backup) []events.Backup {
+	all[0].Held = true
+	return all
+}
+
 func kept(all []Verdict) (ids []string) {
 	for _, v := range all {
 		if v.Keep {
@@ -53,6 +59,7 @@ func TestDecide(t *testing.T) {
 		"weekly and monthly": {&events.Retention{KeepLast: 1, Weekly: 2, Monthly: 3}, daily(70),
 			[]string{"03-30 newest", "03-29 weekly", "02-28 monthly", "01-31 monthly"}},
 		"daily has one a day": {&events.Retention{Daily: 2}, append(daily(3), good("03-30b", now)), []string{"03-30b newest", "03-29 daily"}},
+		"held":                {&events.Retention{KeepLast: 1}, held(daily(3)), []string{"03-30 newest", "03-28 held"}},
 		"nothing":             {&events.Retention{KeepLast: 3}, nil, nil},
 	} {
 		if diff := cmp.Diff(c.want, kept(Decide(c.policy, time.UTC, now, c.backups))); diff != "" {
