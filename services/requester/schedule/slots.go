@@ -24,6 +24,9 @@ func (s *Scheduler) slotDue(ctx context.Context, t tick) error {
 	if err != nil {
 		return nil //nolint:nilerr // as in armNext
 	}
+	if err := s.prune(ctx, *sc); err != nil { // before the new backup, whose success prunes by itself
+		return err
+	}
 	first := time.Unix(t.Due, 0).UTC()
 	slots := []intake.Slot{slotOf(*sc, first)}
 	last := first
@@ -40,10 +43,7 @@ func (s *Scheduler) slotDue(ctx context.Context, t tick) error {
 			return err
 		}
 	}
-	if err := s.armNext(ctx, *sc, last); err != nil {
-		return err
-	}
-	return s.prune(ctx, *sc)
+	return s.armNext(ctx, *sc, last)
 }
 
 // decide starts a slot whose window is open. One that has ended is overdue, and is made up for as the schedule

@@ -26,7 +26,8 @@ type world struct {
 	all    []*schedule.Scheduler // replicas; ticks and events go to them in turn
 	turn   int
 	clock  time.Time
-	heard  uint64 // sequence up to which schedulers have been told of the log
+	heard  uint64          // sequence up to which schedulers have been told of the log
+	goes   map[string]bool // backups whose deletion has not ended
 	named  []string
 }
 
@@ -88,7 +89,7 @@ var sunday = time.Date(2027, 3, 21, 12, 0, 0, 0, time.UTC)
 
 func begin(t *testing.T, replicas int, instances ...string) *world {
 	t.Helper()
-	w := &world{Pipeline: pipelinetest.Start(t, pipelinetest.Options{}), t: t, timers: &timers{all: map[string]armed{}}, clock: sunday, named: instances}
+	w := &world{Pipeline: pipelinetest.Start(t, pipelinetest.Options{}), t: t, timers: &timers{all: map[string]armed{}}, clock: sunday, goes: map[string]bool{}, named: instances}
 	for _, i := range instances {
 		w.Register("acme", i)
 	}
@@ -128,6 +129,12 @@ func (w *world) listen() {
 			if ev.Entity() != events.Schedules && ev.Entity() != events.Backups {
 				continue
 			}
+			switch ev.Step() {
+			case events.DeletionRequested:
+				w.goes[ev.PartitionKey] = true
+			case events.DeletionFailed, events.Deleted:
+				delete(w.goes, ev.PartitionKey)
+			}
 			if err := w.any().Happened(w.t.Context(), ev); err != nil {
 				w.t.Fatal(ev.ID, err)
 			}
@@ -166,30 +173,41 @@ func (w *world) until(end time.Time) {
 	w.clock = end
 }
 
-// settle waits for the executor, if it works by itself, and tells the schedulers.
+// settle waits for the executor, if it works by itself, and tells the schedulers, until neither has more to do.
 func (w *world) settle() {
 	w.t.Helper()
 	w.listen()
 	if !w.auto() {
 		return
 	}
-	w.seen()
-	for _, instance := range w.named {
-		for deadline := time.Now().Add(pipelinetest.Patience); ; {
-			active, seq, err := w.View.Active(w.t.Context(), "acme", instance)
-			if err != nil || time.Now().After(deadline) {
-				w.t.Fatalf("%d backups of %s do not end: %v", len(active), instance, err)
-			}
-			if len(active) == 0 {
-				break
-			}
-			ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
-			_ = w.View.Passed(ctx, "acme", seq+1) // wakes with the next event
-			cancel()
+	for deadline := time.Now().Add(pipelinetest.Patience); ; {
+		w.seen()
+		state, err := w.Bus.State(w.t.Context())
+		if err != nil {
+			w.t.Fatal(err)
 		}
+		w.listen()
+		busy := len(w.goes)
+		for _, instance := range w.named {
+			active, _, err := w.View.Active(w.t.Context(), "acme", instance)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			busy += len(active)
+		}
+		if busy == 0 && w.heard >= state.Last {
+			if now, err := w.Bus.State(w.t.Context()); err == nil && now.Last == state.Last {
+				return
+			}
+			continue
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("backups do not end: %v", w.outcomes())
+		}
+		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+		_ = w.View.Passed(ctx, "acme", state.Last+1) // wakes with the next event
+		cancel()
 	}
-	w.seen()
-	w.listen()
 }
 
 // seen waits until the view has everything that is in the log.
