@@ -86,7 +86,7 @@ func Start(t testing.TB, o Options) *Pipeline {
 	o.Requester.Listen = "127.0.0.1:0"
 	log := Logger(t)
 	p.Tracker = p.service(func() (host.Part, error) {
-		return tracker.New(tracker.Deps{Bus: p.Bus, View: p.View, Log: log, Metrics: prometheus.NewRegistry()}, tracker.Config{})
+		return tracker.New(tracker.Deps{Bus: p.Bus, View: p.View, Log: log, Metrics: prometheus.NewRegistry(), Now: time.Now}, tracker.Config{})
 	})
 	p.Executors = p.service(func() (host.Part, error) {
 		return executors.New(context.Background(), executors.Deps{Bus: p.Bus, Log: log, Now: time.Now, Providers: o.Providers}, o.Executors)

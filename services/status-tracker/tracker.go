@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -26,15 +27,19 @@ type Deps struct {
 	View    *view.View
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	Now     func() time.Time
 }
 
 // New makes the part. It is ready when the view has everything that was in the log.
 func New(d Deps, _ Config) (host.Part, error) {
-	if d.Bus == nil || d.View == nil || d.Log == nil || d.Metrics == nil {
+	if d.Bus == nil || d.View == nil || d.Log == nil || d.Metrics == nil || d.Now == nil {
 		return nil, errors.New("tracker: a dependency is missing")
 	}
 	s, err := newStats(d.Metrics)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.Metrics.Register(&health{d.View, d.Now, d.Log}); err != nil {
 		return nil, err
 	}
 	return &tracker{d, s}, nil

@@ -2,17 +2,23 @@ package tracker_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/bus"
+	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/pipelinetest"
 	"github.com/backupbus/backupbus/services/requester"
+	tracker "github.com/backupbus/backupbus/services/status-tracker"
 	"github.com/backupbus/backupbus/services/status-tracker/view"
 	"github.com/backupbus/backupbus/services/status-tracker/view/viewtest"
 )
@@ -206,4 +212,38 @@ func TestTracker_PutsBadEventsAmongTheDeadLetters(t *testing.T) {
 		t.Errorf("the view moved: %s", got)
 	}
 	p.NATS.Purge(t, bus.EventStream) // or the end of the test would hold them against their schemas
+}
+
+// TestMetrics_TellHowWellEachInstanceIsBackedUp by what a scrape shows, of a project's instances and their outcome.
+func TestMetrics_TellHowWellEachInstanceIsBackedUp(t *testing.T) {
+	t.Parallel()
+	p := pipelinetest.Start(t, pipelinetest.Options{})
+	p.Register("shop", "orders")
+	p.Register("shop", "users")
+	p.Hand.Auto()
+	id := create(p)
+	good := p.Await("shop", id, events.Succeeded)
+	awaitView(t, p)
+	b, err := events.Decode[events.Backup](good.Event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg := prometheus.NewRegistry()
+	if _, err := tracker.New(tracker.Deps{Bus: p.Bus, View: p.View, Log: pipelinetest.Logger(t), Metrics: reg, Now: time.Now}, tracker.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf(`
+		# HELP backupbus_instances_without_figures 1: there are more instances than have figures of their own, or the view could not be read in time.
+		# TYPE backupbus_instances_without_figures gauge
+		backupbus_instances_without_figures 0
+		# HELP backupbus_last_good_backup_timestamp_seconds Moment whose data the newest restorable backup holds; no series: there is none.
+		# TYPE backupbus_last_good_backup_timestamp_seconds gauge
+		backupbus_last_good_backup_timestamp_seconds{instance="orders",project="shop"} %v
+	`, float64(lifecycle.DataTime(b).UnixMilli())/1000)
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "backupbus_instances_without_figures", "backupbus_last_good_backup_timestamp_seconds"); err != nil {
+		t.Error(err)
+	}
+	if n, err := testutil.GatherAndCount(reg, "backupbus_slots_30d"); err != nil || n != 10 {
+		t.Errorf("%d series of slots, %v", n, err)
+	}
 }

@@ -71,7 +71,7 @@ func newDoctor(o *options) *cobra.Command {
 
 func newInstance(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "instance", Short: "List and check the databases that are known"}
-	c.AddCommand(newInstanceList(o), newInstanceCheck(o))
+	c.AddCommand(newInstanceList(o), newInstanceHealth(o), newInstanceCheck(o))
 	return c
 }
 

@@ -37,6 +37,7 @@ type Reader interface {
 	Generations(ctx context.Context, project string, ids []string) (map[string]int, error)
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
 	Operations(ctx context.Context, project, instance, cursor string, limit int) ([]lifecycle.Operation, string, error)
+	Health(ctx context.Context, project, instance string, since time.Time) (lifecycle.Health, error)
 	Passed(ctx context.Context, project string, seq uint64) error
 }
 

@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
@@ -48,6 +49,15 @@ func (i *Intake) Instance(ctx context.Context, project, instance string) (events
 func (i *Intake) Instances(ctx context.Context, project, cursor string, limit int) ([]events.Instance, string, error) {
 	list, next, err := i.view.Instances(ctx, project, cursor, limit)
 	return list, next, fault("list instances", err)
+}
+
+// Health tells how well an instance is backed up: its last good backup, and what became of the slots due since.
+func (i *Intake) Health(ctx context.Context, project, instance string, since time.Time) (lifecycle.Health, error) {
+	if _, err := i.Instance(ctx, project, instance); err != nil {
+		return lifecycle.Health{}, err
+	}
+	h, err := i.view.Health(ctx, project, instance, since)
+	return h, fault("read the instance's health", err)
 }
 
 // Operation is one piece of work by its id.

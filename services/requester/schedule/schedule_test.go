@@ -144,6 +144,36 @@ func TestPause_AndUnpause_FireNothingBySurprise(t *testing.T) {
 	}
 }
 
+// What was due and waited, for a busy instance or for its spread, when its schedule was paused, is not forgotten.
+func TestPause_OfASlotThatWaits_SkipsItWithAWord(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	blocker, err := w.in.Create(t.Context(), intake.Create{Caller: intake.Caller{Door: "native"}, Project: "acme", Instance: "orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Await("acme", blocker.Backup.BackupID, events.Started)
+	busy := events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600}
+	spread := events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 7200, SpreadSeconds: 7000}
+	w.plan("orders", "busy", busy)
+	w.plan("orders", "spread", spread)
+	w.until(at(22, 2, 0))
+	busy.Paused, spread.Paused = true, true
+	w.clock = w.clock.Add(time.Second)
+	w.plan("orders", "busy", busy)
+	w.plan("orders", "spread", spread)
+	w.until(at(24, 12, 0))
+	var skipped []string
+	for _, b := range w.backups() {
+		if b.Skip != nil {
+			skipped = append(skipped, b.DueTime.Format("01-02 15:04")+" "+b.Skip.Reason)
+		}
+	}
+	if diff := cmp.Diff([]string{"03-22 02:00 SCHEDULE_PAUSED", "03-22 02:00 SCHEDULE_PAUSED"}, skipped); diff != "" || len(w.backups()) != 3 {
+		t.Errorf("%d records: %s", len(w.backups()), diff)
+	}
+}
+
 func TestChange_OfWhatIsNoTime_LosesNoSlot(t *testing.T) {
 	t.Parallel()
 	w := begin(t, 1, "orders")

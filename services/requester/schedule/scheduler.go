@@ -82,6 +82,10 @@ type tick struct {
 	Backup     string `json:"b,omitempty"`
 }
 
+func (t tick) aggregate() events.Aggregate {
+	return events.Aggregate{Project: t.Project, Provider: t.Provider, Instance: t.Instance, Entity: events.Schedules, ID: t.Schedule}
+}
+
 func (s *Scheduler) arm(ctx context.Context, key string, at time.Time, t tick) error {
 	data, err := json.Marshal(t)
 	if err != nil {
@@ -222,7 +226,7 @@ func (s *Scheduler) last(ctx context.Context, a events.Aggregate) (events.Stored
 }
 
 func (s *Scheduler) scheduleOf(ctx context.Context, t tick) (*events.Schedule, error) {
-	sc, err := s.current(ctx, events.Aggregate{Project: t.Project, Provider: t.Provider, Instance: t.Instance, Entity: events.Schedules, ID: t.Schedule})
+	sc, err := s.current(ctx, t.aggregate())
 	if err != nil || sc == nil || sc.Generation == t.Generation {
 		return sc, err
 	}

@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -104,13 +105,19 @@ func (s *Scheduler) skip(ctx context.Context, slot intake.Slot, why events.Skip)
 }
 
 // retried asks again for a slot that found its instance busy. At its end the deadline's tick has the word, unless
-// it is one that is made up for.
+// it is one that is made up for. One whose schedule was paused meanwhile is skipped.
 func (s *Scheduler) retried(ctx context.Context, t tick) error {
-	sc, err := s.scheduleOf(ctx, t)
-	if err != nil || sc == nil || sc.Config.Paused {
+	sc, err := s.current(ctx, t.aggregate())
+	if err != nil || sc == nil {
 		return err
 	}
 	slot := slotOf(*sc, time.Unix(t.Due, 0).UTC())
+	if sc.Config.Paused {
+		return s.skip(ctx, slot, paused)
+	}
+	if sc.Generation != t.Generation {
+		return nil // the change that came since has armed what is due
+	}
 	if s.now().Before(slot.End) {
 		return s.start(ctx, slot)
 	}
@@ -121,6 +128,8 @@ func (s *Scheduler) retried(ctx context.Context, t tick) error {
 	return s.start(ctx, slot)
 }
 
+var paused = events.Skip{Reason: "SCHEDULE_PAUSED", Message: "the schedule was paused after the backup was due and before it was asked for"}
+
 func ignoreMissing(err error) error {
 	if intake.KindOf(err) == intake.NotFound {
 		return nil
@@ -129,18 +138,24 @@ func ignoreMissing(err error) error {
 }
 
 // windowEnded finds a slot overdue that has not started by its end, or runs past it. Of a schedule that changed
-// since, only a slot that was asked for counts: the others were taken back.
+// since, only a slot that was asked for counts: the others were taken back. A pause takes back what was due before
+// it with a word.
 func (s *Scheduler) windowEnded(ctx context.Context, t tick) error {
-	a := events.Aggregate{Project: t.Project, Provider: t.Provider, Instance: t.Instance, Entity: events.Schedules, ID: t.Schedule}
-	sc, err := s.current(ctx, a)
-	if err != nil || sc == nil {
+	ev, sc, err := s.last(ctx, t.aggregate())
+	if err != nil || sc == nil || ev.Step() == events.Deleted {
 		return err
 	}
 	slot := slotOf(*sc, time.Unix(t.Due, 0).UTC())
 	if sc.Generation != t.Generation || sc.Config.Paused {
 		asked, err := s.asked(ctx, slot)
-		if err != nil || !asked {
+		if err != nil {
 			return err
+		}
+		if !asked {
+			if sc.Config.Paused && slices.Contains(sc.ChangedFields, "config.paused") && slot.Due.Before(ev.Time) {
+				return s.skip(ctx, slot, paused)
+			}
+			return nil
 		}
 	}
 	_, err = s.in.OverdueSlot(ctx, slot)

@@ -64,7 +64,15 @@ type Fallback struct {
 
 	mu    sync.Mutex
 	floor Checkpoint // the least that a view must have; no epoch before the first read
+	away  time.Time  // until then nobody waits for a view that is behind
 }
+
+// A view that is only moments behind is waited for: the log costs the whole project. One that does not come in
+// time is away, and for a while nobody waits for it again.
+const (
+	catchUp = 500 * time.Millisecond
+	awayFor = 5 * time.Second
+)
 
 var _ Reader = (*Fallback)(nil)
 
@@ -175,8 +183,13 @@ func (f *Fallback) Operations(ctx context.Context, project, instance, cursor str
 	})
 }
 
+// Health implements Reader.
+func (f *Fallback) Health(ctx context.Context, project, instance string, since time.Time) (lifecycle.Health, error) {
+	return read(ctx, f, project, func(r Reader) (lifecycle.Health, error) { return r.Health(ctx, project, instance, since) })
+}
+
 func read[T any](ctx context.Context, f *Fallback, project string, get func(Reader) (T, error)) (T, error) {
-	if f.current(ctx, project) {
+	if f.current(ctx, project) || f.caughtUp(ctx, project) {
 		got, err := get(f.view)
 		if err == nil || errors.Is(err, events.ErrNotFound) || ctx.Err() != nil {
 			return got, err
@@ -216,4 +229,27 @@ func (f *Fallback) current(ctx context.Context, project string) bool {
 	}
 	at, err := f.view.Position(ctx, project)
 	return err == nil && at.Epoch == floor.Epoch && at.Seq >= floor.Seq
+}
+
+// caughtUp waits for a view of the same log that is behind.
+func (f *Fallback) caughtUp(ctx context.Context, project string) bool {
+	f.mu.Lock()
+	floor, away := f.floor, f.now().Before(f.away)
+	f.mu.Unlock()
+	at, err := f.view.Position(ctx, project)
+	if away || err != nil || at.Epoch != floor.Epoch {
+		return false
+	}
+	wait, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
+	if f.view.Passed(wait, project, floor.Seq) == nil {
+		return true
+	}
+	if ctx.Err() != nil {
+		return false // the caller's patience says nothing of the view
+	}
+	f.mu.Lock()
+	f.away = f.now().Add(awayFor)
+	f.mu.Unlock()
+	return false
 }

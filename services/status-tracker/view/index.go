@@ -45,6 +45,7 @@ func entriesOf(d Doc, shard int) (entries, error) {
 		if d.Head.State == lifecycle.Present {
 			e.refs[refKey(shard, byInstanceName, i.Project, i.Instance)] = i.InstanceID
 			e.add(setKey(shard, instancesOf, i.Project), i.Instance)
+			e.add(fleetKey(shard), Named{i.Project, i.Instance}.member())
 		}
 	case events.Schedules:
 		s, err := record[events.Schedule](d)
@@ -73,6 +74,12 @@ func (e entries) backup(shard int, b events.Backup) {
 		m := backupMember(b)
 		e.add(setKey(shard, backupsOf, b.Project), m)
 		e.add(setKey(shard, backupsOf, b.Project, b.Instance), m)
+	}
+	if trusted(b) {
+		e.add(setKey(shard, goodOf, b.Project, b.Instance), goodMember(b))
+	}
+	if outcome, ok := lifecycle.SlotOf(b); ok {
+		e.add(setKey(shard, slotsOf, b.Project, b.Instance), slotMember(b, outcome))
 	}
 	if lifecycle.Occupies(b, true) {
 		e.add(setKey(shard, activeOf, b.Project, b.Instance), b.BackupID)

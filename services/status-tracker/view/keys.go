@@ -12,11 +12,12 @@ import (
 // progress: what the view forgets, it deletes.
 //
 //	key                                      type    value
-//	bb:{v07}:checkpoint:2                    string  {"epoch","seq"}: what the shard has applied, and in which layout
+//	bb:{v07}:checkpoint:3                    string  {"epoch","seq"}: what the shard has applied, and in which layout
 //	bb:{v07}:doc:backup:{project}:bk_…       string  Doc, one per aggregate
 //	bb:{v07}:progress:{project}:bk_…         string  events.Progress, expires after 24 h
 //	bb:{v07}:ref:{index}:{project}:…         string  id of the aggregate that a dialect's id names
 //	bb:{v07}:set:{set}:{project}[:{instance}] zset   members "{sort key}.{id}", all of score 0
+//	bb:{v07}:fleet                           zset   members "{project}" LF "{instance}": the instances of all projects
 //
 // Projects share shards, and what is kept under an id is the project's own: every key but the checkpoint names it.
 
@@ -31,7 +32,7 @@ func tag(shard int) string { return fmt.Sprintf("bb:{v%02d}:", shard) }
 
 // layout is the number of the layout above. A view of another one has no checkpoint under this key: it is dropped
 // and rebuilt, and not read meanwhile.
-const layout = "2"
+const layout = "3"
 
 func checkpointKey(shard int) string { return tag(shard) + "checkpoint:" + layout }
 
@@ -67,7 +68,11 @@ const (
 	restoringOf   set = "restoring"  // project, backup id: restores that have not ended
 	restoringInto set = "into"       // project, target instance: restores that have not ended
 	operationsOf  set = "operations" // project [, instance]: by start, else insert time
+	goodOf        set = "good"       // project, instance: what can be restored, by the time of its data
+	slotsOf       set = "slots"      // project, instance: due times with their outcomes, those of deleted backups too
 )
+
+func fleetKey(shard int) string { return tag(shard) + "fleet" }
 
 func setKey(shard int, s set, project string, parts ...string) string {
 	return tag(shard) + "set:" + string(s) + ":" + joined(project, parts)

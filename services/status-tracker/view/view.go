@@ -40,6 +40,8 @@ type Reader interface {
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
 	// Operations are sorted by start time, newest first; of one instance, or of the project if it is empty.
 	Operations(ctx context.Context, project, instance string, cursor string, limit int) ([]lifecycle.Operation, string, error)
+	// Health is the last good backup of an instance and what became of the slots that were due since a moment.
+	Health(ctx context.Context, project, instance string, since time.Time) (lifecycle.Health, error)
 	// Position is how far the view is, and in which log.
 	Position(ctx context.Context, project string) (Checkpoint, error)
 	// Passed returns when the view has applied the event with this stream sequence, or when ctx ends.

@@ -84,7 +84,7 @@ func serve(ctx context.Context, o Options, s *settings, b *bus.Bus, store view.S
 	health, metrics := host.NewHealth(), host.NewMetrics()
 	health.Check("bus", func(context.Context) error { return b.Healthy() })
 
-	track, err := tracker.New(tracker.Deps{Bus: b, View: v, Log: log.With("service", "status-tracker"), Metrics: metrics}, s.tracker)
+	track, err := tracker.New(tracker.Deps{Bus: b, View: v, Log: log.With("service", "status-tracker"), Metrics: metrics, Now: time.Now}, s.tracker)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
@@ -27,6 +28,7 @@ type Intake interface {
 	Apply(ctx context.Context, c intake.Apply) (events.Instance, string, error)
 	Instance(ctx context.Context, project, instance string) (events.Instance, error)
 	Instances(ctx context.Context, project, cursor string, limit int) ([]events.Instance, string, error)
+	Health(ctx context.Context, project, instance string, since time.Time) (lifecycle.Health, error)
 	Plan(ctx context.Context, c intake.Plan) (events.Schedule, error)
 	DeleteSchedule(ctx context.Context, c intake.Unplan) (events.Schedule, error)
 	ScheduleByID(ctx context.Context, project, id string) (events.Schedule, error)
@@ -71,6 +73,7 @@ func New(in Intake, log Log, now func() time.Time, l *slog.Logger, c Config) *Do
 	conf.Transformers = []huma.Transformer{d.problems}
 	api := huma.NewAPI(conf, verbs{humago.NewAdapter(mux, "")})
 	d.instances(api)
+	d.health(api)
 	d.schedules(api)
 	d.backups(api)
 	d.restores(api)

@@ -236,3 +236,32 @@ func TestSchedules_Preview(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 }
+
+// TestHealth_TellsTheAgeOfTheLastGoodBackupAndTheRate: of nothing, and of one good backup that no schedule asked for.
+func TestHealth_TellsTheAgeOfTheLastGoodBackupAndTheRate(t *testing.T) {
+	t.Parallel()
+	p := setup(t, "orders")
+	p.Hand.Auto()
+	type health struct {
+		LastGoodBackup *struct {
+			BackupID, Proof string
+			AgeSeconds      int64
+		}
+		SuccessRate *float64
+		Slots       map[string]int
+	}
+	read := func() health {
+		return pipelinetest.JSON[health](p, http.MethodGet, base+"/instances/orders/health", "")
+	}
+	if h := read(); h.LastGoodBackup != nil || h.SuccessRate != nil || h.Slots["due"] != 0 || len(h.Slots) != 6 {
+		t.Errorf("%+v", h)
+	}
+	made := pipelinetest.JSON[struct{ BackupID string }](p, http.MethodPost, base+"/backups", `{"instance":"orders"}`)
+	p.Await("shop", made.BackupID, events.Succeeded)
+	if h := read(); h.LastGoodBackup == nil || h.LastGoodBackup.BackupID != made.BackupID || h.LastGoodBackup.AgeSeconds > 600 || h.SuccessRate != nil {
+		t.Errorf("%+v", h)
+	}
+	refused(t, p, http.MethodGet, base+"/instances/nobody/health", "", 404, "INSTANCE_NOT_FOUND")
+	refused(t, p, http.MethodGet, base+"/instances/orders/health?days=0", "", 422, "SCHEMA_VIOLATION")
+	refused(t, p, http.MethodGet, base+"/instances/orders/health?days=91", "", 422, "SCHEMA_VIOLATION")
+}

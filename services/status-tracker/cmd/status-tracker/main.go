@@ -2,6 +2,8 @@
 package main
 
 import (
+	"time"
+
 	"context"
 
 	"github.com/backupbus/backupbus/services/host"
@@ -10,6 +12,6 @@ import (
 
 func main() {
 	host.Main("status-tracker", tracker.Config{}, func(_ context.Context, h *host.Host, c tracker.Config) (host.Part, error) {
-		return tracker.New(tracker.Deps{Bus: h.Bus(), View: h.View(), Log: h.Log(), Metrics: h.Metrics()}, c)
+		return tracker.New(tracker.Deps{Bus: h.Bus(), View: h.View(), Log: h.Log(), Metrics: h.Metrics(), Now: time.Now}, c)
 	})
 }

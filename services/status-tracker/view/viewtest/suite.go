@@ -36,6 +36,8 @@ func Run(t *testing.T, h Harness) {
 		"position": testPosition,
 		"projects": testProjects,
 		"layout":   testLayout,
+		"health":   testHealth,
+		"fleet":    testFleet,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, h) })
 	}
