@@ -69,6 +69,8 @@ fuzz: ## feed what reads requests with what no client would send, FUZZTIME (60s)
 	go test -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/cloudsql
 	go test -run '^$$' -fuzz FuzzFields -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/cloudsql
 	go test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/filter
+	go test -run '^$$' -fuzz FuzzCommand -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./events
+	go test -run '^$$' -fuzz FuzzParseSQL -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./events/filter
 
 .PHONY: bench-data
 bench-data: servers ## whole backups of a gigabyte against the bare tools; exits 1 if a target is missed (about 10 min)

@@ -188,7 +188,7 @@ func parse(header map[string][]string, body []byte) (Event, error) {
 	switch {
 	case strings.HasPrefix(contentType, "application/cloudevents"):
 		if strings.HasPrefix(contentType, "application/cloudevents-batch") {
-			return Event{}, errors.New("batches are not accepted")
+			return Event{}, errBatch
 		}
 		return parseStructured(body, attrs)
 	case attrs["specversion"] != "":
@@ -205,7 +205,7 @@ func parseBinary(attrs map[string]string, body []byte) (Event, error) {
 		return Event{}, fmt.Errorf("datacontenttype %q is not JSON", Clip(t, 80))
 	}
 	if !json.Valid(body) {
-		return Event{}, errors.New("data is not JSON")
+		return Event{}, errNotJSONData
 	}
 	e := Event{Data: body}
 	for name, v := range attrs {
@@ -286,22 +286,22 @@ func integer(name string) bool { return name == "attempt" || name == "severitynu
 
 func parseStructured(body []byte, headers map[string]string) (Event, error) {
 	if b := bytes.TrimLeft(body, " \t\r\n"); len(b) == 0 || b[0] != '{' {
-		return Event{}, errors.New("neither binary mode headers nor a JSON object")
+		return Event{}, errNoEvent
 	}
 	var c ce.Event
 	if err := json.Unmarshal(body, &c); err != nil {
-		return Event{}, errors.New("not a CloudEvent in JSON format")
+		return Event{}, errNotCloudEvent
 	}
 	if c.SpecVersion() != "1.0" {
 		return Event{}, fmt.Errorf("specversion %q is not 1.0", Clip(c.SpecVersion(), 20))
 	}
 	if c.DataBase64 || !isJSON(c.DataContentType()) && c.DataContentType() != "" {
-		return Event{}, errors.New("data is not JSON")
+		return Event{}, errNotJSONData
 	}
 	e := Event{ID: c.ID(), Source: c.Source(), Type: c.Type(), Subject: c.Subject(), Time: c.Time(),
 		DataSchema: c.DataSchema(), Data: c.Data()}
 	if len(e.Data) > 0 && !json.Valid(e.Data) {
-		return Event{}, errors.New("data is not JSON")
+		return Event{}, errNotJSONData
 	}
 	for name, v := range c.Extensions() {
 		if err := e.assign(name, extensionText(v)); err != nil {

@@ -9,7 +9,11 @@
 //	restore     restore.requested               requester             executors, tracker, notifier
 //	            restore.started … failed        executors             tracker, notifier
 //	instance    instance.registered, updated    requester             tracker, notifier, executors
+//	subscription subscription.created … disabled notifier             notifier
 //	delivery    delivery.dead_lettered          notifier              tracker, notifier
+//	request     request.accepted, rejected      requester             notifier
+//	command     command.backup.create … (own    outsiders             requester
+//	            stream, events.md 5)
 //
 // Which step may follow which is in package lifecycle; how events reach JetStream in package bus.
 package events

@@ -24,11 +24,11 @@ var update = flag.Bool("update", false, "rewrite golden files")
 // The examples in schemas/ are what this code writes, each is valid, and each schema has one.
 func TestSchemas_EveryTypeHasAValidExample(t *testing.T) {
 	t.Parallel()
-	made := examples(t)
+	made := slices.Concat(examples(t), commandExamples(t))
 	var types []string
 	for _, ev := range made {
 		types = append(types, ev.Type)
-		eventstest.Valid(t, ev)
+		eventstest.Valid(t, dressed(ev))
 		line, err := events.Structured(ev)
 		if err != nil {
 			t.Fatal(err)
@@ -232,10 +232,35 @@ func examples(t testing.TB) []events.Event {
 	plan.Generation, plan.ChangedFields = 3, nil
 	emit(plan, events.Deleted, 3, 3)
 
+	command := events.Command{Type: events.CreateBackup.Type(), Source: "https://ops.example.com/cron/nightly", ID: "nightly-2026-01-15"}
+	emit(events.AcceptedRequest{Project: "shop", RequestID: rq, Command: command.Type, CommandSource: command.Source, CommandID: command.ID,
+		RequestDigest: "aa3d6dee241b253387c4a516a5ac53cd3becb547043d5c4a2d28e3e6e842afd1", BackupID: id, State: lifecycle.Enqueued}, events.Accepted, 0, 1)
+	refusal := events.Rejection{Reason: events.SchemaViolation, Message: "data does not fit the schema of its type: mend what violations name and send it again",
+		Violations: []events.Violation{{Path: "/data/instance", Rule: "required", Message: "is missing"}}}
+	emit(refusal.Rejected("shop", rq, command), events.Rejected, 42, 1)
+
 	su, err := events.SubscriptionID("shop", "pager")
 	if err != nil {
 		t.Fatal(err)
 	}
+	hook := events.Subscription{Project: "shop", SubscriptionID: su, Generation: 1, Status: "ACTIVE", SecretGeneration: 1,
+		SinkOrigin: "https://hooks.example.com:443"}
+	emit(hook, events.Created, 1, 1)
+	hook.Generation, hook.SecretGeneration, hook.ChangedFields, hook.PreviousSecretExpireTime = 2, 2, []string{"secret"}, events.At(at.Add(24*time.Hour))
+	emit(hook, events.Updated, 2, 2)
+	hook.Generation, hook.Status, hook.Reason, hook.ChangedFields = 3, "FAILING", "FAILING", nil
+	hook.FirstFailureTime, hook.LastSuccessTime = events.At(at.Add(time.Hour)), events.At(at)
+	emit(hook, events.Failing, 3, 3)
+	hook.Generation, hook.Status = 4, "DISABLED"
+	emit(hook, events.Disabled, 4, 4)
+	hook.Generation, hook.Reason = 5, ""
+	emit(hook, events.Deleted, 5, 5)
+	trial, err := events.New("bus.local", events.SubscriptionTest{Project: "shop", SubscriptionID: su, Message: "a test of this subscription",
+		TestTime: events.At(at)}, events.Test, events.EventID(su, events.Subscriptions, events.Test, int(at.UnixMilli())), 0, at, events.Cause{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out = append(out, trial)
 	dl, err := events.DeliveryID(su, out[0].Source, out[0].ID)
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package events
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -152,6 +153,24 @@ func ProjectFilter(project string) (string, error) {
 		return "", fmt.Errorf("project: %w", err)
 	}
 	return EventRoot + "." + p + ".>", nil
+}
+
+// eventID: an aggregate, a step, and numbers (events.md 1.4).
+var eventID = regexp.MustCompile(`^[A-Za-z0-9_]{1,64}-[a-z_]{1,40}(-[0-9]{1,20}){0,2}$`)
+
+// EventFilter matches the event of a project with this id, and those of its aggregate that differ in the number at
+// its end only.
+func EventFilter(project, id string) (string, error) {
+	p, err := Token(project)
+	if err != nil {
+		return "", err
+	}
+	aggregate, rest, _ := strings.Cut(id, "-")
+	step, _, _ := strings.Cut(rest, "-")
+	if !eventID.MatchString(id) || step == "" {
+		return "", fmt.Errorf("%q is no event id", Clip(id, 120))
+	}
+	return bounded(strings.Join([]string{EventRoot, p, "*.*.*", aggregate, step}, "."))
 }
 
 // ProjectProgressFilter matches all progress of a project.

@@ -50,6 +50,7 @@ const (
 	DeadLettered          Step = "dead_lettered"
 	Failing               Step = "failing"
 	Disabled              Step = "disabled"
+	Test                  Step = "test"
 )
 
 // Severities of events.md 1.1.

@@ -4,6 +4,7 @@ package schemas
 
 import (
 	"embed"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -18,6 +19,29 @@ func FS() fs.FS { return files }
 
 // Find returns the schema of an event type, `dev.backupbus.{entity}.{step}.v{n}`.
 func Find(eventType string) ([]byte, error) { return find("events", eventType) }
+
+// Bundled is Find with the shared definitions inside, so that it can be used alone (2020-12, compound documents).
+func Bundled(eventType string) ([]byte, error) {
+	b, err := Find(eventType)
+	if err != nil {
+		return nil, err
+	}
+	var doc map[string]json.RawMessage
+	if err := json.Unmarshal(b, &doc); err != nil {
+		return nil, fmt.Errorf("schema of %s: %w", eventType, err)
+	}
+	shared, err := files.ReadFile("events/defs.json")
+	if err != nil {
+		return nil, err
+	}
+	if doc["$defs"] != nil {
+		return nil, fmt.Errorf("schema of %s has definitions of its own", eventType)
+	}
+	if doc["$defs"], err = json.Marshal(map[string]json.RawMessage{"shared": shared}); err != nil {
+		return nil, err
+	}
+	return json.Marshal(doc)
+}
 
 // Example returns a valid event of that type in JSON structured mode.
 func Example(eventType string) ([]byte, error) { return find("examples", eventType) }

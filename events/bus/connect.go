@@ -35,6 +35,8 @@ type Config struct {
 	// Client is the connection's name at the server, for example requester.
 	Client          string
 	CredentialsFile string
+	// User and Password are for an embedded server that has made them at its start.
+	User, Password string
 	// InboxPrefix is where answers arrive; each service has its own (events.md 4.6). Default `_INBOX`.
 	InboxPrefix string
 	// Bus is the deployment's name in every `source`. It never changes. Default DefaultName.
@@ -109,6 +111,9 @@ func (b *Bus) options(c Config) []nats.Option {
 	}
 	if c.CredentialsFile != "" {
 		o = append(o, nats.UserCredentials(c.CredentialsFile))
+	}
+	if c.User != "" {
+		o = append(o, nats.UserInfo(c.User, c.Password))
 	}
 	if c.InboxPrefix != "" {
 		o = append(o, nats.CustomInboxPrefix(c.InboxPrefix))

@@ -27,9 +27,11 @@ const (
 )
 
 // DeadLetter stores m as it was received, with what went wrong (events.md 4.5). The caller then terminates
-// or acks m. Calling it again for the same message and reason stores nothing more for ten minutes. For
-// ForbiddenContent the body is replaced by its SHA-256.
+// or acks m. Calling it again for the same message and reason stores nothing more for ten minutes. Of what holds
+// ForbiddenContent, and of any command in which something looks like a credential, the attributes and the SHA-256
+// of the body are kept, no more (events.md 2.6).
 func (b *Bus) DeadLetter(ctx context.Context, service, reason string, m Message, cause error) error {
+	m = withoutSecrets(reason, m)
 	subject, err := deadLetterSubject(service, reason, m.Subject)
 	if err != nil {
 		return fmt.Errorf("dead letter: %w", err)
@@ -38,7 +40,7 @@ func (b *Bus) DeadLetter(ctx context.Context, service, reason string, m Message,
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	ack, err := b.js.PublishMsg(ctx, &nats.Msg{
-		Subject: subject, Header: deadLetterHeader(service, reason, m, cause), Data: deadLetterBody(reason, m.Data),
+		Subject: subject, Header: deadLetterHeader(service, reason, m, cause), Data: m.Data,
 	}, jetstream.WithMsgID(id))
 	if err != nil {
 		return fmt.Errorf("dead letter: %w", b.answer(ctx, err))
@@ -83,12 +85,47 @@ func deadLetterHeader(service, reason string, m Message, cause error) nats.Heade
 	return h
 }
 
-func deadLetterBody(reason string, body []byte) []byte {
-	if reason != ForbiddenContent {
-		return body
+// withoutSecrets is m with its body's SHA-256 in place of the body, and its attributes in place of the headers, if
+// something in it must not be kept.
+func withoutSecrets(reason string, m Message) Message {
+	if reason != ForbiddenContent && (m.Stream != CommandStream || !secret(m)) {
+		return m
 	}
-	sum := sha256.Sum256(body)
-	return []byte("sha256:" + hex.EncodeToString(sum[:]))
+	header := nats.Header{}
+	keep := func(name string, values []string) {
+		lower := strings.ToLower(name)
+		if (strings.HasPrefix(lower, "ce-") || lower == "content-type") && len(values) > 0 {
+			header[name] = []string{events.Redact(values[0])}
+		}
+	}
+	for name, values := range m.Header {
+		keep(name, values)
+	}
+	if ev, err := events.Parse(m.Header, m.Data); err == nil && events.IsStructured(m.Header) {
+		ev.Data = nil
+		if attributes, _, err := events.Encode(ev); err == nil {
+			for name, values := range attributes {
+				keep(name, values)
+			}
+		}
+	}
+	sum := sha256.Sum256(m.Data)
+	m.Header, m.Data = header, []byte("sha256:"+hex.EncodeToString(sum[:]))
+	return m
+}
+
+func secret(m Message) bool {
+	if events.HasSecret(string(m.Data)) {
+		return true
+	}
+	for _, values := range m.Header {
+		for _, v := range values {
+			if events.HasSecret(v) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // redacted is an error's text in one line of at most 1 KiB, fit for a header and a log.

@@ -3,10 +3,12 @@
 //	             Append: read last, Decide, Check, publish against what was read
 //	writers ───────────────────────────────────────────────▶ BACKUP_EVENTS
 //	                                                           │ durables, made by Provision
-//	  Subscriber + NewRouter  one event at a time, settled one by one   (executors, notifier)
-//	  Batches                 what is waiting, acknowledged at once     (projector)
+//	  Subscriber + NewRouter  one event at a time, settled one by one   (executors)
+//	  Batches                 what is waiting, acknowledged at once     (projector, notifier)
 //	  Last, Scan, Tail        reading the log without a durable         (doors, rebuild, streams)
 //	  Listen                  plain subscription, nothing is kept       (cancel requests)
+//	KeyValue, Table           the newest value of a key or subject, by compare-and-set (notifier)
+//	KeyValue.Lead             one active process of several             (notifier)
 //
 // # Promise
 //
@@ -25,6 +27,7 @@
 //	message cannot be understood (Refuse)   dead letter, terminated
 //	process stops                           what is held is handed back at once
 //	process dies                            what it held is redelivered after AckWait
+//	process dies the last allowed time      the server tells of it (ListenExhausted): dead letter max_deliveries
 //	long work                               in-progress marks every third of AckWait keep the message
 //	reader of a pinned durable dies         another takes over within about PinnedTTL (see Batches)
 //

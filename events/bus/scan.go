@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,17 +34,34 @@ func (b *Bus) Scan(ctx context.Context, filter string, from uint64, latestOnly b
 	return end, r.run(ctx)
 }
 
+// Replay calls fn as Tail does, from start up to the last event that was stored when it began, and returns that
+// one's sequence. The zero Start is the first event.
+func (b *Bus) Replay(ctx context.Context, filter string, start Start, fn func(subject string, s events.Stored) error) (end uint64, err error) {
+	if start.Time.IsZero() || start.Seq > 0 {
+		return b.Scan(ctx, filter, start.Seq, false, fn)
+	}
+	stream := streamFor(filter)
+	info, err := b.streamInfo(ctx, stream)
+	if err != nil || info.State.Msgs == 0 || info.State.LastTime.Before(start.Time) {
+		return 0, err
+	}
+	r := reader{bus: b, stream: stream, filter: filter, since: start.Time, end: info.State.LastSeq, fn: fn}
+	return r.end, r.run(ctx)
+}
+
 // Start is where a Tail begins. The zero value means: what is stored from now on.
 type Start struct {
 	Seq  uint64    // the first stream sequence wanted
 	Time time.Time // else: what was stored at that time or later
+	// Ahead is how many messages are fetched before fn has taken them, default 1024: what a slow reader costs.
+	Ahead int
 }
 
 // Tail calls fn for every event that matches filter, in the order of the log and without a gap, until ctx
 // ends (then it returns ctx's error) or fn returns an error (then that). It survives reconnects and server
 // restarts. A message that is no event is logged and passed over.
 func (b *Bus) Tail(ctx context.Context, filter string, start Start, fn func(subject string, s events.Stored) error) error {
-	r := reader{bus: b, stream: streamFor(filter), filter: filter, next: start.Seq, since: start.Time, fn: fn}
+	r := reader{bus: b, stream: streamFor(filter), filter: filter, next: start.Seq, since: start.Time, ahead: start.Ahead, fn: fn}
 	if start.Seq == 0 && start.Time.IsZero() {
 		info, err := b.streamInfo(ctx, r.stream)
 		if err != nil {
@@ -75,8 +93,10 @@ type reader struct {
 	next           uint64    // the first stream sequence still wanted; 0: by time
 	since          time.Time // if next is 0
 	latest         bool
+	ahead          int    // 0: readAhead
 	end            uint64 // the last sequence wanted; 0: no end
 	fn             func(subject string, s events.Stored) error
+	raw            func(subject string, seq uint64, data []byte) error // instead of fn, for what is no event
 }
 
 // errBroken ends one consumer; the reader makes another.
@@ -119,7 +139,7 @@ func (r *reader) once(ctx context.Context) error {
 	if r.end > 0 && cons.CachedInfo().NumPending == 0 {
 		return nil
 	}
-	iter, err := cons.Messages(jetstream.PullMaxMessages(readAhead), jetstream.PullHeartbeat(readHeartbeat))
+	iter, err := cons.Messages(jetstream.PullMaxMessages(cmp.Or(r.ahead, readAhead)), jetstream.PullHeartbeat(readHeartbeat))
 	if err != nil {
 		return fmt.Errorf("read %s of %s: %w", r.filter, r.stream, err)
 	}
@@ -158,7 +178,12 @@ func (r *reader) take(m jetstream.Msg, meta *jetstream.MsgMetadata) (done bool, 
 	if r.end > 0 && seq > r.end {
 		return true, nil
 	}
-	if seq >= r.next {
+	if seq >= r.next && r.raw != nil {
+		if err := r.raw(m.Subject(), seq, m.Data()); err != nil {
+			return true, err
+		}
+		r.next = seq + 1
+	} else if seq >= r.next {
 		ev, err := events.Parse(m.Headers(), m.Data())
 		if err != nil {
 			r.bus.log.Warn("unreadable message passed over", "stream", r.stream, "stream_seq", seq, "error", err)

@@ -18,20 +18,15 @@ const (
 	EventStream      = "BACKUP_EVENTS"
 	ProgressStream   = "BACKUP_PROGRESS"
 	DeadLetterStream = "BACKUP_DEADLETTERS"
-	DeliveryStream   = "BACKUP_DELIVERIES" // the notifier's own: webhook deliveries to be made
 )
-
-// DeliveryRoot is the root of the subjects of DeliveryStream.
-const DeliveryRoot = "backupbus.v1.delivery"
 
 // Durables of events.md 4.5.
 const (
-	TrackerDurable    = "tracker"
-	ProgressDurable   = "tracker-progress"
-	NotifierDurable   = "notifier"
-	DeliveriesDurable = "deliveries"
-	SchedulerDurable  = "scheduler" // the requester's: schedules that changed, backups that ended
-	executorPrefix    = "exec-"
+	TrackerDurable   = "tracker"
+	ProgressDurable  = "tracker-progress"
+	NotifierDurable  = "notifier"
+	SchedulerDurable = "scheduler" // the requester's: schedules that changed, backups that ended
+	executorPrefix   = "exec-"
 )
 
 // ExecutorDurable is the durable of a provider's executors.
@@ -44,10 +39,10 @@ func StreamOf(durable string) (string, bool) {
 		return EventStream, true
 	case ProgressDurable:
 		return ProgressStream, true
-	case DeliveriesDurable:
-		return DeliveryStream, true
 	case TicksDurable:
 		return TimerStream, true
+	case RequesterDurable:
+		return CommandStream, true
 	}
 	return EventStream, strings.HasPrefix(durable, executorPrefix)
 }
@@ -70,10 +65,7 @@ const (
 
 	maxDeliver    = 10
 	maxAckPending = 1000
-	// A message that waits for its next try counts as pending on the server. So that waiting deliveries to a
-	// dead endpoint do not stop those to others, there is room for many.
-	deliveriesPending = 100_000
-	batchPending      = 20_000 // a projector reads far ahead of what it acknowledges
+	batchPending  = 20_000 // a projector reads far ahead of what it acknowledges
 
 	// The pin moves on when its holder has not pulled for pinnedTTL; pulls last pullExpiry, the shortest
 	// that leaves room for a heartbeat.
@@ -94,7 +86,7 @@ func (t Topology) withDefaults() Topology {
 
 // streams are the values of events.md 4.4.
 func (t Topology) streams(shards int) []jetstream.StreamConfig {
-	return []jetstream.StreamConfig{{
+	return []jetstream.StreamConfig{t.commandStream(), {
 		Name: EventStream, Subjects: []string{events.EventRoot + ".>"},
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
 		Duplicates: 10 * time.Minute, AllowDirect: true, DenyDelete: true,
@@ -112,9 +104,11 @@ func (t Topology) streams(shards int) []jetstream.StreamConfig {
 		MaxAge: 30 * 24 * time.Hour, Duplicates: 10 * time.Minute,
 		MaxMsgSize: events.MaxMessage + deadLetterRoom, Replicas: t.Replicas,
 	}, {
-		Name: DeliveryStream, Subjects: []string{DeliveryRoot + ".>"},
-		Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
-		Duplicates: 10 * time.Minute, MaxMsgSize: events.MaxMessage, Replicas: t.Replicas,
+		// A row is a delivery's record; it is forgotten 30 days after its last change (events.md 7.11).
+		Name: DeliveryLogStream, Subjects: []string{DeliveryLogRoot + ".>"},
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
+		MaxMsgsPerSubject: 1, MaxAge: 30 * 24 * time.Hour, Duplicates: 100 * time.Millisecond, AllowDirect: true,
+		MaxMsgSize: maxRow, Replicas: t.Replicas,
 	}, {
 		// A tick leaves when it is acknowledged; a timer, which no durable reads, when it has gone out.
 		Name: TimerStream, Subjects: []string{timerRoot + ".>", tickRoot + ".>"}, AllowMsgSchedules: true,
@@ -137,16 +131,13 @@ func (t Topology) consumers() map[string][]jetstream.ConsumerConfig {
 		c.MaxDeliver = -1
 		onEvents = append(onEvents, c)
 	}
-	deliveries := t.durable(DeliveriesDurable, []string{DeliveryRoot + ".>"})
-	deliveries.MaxAckPending = deliveriesPending
-	deliveries.MaxDeliver = -1 // the notifier ends a delivery by an event, never by silence
 	ticks := t.durable(TicksDurable, []string{tickRoot + ".>"})
 	ticks.MaxDeliver = -1 // a slot is decided, however often it takes
 	return map[string][]jetstream.ConsumerConfig{
 		EventStream:    onEvents,
 		ProgressStream: {t.batched(ProgressDurable, []string{events.ProgressRoot + ".>"})},
-		DeliveryStream: {deliveries},
 		TimerStream:    {ticks},
+		CommandStream:  {t.commandDurable()},
 	}
 }
 
@@ -178,6 +169,12 @@ func (b *Bus) Provision(ctx context.Context, t Topology) error {
 	for _, s := range t.streams(shards) {
 		if _, err := b.js.CreateOrUpdateStream(ctx, s); err != nil {
 			return fmt.Errorf("provision stream %s: %w", s.Name, immutable(err))
+		}
+	}
+	for _, bucket := range []string{SubscriptionBucket, NotifierStateBucket} {
+		if _, err := b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, History: 1,
+			Storage: jetstream.FileStorage, Replicas: t.Replicas, MaxValueSize: maxRow}); err != nil {
+			return fmt.Errorf("provision bucket %s: %w", bucket, immutable(err))
 		}
 	}
 	for stream, list := range t.consumers() {

@@ -24,7 +24,7 @@ func TestProvision_AgainAndChanged(t *testing.T) {
 	js := raw(t, s)
 	for durable, pending := range map[string]int{
 		bus.ExecutorDurable("sqlite"): 1000, bus.ExecutorDurable("mysql"): 1000,
-		bus.TrackerDurable: 20_000, bus.ProgressDurable: 20_000, bus.NotifierDurable: 1000, bus.DeliveriesDurable: 100_000,
+		bus.TrackerDurable: 20_000, bus.ProgressDurable: 20_000, bus.NotifierDurable: 1000,
 	} {
 		stream, ok := bus.StreamOf(durable)
 		if !ok {
@@ -102,7 +102,7 @@ func TestProvision_SurvivesARestart(t *testing.T) {
 	ctx, s, b := setup(t, bus.Topology{Executors: []string{"sqlite"}})
 	s.Restart(t)
 	js := raw(t, s)
-	for _, durable := range []string{bus.ExecutorDurable("sqlite"), bus.TrackerDurable, bus.ProgressDurable, bus.NotifierDurable, bus.DeliveriesDurable} {
+	for _, durable := range []string{bus.ExecutorDurable("sqlite"), bus.TrackerDurable, bus.ProgressDurable, bus.NotifierDurable} {
 		stream, _ := bus.StreamOf(durable)
 		if _, err := js.Consumer(ctx, stream, durable); err != nil {
 			t.Errorf("%s of %s: %v", durable, stream, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/backupbus/backupbus/services/host"
 	"github.com/backupbus/backupbus/services/notifier/sink"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
@@ -19,11 +20,33 @@ type Config struct {
 	AllowCIDRs []string `yaml:"allowCidrs"`
 	// AllowedPorts are allowed besides 443 and 8443.
 	AllowedPorts []int `yaml:"allowedPorts"`
-	// Subscriptions are what is delivered to whom.
+	// KeyRef is where the key lies under which subscriptions of the API are sealed: env:NAME or file:/path (mode 0600),
+	// the base64 of 32 random bytes. Without it there is no API, only the subscriptions below.
+	KeyRef string `yaml:"keyRef"`
+	// Listen is the address of the API, default 127.0.0.1:8082. Only loopback: the requester forwards to it.
+	Listen string `yaml:"listen"`
+	// Handshake is on (default): a sink that gives no permission gets at most six requests a minute. off: the
+	// operator vouches for all sinks. Those of the subscriptions below are vouched for by standing there.
+	Handshake string `yaml:"handshake"`
+	// MaxSubscriptions are allowed in a project over the API, default 50.
+	MaxSubscriptions int `yaml:"maxSubscriptions"`
+	// Subscriptions are what is delivered to whom, besides those of the API.
 	Subscriptions []subscription.Subscription `yaml:"subscriptions"`
 }
 
-const maxOrigin = 253
+const (
+	maxOrigin     = 253
+	handshakeOn   = "on"
+	handshakeOff  = "off"
+	defaultListen = "127.0.0.1:8082"
+)
+
+func (c Config) listen() string {
+	if c.Listen == "" {
+		return defaultListen
+	}
+	return c.Listen
+}
 
 // Validate reports all mistakes at once, each with the place where it stands and what to do about it. It
 // reads no secret and resolves no name.
@@ -36,6 +59,20 @@ func (c Config) Validate() error {
 		if p < 1 || p > 65535 {
 			errs = append(errs, fmt.Errorf("allowedPorts[%d]: %d is not between 1 and 65535", i, p))
 		}
+	}
+	if c.KeyRef != "" {
+		if err := checkRef(c.KeyRef); err != nil {
+			errs = append(errs, fmt.Errorf("keyRef: %w", err))
+		}
+	}
+	if err := host.CheckListen(c.listen()); err != nil {
+		errs = append(errs, fmt.Errorf("listen: %w", err))
+	}
+	if c.Handshake != "" && c.Handshake != handshakeOn && c.Handshake != handshakeOff {
+		errs = append(errs, errors.New("handshake: has to be on or off"))
+	}
+	if c.MaxSubscriptions < 0 {
+		errs = append(errs, fmt.Errorf("maxSubscriptions: %d is negative", c.MaxSubscriptions))
 	}
 	cidrs, problems := c.cidrs()
 	errs = append(errs, problems...)

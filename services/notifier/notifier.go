@@ -9,12 +9,16 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/bus"
 	"github.com/backupbus/backupbus/services/host"
+	"github.com/backupbus/backupbus/services/notifier/api"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
 	"github.com/backupbus/backupbus/services/notifier/sink"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
@@ -23,9 +27,8 @@ import (
 // service is its name for parts, logs and dead letters.
 const service = "notifier"
 
-// window is how many deliveries are in hand at once. It is the durable's MaxAckPending, so that whatever
-// has been fetched is marked as in progress (bus.SubscriberConfig).
-const window = 1000
+// slots is how many requests run at once, of all subscriptions together.
+const slots = 1024
 
 // Resolver finds the addresses of a sink's name.
 type Resolver = sink.Resolver
@@ -54,13 +57,30 @@ func (d Deps) withDefaults() Deps {
 	return d
 }
 
-// New reads the secrets and makes the part. It is ready when events and deliveries are being taken. The
-// streams and durables have to be there (bus.Provision).
-func New(ctx context.Context, d Deps, c Config) (host.Part, error) {
-	return newService(ctx, d, c, delivery.ContractPlan())
+// New reads the secrets, takes the address of the API and makes the part. It is ready when it knows all
+// subscriptions, active or not. The streams, durables and buckets have to be there (bus.Provision).
+func New(ctx context.Context, d Deps, c Config) (*Notifier, error) {
+	n, err := newService(ctx, d, c, delivery.ContractPlan())
+	if err != nil {
+		return nil, err
+	}
+	return &Notifier{n}, nil
 }
 
-func newService(_ context.Context, d Deps, c Config, plan delivery.Plan) (*notifier, error) {
+// Notifier is the service.
+type Notifier struct{ *notifier }
+
+var _ host.Part = (*Notifier)(nil)
+
+// Addr is the address of the API; empty without notifier.keyRef, as subscriptions then cannot be kept.
+func (n *Notifier) Addr() string {
+	if n.server == nil {
+		return ""
+	}
+	return n.server.Addr()
+}
+
+func newService(ctx context.Context, d Deps, c Config, plan delivery.Plan) (*notifier, error) {
 	if d.Bus == nil || d.Log == nil || d.Now == nil {
 		return nil, errors.New("notifier: a dependency is missing")
 	}
@@ -68,95 +88,105 @@ func newService(_ context.Context, d Deps, c Config, plan delivery.Plan) (*notif
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("notifier: %w", err)
 	}
-	n := &notifier{Deps: d}
-	subscriptions, err := n.open(c)
-	if err != nil {
-		return nil, fmt.Errorf("notifier: %w", err)
+	cidrs, _ := c.cidrs() // Validate has refused what cannot be read
+	n := &notifier{Deps: d, plan: plan, patience: patience, handshakeOff: c.Handshake == handshakeOff,
+		records: records{d.Bus.DeliveryLog()}, holder: "notifier-" + events.FreshKey(),
+		registry: &registry{sinks: map[string]generation{}, rules: sink.Rules{AllowCIDRs: cidrs, Ports: c.AllowedPorts, Origin: c.Origin,
+			Version: host.Version(), Resolver: d.Resolver}}}
+	if n.registry.rules.Origin == "" {
+		n.registry.rules.Origin = d.Bus.Name()
 	}
-	finished, err := newFigures(d.Metrics)
-	if err != nil {
-		return nil, fmt.Errorf("notifier: %w", err)
-	}
-	n.pipeline, err = delivery.New(delivery.Deps{
-		Queue: newQueue(d.Bus), Appender: d.Bus, Log: d.Log, Now: d.Now, Random: d.Random,
-		Count: finished.count, Plan: plan, Window: window,
-	}, subscriptions)
-	if err != nil {
+	if err := n.open(ctx, c); err != nil {
 		return nil, fmt.Errorf("notifier: %w", err)
 	}
 	return n, nil
 }
 
+// open is what can fail of making a notifier.
+func (n *notifier) open(ctx context.Context, c Config) (err error) {
+	if err := n.registry.settle(c, n.Env); err != nil {
+		return err
+	}
+	if n.figures, err = newFigures(n.Metrics); err != nil {
+		return err
+	}
+	if n.state, err = n.Bus.KeyValue(ctx, bus.NotifierStateBucket); err != nil {
+		return err
+	}
+	n.keeper = keeper{state: n.state}
+	if c.KeyRef == "" {
+		return nil
+	}
+	key, err := readRef(c.KeyRef, n.Env)
+	if err != nil {
+		return fmt.Errorf("keyRef: %w", err)
+	}
+	sealer, err := subscription.NewSealer(key)
+	if err != nil {
+		return fmt.Errorf("keyRef: the key %w", err)
+	}
+	documents, err := n.Bus.KeyValue(ctx, bus.SubscriptionBucket)
+	if err != nil {
+		return err
+	}
+	n.store = subscription.NewStore(documents, sealer, n.Bus, n.Now, n.Log)
+	n.keeper.store = n.store
+	h := api.New(n.store, backend{n}, n.Now, n.Log, api.Config{MaxPerProject: c.MaxSubscriptions})
+	n.server, err = host.Listen("notifier-api", c.listen(), h)
+	return err
+}
+
 type notifier struct {
 	Deps
-	pipeline *delivery.Pipeline
-	sinks    []*sink.Webhook
-}
-
-// open makes the endpoint of every subscription and reads its secret; it reports all that fail.
-func (n *notifier) open(c Config) ([]delivery.Subscription, error) {
-	cidrs, _ := c.cidrs() // Validate has refused what cannot be read
-	rules := sink.Rules{AllowCIDRs: cidrs, Ports: c.AllowedPorts, Origin: c.Origin,
-		Version: host.Version(), Resolver: n.Resolver}
-	if rules.Origin == "" {
-		rules.Origin = n.Bus.Name()
-	}
-	var out []delivery.Subscription
-	var errs []error
-	for i, s := range c.Subscriptions {
-		d, w, err := openOne(rules, s, n.Env)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("subscriptions[%d].%w", i, err))
-			continue
-		}
-		out, n.sinks = append(out, d), append(n.sinks, w)
-	}
-	return out, errors.Join(errs...)
-}
-
-func openOne(rules sink.Rules, s subscription.Subscription, env func(string) (string, bool)) (delivery.Subscription, *sink.Webhook, error) {
-	id, err := s.ID()
-	if err != nil {
-		return delivery.Subscription{}, nil, fmt.Errorf("name: %w", err)
-	}
-	to, err := rules.Parse(string(s.Sink))
-	if err != nil {
-		return delivery.Subscription{}, nil, fmt.Errorf("sink: %w", err)
-	}
-	secret, err := readSecret(s.SecretRef, env)
-	if err != nil {
-		return delivery.Subscription{}, nil, fmt.Errorf("secretRef: %w", err)
-	}
-	w := rules.New(to, s.InFlight())
-	return delivery.Subscription{
-		ID: id, Name: s.Name, Project: s.Project, Interest: s.Interest, Secret: secret, Endpoint: w,
-		Timeout: s.Timeout(), MaxInFlight: s.InFlight(),
-	}, w, nil
+	plan         delivery.Plan
+	patience     time.Duration // until another replica takes over
+	holder       string        // of the lease
+	handshakeOff bool
+	records      records
+	registry     *registry
+	figures      figures
+	state        *bus.KeyValue
+	keeper       keeper
+	store        *subscription.Store // nil without a key: only subscriptions of the settings
+	server       *host.Server        // likewise
+	updating     sync.Mutex          // one version after the other reaches the engine
+	active       atomic.Pointer[delivery.Engine]
 }
 
 // Name implements host.Part.
 func (n *notifier) Name() string { return service }
 
-// Run implements host.Part. When ctx ends, requests that have begun may finish; deliveries that wait are
-// handed back.
+// Run implements host.Part. When ctx ends, requests that have begun may finish; what waits stays in the log.
 func (n *notifier) Run(ctx context.Context, ready func()) error {
-	defer func() {
-		for _, w := range n.sinks {
-			w.Close()
-		}
-	}()
-	router, err := bus.NewRouter(n.Bus, service, n.Log)
-	if err != nil {
-		return err
+	defer n.registry.close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var running sync.WaitGroup
+	defer running.Wait()
+	ended := make(chan error, 3)
+	run := func(f func() error) {
+		running.Go(func() {
+			defer cancel()
+			ended <- f()
+		})
 	}
-	router.AddConsumerHandler("match", bus.NotifierDurable, n.Bus.Subscriber(bus.SubscriberConfig{}), n.match)
-	router.AddConsumerHandler("deliver", bus.DeliveriesDurable, n.Bus.Subscriber(bus.SubscriberConfig{Window: window}), n.deliver)
-	go func() {
+	if n.store != nil {
+		known := make(chan struct{})
+		run(func() error { return n.store.Run(ctx, func() { close(known) }) })
 		select {
-		case <-router.Running():
-			ready()
+		case <-known:
 		case <-ctx.Done():
+			return ctx.Err()
 		}
-	}()
-	return router.Run(ctx)
+		serving := make(chan struct{})
+		run(func() error { return n.server.Run(ctx, func() { close(serving) }) })
+		select {
+		case <-serving:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	run(func() error { return n.state.Lead(ctx, leaseKey, n.holder, n.patience, n.lead) })
+	ready()
+	return <-ended
 }

@@ -36,39 +36,72 @@ func TestNotifier_RestartBetweenTwoAttempts(t *testing.T) {
 	w.allEnded()
 }
 
-// A notifier that stored its deliveries and died before the ack: the event comes again.
+// A notifier that stored its deliveries and died before it noted how far it was: the events come again.
 func TestNotifier_EventMatchedTwiceIsDeliveredOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := newReceiver(t, 200)
 	w.subscribe("shop", "a", r.URL)
-	ev := w.backup("shop", "orders")
-	for range 2 {
-		if err := w.build().pipeline.Match(t.Context(), ev.Event); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.start() // matches it a third time
+	stop := w.start()
+	w.backup("shop", "orders")
 	receive(t, "a request", r.requests)
 	w.allEnded()
-	if ever, _ := w.deliveries(); ever != 1 || len(r.requests) != 0 {
-		t.Errorf("%d deliveries, %d more requests", ever, len(r.requests))
+	stop()
+	e, _, err := w.build().state.Get(t.Context(), positionKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.build().state.Put(t.Context(), positionKey, []byte(`{"events":0,"log":0}`), e.Revision); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	again := w.backup("shop", "orders")
+	if g := receive(t, "a request", r.requests); g.Header.Get("webhook-id") != again.ID {
+		t.Errorf("sent again: %s", g.Header.Get("webhook-id"))
+	}
+	w.allEnded()
+	if n := len(w.deliveries()); n != 2 || len(r.requests) != 0 {
+		t.Errorf("%d deliveries, %d more requests", n, len(r.requests))
 	}
 }
 
 func TestNotifier_SubscriptionTakenOutOfTheConfiguration(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	r := newReceiver(t, 200)
+	w.plan.Delays[0] = 10 * time.Minute
+	r := newReceiver(t, 500)
 	w.subscribe("shop", "a", r.URL)
-	ev := w.backup("shop", "orders")
-	if err := w.build().pipeline.Match(t.Context(), ev.Event); err != nil {
-		t.Fatal(err)
-	}
+	stop := w.start()
+	w.backup("shop", "orders")
+	receive(t, "the first attempt", r.requests)
+	stop()
 	w.config.Subscriptions = nil
 	w.start()
 	w.allEnded()
-	if len(r.requests) != 0 {
-		t.Error("it was sent")
+	if states := w.states(); states["SUPPRESSED"] != 1 || len(r.requests) != 0 {
+		t.Errorf("%v, %d requests", states, len(r.requests))
+	}
+}
+
+// Of two notifiers one is active; the other goes on where it stopped.
+func TestNotifier_AnotherReplicaTakesOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := newReceiver(t, 200)
+	w.subscribe("shop", "a", r.URL)
+	stop := w.start()
+	w.start()
+	for range 3 {
+		w.backup("shop", "orders")
+	}
+	for range 3 {
+		receive(t, "a request", r.requests)
+	}
+	stop()
+	w.backup("shop", "orders")
+	receive(t, "a request of the other one", r.requests)
+	w.allEnded()
+	if states := w.states(); states["DELIVERED"] != 4 || len(r.requests) != 0 {
+		t.Errorf("%v, %d more requests", states, len(r.requests))
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,9 +40,10 @@ func quick() delivery.Plan {
 // world is a bus with streams, and what a notifier on it is given.
 type world struct {
 	t       testing.TB
-	tap     *tap
+	server  *bustest.Server
 	bus     *bus.Bus
 	config  Config
+	key     string // under which subscriptions are sealed
 	plan    delivery.Plan
 	lookups func(host string) ([]netip.Addr, error)
 	metrics *prometheus.Registry
@@ -53,9 +54,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	s := bustest.Run(t)
-	p := &tap{ended: map[string]bool{}}
-	s.Faults.Drop(1, p.see)
-	w := &world{t: t, tap: p, bus: s.Connect(t), plan: quick(), log: &safeBuffer{},
+	w := &world{t: t, server: s, bus: s.Connect(t), plan: quick(), log: &safeBuffer{},
 		config:  Config{AllowCIDRs: []string{"127.0.0.1/32", "::1/128"}},
 		lookups: func(string) ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil }}
 	bustest.Provision(t, w.bus)
@@ -91,16 +90,25 @@ func (w *world) subscribe(project, name, sink string, change ...func(*subscripti
 	return id
 }
 
-func (w *world) build() *notifier {
+func (w *world) build() *notifier { return w.buildOn(w.bus) }
+
+// buildOn makes a notifier with a connection of its own.
+func (w *world) buildOn(b *bus.Bus) *notifier {
 	w.t.Helper()
 	n, err := newService(w.t.Context(), Deps{
-		Bus: w.bus, Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Bus: b, Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now: time.Now, Metrics: w.registerer(), Resolver: w, Random: func() float64 { return 0.5 },
-		Env: func(string) (string, bool) { return signingKey, true },
+		Env: func(name string) (string, bool) {
+			if name == "KEY" {
+				return w.key, true
+			}
+			return signingKey, true
+		},
 	}, w.config, w.plan)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	n.patience = time.Second
 	return n
 }
 
@@ -113,7 +121,11 @@ func (w *world) registerer() prometheus.Registerer {
 // start runs a notifier until stop is called, or the test ends.
 func (w *world) start() (stop func()) {
 	w.t.Helper()
-	n := w.build()
+	return w.run(w.build())
+}
+
+func (w *world) run(n *notifier) (stop func()) {
+	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- n.Run(ctx, func() { close(ready) }) }()
@@ -164,40 +176,37 @@ func base26(n int) string {
 	return string(b)
 }
 
-// tap reads on the line what became of BACKUP_DELIVERIES; it breaks nothing.
-type tap struct {
-	mu     sync.Mutex
-	stored int
-	ended  map[string]bool // by stream sequence
-}
-
-func (p *tap) see(f bustest.Frame) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	ack := strings.Split(f.Subject, ".") // $JS.ACK.{stream}.{durable}.{deliveries}.{stream sequence}…
-	switch {
-	case bustest.PubAck(f) && bytes.Contains(f.Data, []byte(bus.DeliveryStream)) && !bytes.Contains(f.Data, []byte("duplicate")):
-		p.stored++
-	case len(ack) > 5 && ack[1] == "ACK" && ack[2] == bus.DeliveryStream && !f.ToClient &&
-		(bytes.HasPrefix(f.Data, []byte("+ACK")) || bytes.HasPrefix(f.Data, []byte("+TERM"))):
-		p.ended[ack[5]] = true
+// log is every record of a delivery.
+func (w *world) deliveries() []*delivery.Record {
+	w.t.Helper()
+	var out []*delivery.Record
+	_, err := w.bus.DeliveryLog().Scan(w.t.Context(), bus.DeliveryLogRoot+".>", 0, func(r bus.Row) error {
+		d, err := delivery.ReadRecord(r.Data, r.Seq)
+		out = append(out, d)
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	return false
+	return out
 }
 
-// deliveries is how many there ever were, and how many have ended.
-func (w *world) deliveries() (stored, ended int) {
-	w.tap.mu.Lock()
-	defer w.tap.mu.Unlock()
-	return w.tap.stored, len(w.tap.ended)
+// states counts the records by their states.
+func (w *world) states() map[delivery.State]int {
+	w.t.Helper()
+	out := map[delivery.State]int{}
+	for _, d := range w.deliveries() {
+		out[d.State]++
+	}
+	return out
 }
 
 // allEnded waits until there was a delivery and none is left.
 func (w *world) allEnded() {
 	w.t.Helper()
 	eventually(w.t, "all deliveries have ended", func() bool {
-		stored, ended := w.deliveries()
-		return stored > 0 && ended == stored
+		all := w.deliveries()
+		return len(all) > 0 && !slices.ContainsFunc(all, func(d *delivery.Record) bool { return d.State.Open() })
 	})
 }
 

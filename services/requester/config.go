@@ -3,6 +3,8 @@ package requester
 import (
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/backupbus/backupbus/services/host"
@@ -19,6 +21,9 @@ type Config struct {
 	VisibleIn time.Duration `yaml:"visibleIn"`
 	// Providers are those that an executor serves somewhere: others cannot be registered. Default sqlite.
 	Providers []string `yaml:"providers"`
+	// Notifier is where subscriptions are served, as http://127.0.0.1:8082: requests for them are forwarded to it.
+	// Without it there is no API for subscriptions. Only loopback: there is no authentication yet.
+	Notifier string `yaml:"notifier"`
 	// CloudSQL are the settings of that door.
 	CloudSQL cloudsql.Config `yaml:"cloudsql"`
 }
@@ -34,6 +39,14 @@ func (c Config) Validate() error {
 	}
 	if c.VisibleIn < 0 || c.VisibleIn > time.Minute {
 		errs = append(errs, fmt.Errorf("visibleIn: %s is not between 0 and 1m", c.VisibleIn))
+	}
+	if c.Notifier != "" {
+		u, err := url.Parse(c.Notifier)
+		if err != nil || u.Scheme != "http" || u.User != nil || u.RawQuery != "" || strings.Trim(u.Path, "/") != "" {
+			errs = append(errs, errors.New("notifier: has to be an address as http://127.0.0.1:8082"))
+		} else if err := host.CheckListen(u.Host); err != nil {
+			errs = append(errs, fmt.Errorf("notifier: %w", err))
+		}
 	}
 	if err := c.CloudSQL.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("cloudsql: %w", err))

@@ -14,6 +14,7 @@ import (
 	"github.com/backupbus/backupbus/events/bus"
 	"github.com/backupbus/backupbus/services/host"
 	"github.com/backupbus/backupbus/services/requester/door/cloudsql"
+	"github.com/backupbus/backupbus/services/requester/door/command"
 	"github.com/backupbus/backupbus/services/requester/door/native"
 	"github.com/backupbus/backupbus/services/requester/intake"
 	"github.com/backupbus/backupbus/services/requester/schedule"
@@ -34,6 +35,7 @@ type Deps struct {
 type Requester struct {
 	server    *host.Server
 	scheduler *scheduling
+	commands  *commanding
 }
 
 var _ host.Part = (*Requester)(nil)
@@ -44,18 +46,24 @@ func (r *Requester) Addr() string { return r.server.Addr() }
 // Name implements host.Part.
 func (r *Requester) Name() string { return r.server.Name() }
 
-// Run implements host.Part: it serves the doors and takes its share of what is due.
+// Run implements host.Part: it serves the doors and takes its share of commands and of what is due.
 func (r *Requester) Run(ctx context.Context, ready func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() {
-		defer cancel()
-		ended <- r.scheduler.run(ctx)
-	}()
+	shares := []func(context.Context) error{r.scheduler.run, r.commands.run}
+	ended := make(chan error, len(shares))
+	for _, run := range shares {
+		go func() {
+			defer cancel()
+			ended <- run(ctx)
+		}()
+	}
 	err := r.server.Run(ctx, ready)
 	cancel()
-	return errors.Join(err, <-ended)
+	for range shares {
+		err = errors.Join(err, <-ended)
+	}
+	return err
 }
 
 // New takes the address and wires doors, intake, log and view. Its part is ready when it serves.
@@ -68,11 +76,19 @@ func New(d Deps, c Config) (*Requester, error) {
 	}
 	reader := view.NewFallback(d.View, truth{d.Bus}, d.Now)
 	in := intake.New(d.Bus, reader, d.Now, d.Log, intake.Config{Bus: d.Bus.Name(), MaxAttempts: c.MaxAttempts, VisibleIn: c.VisibleIn, Providers: c.providers()})
+	evaluator := command.NewEvaluator(in, d.Bus, d.Now)
 	h := handler{
-		{native.Prefix, native.New(in, eventLog{d.Bus}, d.Now, d.Log, native.Config{Version: d.Version})},
+		{native.Prefix, native.New(in, eventLog{d.Bus}, evaluator, graveyard{d.Bus}, d.Now, d.Log, native.Config{Version: d.Version})},
 		{"/", fallback(d.Ops)},
 	}
 	cloud := cloudsql.New(in, d.Now, d.Log, c.CloudSQL)
+	if c.Notifier != "" {
+		f, err := newForwarding(c.Notifier, d.Log)
+		if err != nil {
+			return nil, err
+		}
+		h[0].Handler = f.around(h[0].Handler)
+	}
 	for _, prefix := range cloudsql.Prefixes {
 		h = append(handler{{prefix, cloud}}, h...)
 	}
@@ -80,8 +96,9 @@ func New(d Deps, c Config) (*Requester, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Requester{s, &scheduling{bus: d.Bus, log: d.Log,
-		scheduler: schedule.New(in, d.Bus, timers{d.Bus}, d.Now, d.Log)}}, nil
+	return &Requester{s,
+		&scheduling{bus: d.Bus, log: d.Log, scheduler: schedule.New(in, d.Bus, timers{d.Bus}, d.Now, d.Log)},
+		&commanding{bus: d.Bus, log: d.Log, door: command.New(evaluator, d.Bus, d.Log)}}, nil
 }
 
 // handler sends a request to the door whose prefix its path has. http.ServeMux is not used here: it
@@ -128,12 +145,51 @@ func (t truth) End(ctx context.Context) (view.Checkpoint, error) {
 type eventLog struct{ bus *bus.Bus }
 
 // Follow implements native.Log.
-func (l eventLog) Follow(ctx context.Context, project string, from uint64, since time.Time, fn func(events.Stored) error) error {
+func (l eventLog) Follow(ctx context.Context, project string, start native.Start, fn func(events.Stored) error) error {
 	filter, err := events.ProjectFilter(project)
 	if err != nil {
 		return err
 	}
-	return l.bus.Tail(ctx, filter, bus.Start{Seq: from, Time: since}, func(_ string, s events.Stored) error { return fn(s) })
+	return l.bus.Tail(ctx, filter, bus.Start{Seq: start.Seq, Time: start.Time, Ahead: native.Buffered}, func(_ string, s events.Stored) error { return fn(s) })
+}
+
+// FollowProgress implements native.Log.
+func (l eventLog) FollowProgress(ctx context.Context, project string, fn func(events.Stored) error) error {
+	filter, err := events.ProjectProgressFilter(project)
+	if err != nil {
+		return err
+	}
+	return l.bus.TailProgress(ctx, filter, func(_ string, s events.Stored) error { return fn(s) })
+}
+
+// Replay implements native.Log.
+func (l eventLog) Replay(ctx context.Context, project string, start native.Start, fn func(events.Stored) error) (uint64, error) {
+	filter, err := events.ProjectFilter(project)
+	if err != nil {
+		return 0, err
+	}
+	return l.bus.Replay(ctx, filter, bus.Start{Seq: start.Seq, Time: start.Time}, func(_ string, s events.Stored) error { return fn(s) })
+}
+
+// Event implements native.Log. An event's id begins with that of its aggregate and its step (events.md 1.4).
+func (l eventLog) Event(ctx context.Context, project, id string) (events.Stored, bool, error) {
+	filter, err := events.EventFilter(project, id)
+	if err != nil {
+		return events.Stored{}, false, nil //nolint:nilerr // what cannot be an id is not there
+	}
+	var found events.Stored
+	_, err = l.bus.Scan(ctx, filter, 1, false, func(_ string, s events.Stored) error {
+		if s.ID == id {
+			found = s
+		}
+		return nil
+	})
+	return found, found.Seq > 0, err
+}
+
+// AsOf implements native.Log.
+func (l eventLog) AsOf(ctx context.Context, project string, at time.Time) (native.Past, error) {
+	return view.AsOf(ctx, l.bus, project, at)
 }
 
 // Position implements native.Log.

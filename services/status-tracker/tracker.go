@@ -65,6 +65,11 @@ func (t *tracker) Run(ctx context.Context, ready func()) error {
 		return fmt.Errorf("consume progress: %w", err)
 	}
 	defer progress.Stop()
+	deaf, err := t.hear(ctx)
+	if err != nil {
+		return err
+	}
+	defer deaf()
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

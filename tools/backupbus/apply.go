@@ -16,6 +16,8 @@ import (
 type configuration struct {
 	Project   string     `yaml:"project"` // beats --project
 	Instances []instance `yaml:"instances"`
+
+	Subscriptions []hook `yaml:"subscriptions"`
 }
 
 type instance struct {
@@ -105,12 +107,33 @@ func apply(cmd *cobra.Command, o *options, conf configuration) error {
 			all = append(all, made)
 		}
 	}
+	outcomes := map[string]string{} // of subscriptions, by their ids
+	for _, h := range conf.Subscriptions {
+		made, outcome, err := h.make(cmd, o)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("subscription %s: %w", h.Name, err))
+			continue
+		}
+		s, err := readSubscription(made)
+		if err != nil {
+			return err
+		}
+		outcomes[s.ID] = outcome
+		all = append(all, made)
+	}
 	list, err := json.Marshal(all)
 	if err != nil {
 		return err
 	}
 	err = show(cmd.OutOrStdout(), o.output, list, func(w io.Writer) error {
 		for _, a := range all {
+			if s, err := readSubscription(a); err == nil && outcomes[s.ID] != "" {
+				_, _ = fmt.Fprintf(w, "subscription %s\t%s\t%s\n", dash(s.Config.Name), dash(s.Sink), outcomes[s.ID])
+				if s.SigningSecret != "" {
+					_, _ = fmt.Fprintf(w, "\tsigning secret\t%s\n", s.SigningSecret)
+				}
+				continue
+			}
 			var i struct {
 				Instance, Provider, Outcome, Name string
 				Config                            scheduleConfig
@@ -149,9 +172,10 @@ func readConfiguration(path string, stdin io.Reader) (configuration, error) {
 	if err != nil {
 		return c, err
 	}
-	if len(c.Instances) == 0 {
+	if len(c.Instances) == 0 && len(c.Subscriptions) == 0 {
 		return c, fmt.Errorf("%s: no instances: list at least one under instances", path)
 	}
+	err = checkHooks(path, c.Subscriptions)
 	seen := map[string]bool{}
 	for n, i := range c.Instances {
 		switch {

@@ -162,7 +162,7 @@ func outcome(b backup) error {
 }
 
 func newBackupList(o *options) *cobra.Command {
-	var instance string
+	var instance, asOf string
 	var limit int
 	c := &cobra.Command{
 		Use: "list", Short: "List backups, newest first",
@@ -170,7 +170,18 @@ func newBackupList(o *options) *cobra.Command {
 			if limit < 1 {
 				return &exit{exitUsage, fmt.Errorf("--limit %d is not a number of backups", limit)}
 			}
-			all, err := listBackups(cmd.Context(), o.client(), instance, limit)
+			q := url.Values{}
+			if instance != "" {
+				q.Set("instance", instance)
+			}
+			if asOf != "" {
+				at, err := moment("as-of", asOf, time.Now())
+				if err != nil {
+					return &exit{exitUsage, err}
+				}
+				q.Set("asOf", at.UTC().Format(time.RFC3339Nano))
+			}
+			all, err := listBackups(cmd.Context(), o.client(), q, limit)
 			if err != nil {
 				return err
 			}
@@ -193,22 +204,20 @@ func newBackupList(o *options) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&instance, "instance", "", "of one instance")
+	c.Flags().StringVar(&asOf, "as-of", "", "as it was at a time (RFC 3339) or so long ago (10m)")
 	c.Flags().IntVar(&limit, "limit", 100, "at most so many")
 	return c
 }
 
 const pageSize = 100
 
-func listBackups(ctx context.Context, c *client, instance string, limit int) ([]json.RawMessage, error) {
+func listBackups(ctx context.Context, c *client, q url.Values, limit int) ([]json.RawMessage, error) {
 	all := []json.RawMessage{}
 	cursor := ""
 	for {
-		q := url.Values{"limit": {strconv.Itoa(min(pageSize, limit-len(all)))}}
+		q.Set("limit", strconv.Itoa(min(pageSize, limit-len(all))))
 		if cursor != "" {
 			q.Set("cursor", cursor)
-		}
-		if instance != "" {
-			q.Set("instance", instance)
 		}
 		var page struct {
 			Backups    []json.RawMessage `json:"backups"`

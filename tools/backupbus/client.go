@@ -98,6 +98,11 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 	return json.NewDecoder(resp.Body).Decode(out)
 }
 
+// answers tells whether a server is there, so that what waits for ever does not wait for one that is not.
+func (c *client) answers(ctx context.Context) error {
+	return c.call(ctx, http.MethodGet, "/instances?limit=1", nil, nil)
+}
+
 func refusal(resp *http.Response) error {
 	e := &apiError{}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(e); err != nil || e.Detail == "" {

@@ -1,170 +1,141 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	subscribe "github.com/backupbus/backupbus/events/client"
 )
 
 func newEvents(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "events", Short: "Follow the events of a project"}
-	c.AddCommand(newEventsTail(o))
+	c := &cobra.Command{Use: "events", Short: "Follow and replay the events of a project"}
+	c.AddCommand(newEventsTail(o), newEventsReplay(o))
 	return c
 }
 
+// interest is the flags that say which events are wanted.
+type interest struct {
+	types                           []string
+	instance, backup, filter, since string
+	count                           int
+}
+
+func (i *interest) flags(f *pflag.FlagSet) {
+	f.StringVar(&i.since, "since", "", "start at a time (RFC 3339) or so long ago (10m)")
+	f.StringVar(&i.instance, "instance", "", "of one instance")
+	f.StringVar(&i.backup, "backup", "", "of one backup")
+	f.StringArrayVar(&i.types, "type", nil, "type, or a prefix ending in *; repeatable")
+	f.StringVar(&i.filter, "filter", "", "CESQL over the attributes, as \"severitynumber >= 13\"")
+	f.IntVarP(&i.count, "count", "n", 0, "stop after so many events")
+}
+
+// errEnough ends what has printed as many events as were asked for.
+var errEnough = errors.New("enough")
+
+// config is the subscription, and what to do with each event of it.
+func (i *interest) config(o *options, w io.Writer) (subscribe.Config, func(context.Context, subscribe.Message) error, error) {
+	c := subscribe.Config{Server: o.server, Project: o.project, Types: i.types, Instance: i.instance, Backup: i.backup, Filter: i.filter}
+	if i.since != "" {
+		var err error
+		if c.Since, err = moment("since", i.since, time.Now()); err != nil {
+			return c, nil, &exit{exitUsage, err}
+		}
+	}
+	print, left := printer(w, o.output), i.count
+	return c, func(_ context.Context, m subscribe.Message) error {
+		if err := print(m.Raw); err != nil {
+			return err
+		}
+		if left--; left == 0 {
+			return errEnough
+		}
+		return nil
+	}, nil
+}
+
 func newEventsTail(o *options) *cobra.Command {
-	var since, instance, backup string
-	var types []string
-	var count int
+	var i interest
+	var progress bool
 	c := &cobra.Command{
 		Use: "tail", Short: "Print events as they happen, until interrupted",
 		Example: "  backupbus events tail --since 1h --type 'backup.*'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q := url.Values{}
-			if since != "" {
-				t, err := moment(since, time.Now())
-				if err != nil {
-					return &exit{exitUsage, err}
-				}
-				q.Set("since", t.UTC().Format(time.RFC3339Nano))
+			conf, show, err := i.config(o, cmd.OutOrStdout())
+			if err != nil {
+				return err
 			}
-			for name, v := range map[string]string{"instance": instance, "backup": backup} {
-				if v != "" {
-					q.Set(name, v)
-				}
+			if err := o.client().answers(cmd.Context()); err != nil {
+				return err
 			}
-			q["type"] = types
-			t := &tail{client: o.client(), query: q, left: count, show: printer(cmd.OutOrStdout(), o.output)}
-			return t.run(cmd.Context())
+			conf.Progress = progress
+			return told(cmd.Context(), subscribe.Subscribe(cmd.Context(), conf, show))
 		},
 	}
-	f := c.Flags()
-	f.StringVar(&since, "since", "", "start at a time (RFC 3339) or so long ago (10m)")
-	f.StringVar(&instance, "instance", "", "of one instance")
-	f.StringVar(&backup, "backup", "", "of one backup")
-	f.StringArrayVar(&types, "type", nil, "type, or a prefix ending in *; repeatable")
-	f.IntVarP(&count, "count", "n", 0, "stop after so many events")
+	i.flags(c.Flags())
+	c.Flags().BoolVar(&progress, "progress", false, "progress of running backups too")
 	return c
 }
 
-func moment(s string, now time.Time) (time.Time, error) {
+func newEventsReplay(o *options) *cobra.Command {
+	var i interest
+	var until, cursor string
+	c := &cobra.Command{
+		Use: "replay", Short: "Print stored events, the oldest first, and end",
+		Example: "  backupbus events replay --since 2026-01-15T00:00:00Z --until 2026-01-16T00:00:00Z -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			conf, show, err := i.config(o, cmd.OutOrStdout())
+			if err != nil {
+				return err
+			}
+			if until != "" {
+				if conf.Until, err = moment("until", until, time.Now()); err != nil {
+					return &exit{exitUsage, err}
+				}
+			}
+			conf.Cursor = cursor
+			if err := o.client().answers(cmd.Context()); err != nil {
+				return err
+			}
+			_, err = subscribe.Replay(cmd.Context(), conf, show)
+			return told(cmd.Context(), err)
+		},
+	}
+	i.flags(c.Flags())
+	c.Flags().StringVar(&until, "until", "", "end before a time (RFC 3339) or so long ago (10m)")
+	c.Flags().StringVar(&cursor, "cursor", "", "go on after this cursor")
+	return c
+}
+
+// told turns how a subscription ended into how the command ends.
+func told(ctx context.Context, err error) error {
+	var refused *subscribe.Refused
+	switch {
+	case errors.Is(err, errEnough), ctx.Err() != nil:
+		return nil
+	case errors.As(err, &refused):
+		return &apiError{Status: refused.Status, Reason: refused.Reason, Detail: refused.Detail}
+	}
+	return err
+}
+
+func moment(flag, s string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(s); err == nil {
 		return now.Add(-d), nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return t, fmt.Errorf("--since %q is neither a time as 2026-01-15T02:00:00Z nor a duration as 10m", s)
+		return t, fmt.Errorf("--%s %q is neither a time as 2026-01-15T02:00:00Z nor a duration as 10m", flag, s)
 	}
 	return t, nil
-}
-
-// tail follows an event stream and goes on where it was when the line is cut.
-type tail struct {
-	client *client
-	query  url.Values
-	cursor string
-	left   int // events still wanted; 0: no end
-	show   func(data []byte) error
-}
-
-// errEnough ends a tail that has printed what was asked for.
-var errEnough = errors.New("enough")
-
-func (t *tail) run(ctx context.Context) error {
-	for first := true; ; first = false {
-		err := t.follow(ctx)
-		var api *apiError
-		switch {
-		case errors.Is(err, errEnough), ctx.Err() != nil:
-			return nil
-		case errors.As(err, &api) && api.Status < 500:
-			return err
-		case first && t.cursor == "":
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-func (t *tail) follow(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.client.base+"/events?"+t.query.Encode(), nil)
-	if err != nil {
-		return &exit{exitUsage, fmt.Errorf("--server: %w", err)}
-	}
-	req.Header.Set("Accept", "text/event-stream")
-	if t.cursor != "" {
-		req.Header.Set("Last-Event-ID", t.cursor)
-	}
-	resp, err := t.client.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("no answer from the server (is `backupbus up` running? --server names its address): %w", unwrapURL(err))
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return refusal(resp)
-	}
-	return t.read(resp.Body)
-}
-
-// read takes the stream apart as the WHATWG rules say, as far as this server uses them.
-func (t *tail) read(body io.Reader) error {
-	lines := bufio.NewScanner(body)
-	lines.Buffer(nil, 1<<20)
-	var data []byte
-	var id string
-	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), ":")
-		value = strings.TrimPrefix(value, " ")
-		switch {
-		case lines.Text() == "":
-			if id != "" {
-				t.cursor = id
-			}
-			if len(data) > 2 {
-				if err := t.event(data); err != nil {
-					return err
-				}
-			}
-			data, id = nil, ""
-		case name == "id":
-			id = value
-		case name == "data":
-			data = []byte(value)
-		}
-	}
-	return errors.Join(errors.New("the stream ended"), lines.Err())
-}
-
-func (t *tail) event(data []byte) error {
-	var kind struct {
-		SpecVersion string `json:"specversion"`
-	}
-	if json.Unmarshal(data, &kind) != nil || kind.SpecVersion == "" {
-		return nil // backupbus.reset and the like
-	}
-	if err := t.show(data); err != nil {
-		return err
-	}
-	if t.left > 0 {
-		if t.left--; t.left == 0 {
-			return errEnough
-		}
-	}
-	return nil
 }
 
 func printer(w io.Writer, format string) func([]byte) error {

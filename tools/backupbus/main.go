@@ -101,7 +101,7 @@ func newRoot() *cobra.Command {
 	f.StringVarP(&o.project, "project", "p", env("BACKUPBUS_PROJECT", "default"), "project, the tenant (BACKUPBUS_PROJECT)")
 	f.StringVarP(&o.output, "output", "o", "table", "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exit{exitUsage, err} })
-	root.AddCommand(newUp(), newApply(o), newInstance(o), newDoctor(o), newBackup(o), newRestore(o), newSchedule(o), newRetention(o), newEvents(o), newProvision(), newVersion())
+	root.AddCommand(newUp(), newApply(o), newInstance(o), newDoctor(o), newBackup(o), newRestore(o), newSchedule(o), newSubscription(o), newRetention(o), newEvents(o), newDeadLetter(o), newProvision(), newVersion())
 	wrapArgs(root)
 	return root
 }

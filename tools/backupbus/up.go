@@ -18,6 +18,9 @@ func newUp() *cobra.Command {
 			"It listens on loopback only, without authentication.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			start := time.Now()
+			o.OnNATS = func(url string) {
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "NATS clients may read events and publish commands on %s\n", url)
+			}
 			return up.Run(cmd.Context(), o, func(addr string) {
 				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "backupbus is ready on http://%s after %s, data in %s\n", addr, time.Since(start).Round(time.Millisecond), o.Data)
 			})
@@ -27,6 +30,7 @@ func newUp() *cobra.Command {
 	f.StringVar(&o.Data, "data", "backupbus-data", "folder for everything that is kept")
 	f.StringVar(&o.Settings, "config", "", "file with settings of the services (YAML)")
 	f.StringVar(&o.Listen, "listen", "", "address of all doors (default 127.0.0.1:8080)")
+	f.StringVar(&o.NATS, "nats", "", "address for NATS clients of others, as 127.0.0.1:4222 (default: none)")
 	f.StringVar(&o.RedisURL, "redis", "", "keep the view in this Redis instead of memory, as redis://127.0.0.1:6379")
 	f.DurationVar(&o.TakeOver, "take-over-after", 0, "when work of a process that died is taken over (default 1m0s)")
 	return c

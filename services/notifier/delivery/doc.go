@@ -1,43 +1,36 @@
 // Package delivery brings events to the sinks of subscriptions (events.md 7). It knows neither NATS nor
-// HTTP: what it needs of them are the interfaces Queue, Appender and Endpoint.
+// HTTP: what it needs of them are the interfaces Log, Events, Keeper and Endpoint.
 //
-//	BACKUP_EVENTS ──▶ Match ──▶ Queue.Put, one delivery per subscription ──▶ BACKUP_DELIVERIES
-//	                  match                                                        │
-//	          ┌────────────────────────────────────────────────────────────────────┘
-//	          └─▶ Deliver:  admit ──▶ sign ──▶ send ──▶ record ──▶ nil            DELIVERED, or DEAD
-//	                          │                            │                     (delivery.dead_lettered)
-//	                          └── Later: no request made   └── Later: RETRYING, by the plan of 7.8
+//	event ──▶ Match: a PENDING record per subscription that wants it, stored ──▶ lane of the subscription
+//	                                                                                  │
+//	   ┌───────────── pick: projects in turn, then their subscriptions ◀──────────────┘
+//	   │              not before the plan's time, Retry-After, the rate, the circuit, the order
+//	   └─▶ sign ──▶ send ──▶ judge ──▶ record ──▶ DELIVERED, RETRYING (back into the lane), DEAD, SUPPRESSED
 //
 // # Promise
 //
-// Every event that a subscription wants is sent to its sink at least once, until the sink answers 2xx or
-// the delivery is DEAD; a DEAD one is told by an event of its own. Each request carries the same
-// webhook-id and the same bytes; timestamp and signature are the attempt's. The same delivery may be sent
-// again after a 2xx, concurrently and in other order (7.8). A delivery dies only after a request that was
-// made in the very Deliver that gives it up.
+// Every event that a subscription wants has a record before Match returns, and the record ends DELIVERED,
+// DEAD or SUPPRESSED. A record says when the next attempt is due and which attempts there were; it is
+// written after every attempt by compare-and-set, so an attempt is counted once and only if it was made:
+// waiting for a circuit, a rate or an order uses none up. Each request carries the same webhook-id and the
+// same bytes; timestamp and signature are the attempt's. The same delivery may be sent again after a 2xx
+// (7.8): receivers drop what they have by webhook-id.
+//
+// # Who runs it
+//
+// One process at a time: it holds a lease (bus.KeyValue.Lead), loads the records that are open, and keeps
+// order, rates and circuits in memory. What has to outlive it is stored: records in the log, Health by the
+// Keeper. A process that has lost its lease without noticing is refused by the compare-and-set of the
+// first record that it writes.
 //
 // # What happens on each failure
 //
-//	stopped between Put and the event's ack   the event comes again and makes the same delivery ids, which
-//	                                          the stream drops for ten minutes; after that it is sent twice
-//	stopped during a request                  the request may finish for ten seconds; else one more is sent
-//	killed during a request                   one more is sent
-//	sink slow, or all its slots taken         up to its share of the window waits here, the rest is put off
-//	                                          for 1 s, 2 s … 32 s; other subscriptions go on
-//	sink says Retry-After                     none of the subscription's deliveries is sent before that
-//	bus away when a delivery has died         the delivery stays and is sent once more; the event's id is
-//	                                          the same, so it is stored once
-//	subscription no longer configured         its deliveries end without a request, one log line each
-//	delivery cannot be read                   events.ErrUnreadable: for a dead letter of the bus
-//
-// # Counting attempts
-//
-// The number of an attempt is how often the queue handed the delivery out, less how often it was put off
-// without a request. The second figure is kept in memory: after a restart, put-offs from before count as
-// attempts, as does every delivery that the stopped process held, so an endpoint may get fewer than twelve
-// requests, never none. A pause asked for by Retry-After is forgotten by a restart; the next answer
-// repeats it. The 96 hours count from the moment the event was matched, which travels with the delivery:
-// the first attempt is later by what it waited for a slot.
+//	killed between a request and its record   one more is sent, with the same webhook-id and attempt number
+//	killed between record and checkpoint      the event is matched again; its records are there already
+//	sink slow                                 it holds its own maxInFlight slots; others go on
+//	sink away                                 the circuit opens: one probe in 30 s, up to 15 min
+//	bus away                                  finished attempts wait with their slot until they are recorded
+//	subscription deleted or disabled          what waits ends SUPPRESSED
 //
 // An event about a subscription or a delivery is never sent to the subscription that it is about, and
 // makes no further event when it dies, so that two broken sinks cannot feed each other (7.9).

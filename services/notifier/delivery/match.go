@@ -2,41 +2,150 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/backupbus/backupbus/events"
 )
 
-// Match puts a delivery into the queue for every subscription that wants ev. When it returns nil all are
-// stored; after an error call it again: what was stored is not stored twice.
-func (p *Pipeline) Match(ctx context.Context, ev events.Event) error {
-	var body []byte
-	for _, s := range p.byProject[ev.Project] {
-		if !s.wants(ev) {
-			continue
-		}
-		if body == nil {
-			var err error
-			if body, err = events.Structured(ev); err != nil {
-				return err
+// Match makes a delivery of every event for every subscription that wants it. When it returns nil all their
+// records are stored; after an error call it again: what was stored is not stored, and not sent, twice.
+func (e *Engine) Match(ctx context.Context, evs ...events.Stored) error {
+	var made []*item
+	e.mu.Lock()
+	for n := range evs {
+		ev := &evs[n]
+		for _, l := range e.byProject[ev.Project] {
+			if !e.wants(l, ev.Event) {
+				continue
 			}
-		}
-		id, err := events.DeliveryID(s.ID, ev.Source, ev.ID)
-		if err != nil {
-			return fmt.Errorf("delivery of %s to %s: %w", ev.ID, s.ID, err)
-		}
-		d := Delivery{ID: id, SubscriptionID: s.ID, Project: s.Project, Matched: p.Now(), Body: body}
-		if err := p.Queue.Put(ctx, d); err != nil {
-			return fmt.Errorf("queue %s: %w", id, err)
+			id, err := events.DeliveryID(l.sub.ID, ev.Source, ev.ID)
+			if err != nil {
+				e.mu.Unlock()
+				return fmt.Errorf("delivery of %s to %s: %w", ev.ID, l.sub.ID, err)
+			}
+			made = append(made, e.newItem(l, ev, id))
 		}
 	}
-	return nil
+	e.mu.Unlock()
+	return e.accept(ctx, made)
 }
 
-// wants tells whether ev is for s. Progress never goes to webhooks (events.md 7.1).
-func (s *target) wants(ev events.Event) bool {
-	return ev.Step() != events.ProgressStep && !about(ev, s.ID) && s.Interest.Wants(ev)
+// Replay makes a delivery of an event once more, whatever the filters say (events.md 7.11). false means that
+// the subscription is not there or disabled.
+func (e *Engine) Replay(ctx context.Context, subscriptionID, replayID string, ev events.Stored) (bool, error) {
+	id, err := events.ReplayedDeliveryID(subscriptionID, ev.Source, ev.ID, replayID)
+	if err != nil {
+		return false, err
+	}
+	first, err := events.DeliveryID(subscriptionID, ev.Source, ev.ID)
+	if err != nil {
+		return false, err
+	}
+	e.mu.Lock()
+	l := e.lanes[subscriptionID]
+	if l == nil || l.sub.Disabled {
+		e.mu.Unlock()
+		return false, nil
+	}
+	i := e.newItem(l, &ev, id)
+	i.ReplayID, i.ReplayOf = replayID, first
+	e.mu.Unlock()
+	return true, e.accept(ctx, []*item{i})
+}
+
+// newItem is a delivery that nobody has stored yet; the caller holds the mutex.
+func (e *Engine) newItem(l *lane, ev *events.Stored, id string) *item {
+	now := events.At(e.Now())
+	i := &item{due: now.Time, event: &ev.Event, Record: Record{
+		DeliveryID: id, SubscriptionID: l.sub.ID, Project: l.project, EventID: ev.ID, EventType: ev.Type,
+		EventSource: ev.Source, EventSequence: ev.Sequence, EventSeq: ev.Seq, State: Pending, CreateTime: now, NextAttemptTime: now,
+	}}
+	if len(l.open) >= atHand {
+		i.event = nil
+	}
+	if l.sub.Disabled || l.stopped != "" {
+		i.State, i.Reason, i.NextAttemptTime = Suppressed, l.sub.Reason, events.Time{}
+		if l.stopped != "" {
+			i.Reason = l.stopped
+		}
+	}
+	return i
+}
+
+// atHand is how many events of one lane are kept in memory; further ones are read again when it is their turn.
+const atHand = 1000
+
+// accept stores what is new and takes it in. What is there already is somebody's, perhaps our own.
+func (e *Engine) accept(ctx context.Context, made []*item) error {
+	if len(made) == 0 {
+		return nil
+	}
+	records := make([]*Record, len(made))
+	for n, i := range made {
+		records[n] = &i.Record
+	}
+	var failed []error
+	var late []*item
+	e.mu.Lock()
+	e.accepting++
+	e.mu.Unlock()
+	errs := e.Log.Put(ctx, records)
+	e.mu.Lock()
+	e.accepting--
+	for n, i := range made {
+		switch {
+		case errors.Is(errs[n], events.ErrContended):
+		case errs[n] != nil:
+			failed = append(failed, fmt.Errorf("store %s: %w", i.DeliveryID, errs[n]))
+		case i.State == Suppressed:
+		default:
+			l := e.lanes[i.SubscriptionID]
+			if l == nil || l.sub.Disabled { // meanwhile
+				late = append(late, i)
+				continue
+			}
+			e.add(l, i)
+		}
+	}
+	e.mu.Unlock()
+	e.nudge()
+	return errors.Join(append(failed, e.suppress(ctx, late, Removed))...)
+}
+
+// wants tells whether ev is for a lane, and counts a filter that cannot be evaluated. Progress never goes to
+// webhooks (events.md 7.1). The caller holds the mutex.
+func (e *Engine) wants(l *lane, ev events.Event) bool {
+	if ev.Step() == events.ProgressStep || about(ev, l.sub.ID) {
+		return false
+	}
+	ok, err := l.sub.Interest.Wants(ev)
+	if err != nil {
+		l.health.FilterErrors++
+		l.health.LastFilterError = events.Clip(events.Redact(err.Error()), 256)
+		l.dirty = true
+	}
+	return ok && err == nil
+}
+
+// suppress ends deliveries that will not be sent.
+func (e *Engine) suppress(ctx context.Context, list []*item, reason string) error {
+	if len(list) == 0 {
+		return nil
+	}
+	records := make([]*Record, len(list))
+	for n, i := range list {
+		i.State, i.Reason, i.NextAttemptTime = Suppressed, reason, events.Time{}
+		records[n] = &i.Record
+	}
+	var failed []error
+	for _, err := range e.Log.Put(ctx, records) {
+		if err != nil && !errors.Is(err, events.ErrContended) {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // about tells whether ev is one about this subscription or its deliveries.

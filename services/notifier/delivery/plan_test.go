@@ -86,11 +86,11 @@ func TestJudge_Table(t *testing.T) {
 		{"96 h over", answered(500), 0, 3, 97 * time.Hour, HTTPError, verdict{state: Dead, reason: "EXPIRED"}},
 		{"96 h over before the next", answered(503), 20 * time.Hour, 10, 80 * time.Hour, Throttled, verdict{state: Dead, reason: "EXPIRED"}},
 	} {
-		a := attempt{number: c.number, started: noon.Add(c.age), answer: c.answer, outcome: c.answer.outcome()}
+		a := attempt{number: c.number, started: noon.Add(c.age), answer: c.answer, outcome: c.answer.outcome(), wait: c.wait}
 		if a.outcome != c.outcome {
 			t.Errorf("%s: want %s, got %s", c.name, c.outcome, a.outcome)
 		}
-		got := ContractPlan().judge(a, noon, c.wait, 0.5)
+		got := ContractPlan().judge(a, noon, 0.5)
 		if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(verdict{})); diff != "" {
 			t.Errorf("%s: %s", c.name, diff)
 		}

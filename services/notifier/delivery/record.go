@@ -1,147 +1,99 @@
 package delivery
 
 import (
-	"context"
-	"fmt"
-	"log/slog"
-	"time"
+	"bytes"
+	"encoding/json"
+	"strings"
+	"unicode"
 
 	"github.com/backupbus/backupbus/events"
 )
 
-// State of a delivery after an attempt (events.md 7.8).
+// State of a delivery (events.md 7.8).
 type State string
 
-// The states that an attempt leads to.
+// The states of events.md 7.8. IN_FLIGHT is never stored: a request that runs is known to its process only.
 const (
-	Delivered State = "DELIVERED"
-	Retrying  State = "RETRYING"
-	Dead      State = "DEAD"
+	Pending    State = "PENDING"
+	InFlight   State = "IN_FLIGHT"
+	Retrying   State = "RETRYING"
+	Delivered  State = "DELIVERED"
+	Dead       State = "DEAD"
+	Suppressed State = "SUPPRESSED"
 )
 
-// Reasons of a delivery's death (events.md 2.3).
+// Open tells a state in which a delivery is still to be sent.
+func (s State) Open() bool { return s == Pending || s == Retrying || s == InFlight }
+
+// Reasons of an end (events.md 2.3).
 const (
-	exhausted       = "EXHAUSTED"
-	expired         = "EXPIRED"
-	permanentStatus = "PERMANENT_STATUS"
-	gone            = "GONE"
+	Exhausted = "EXHAUSTED"
+	Expired   = "EXPIRED"
+	Permanent = "PERMANENT_STATUS"
+	IsGone    = "GONE"
+	Failing   = "FAILING"
+	ByAdmin   = "ADMIN"
+	Removed   = "DELETED"
 )
 
-// verdict is what follows from an attempt.
-type verdict struct {
-	state  State
-	reason string        // if Dead
-	next   time.Duration // if Retrying
+// Record is all that is known of one delivery: what the log keeps and users read (events.md 7.11). It holds no
+// header and no secret.
+type Record struct {
+	DeliveryID      string      `json:"deliveryId"`
+	SubscriptionID  string      `json:"subscriptionId"`
+	Project         string      `json:"project"` // token
+	EventID         string      `json:"eventId"`
+	EventType       string      `json:"eventType"`
+	EventSource     string      `json:"eventSource"`
+	EventSequence   string      `json:"eventSequence"`
+	EventSeq        uint64      `json:"eventSeq"` // place in the log of events
+	State           State       `json:"state"`
+	Reason          string      `json:"reason,omitempty"`
+	CreateTime      events.Time `json:"createTime"`
+	NextAttemptTime events.Time `json:"nextAttemptTime,omitzero"`
+	ReplayOf        string      `json:"replayOf,omitempty"` // the delivery that is sent again
+	ReplayID        string      `json:"replayId,omitempty"`
+	Attempts        []Attempt   `json:"attempts,omitempty"`
+
+	Seq uint64 `json:"-"` // place in the log of deliveries: what the next write expects
 }
 
-// judge is the column "Effect" of events.md 7.8. wait is what Retry-After asked for.
-func (p Plan) judge(a attempt, first time.Time, wait time.Duration, random float64) verdict {
-	switch a.outcome {
-	case Success:
-		return verdict{state: Delivered}
-	case Gone:
-		return verdict{state: Dead, reason: gone}
-	case PermanentStatus:
-		return verdict{state: Dead, reason: permanentStatus}
-	}
-	if a.number >= p.attempts() {
-		return verdict{state: Dead, reason: exhausted}
-	}
-	next := max(p.delay(a.number, random), wait)
-	if a.outcome == Timeout || a.outcome == Throttled && wait == 0 {
-		next = max(next, p.Slow)
-	}
-	if a.started.Add(a.took + next).After(first.Add(p.Limit)) {
-		return verdict{state: Dead, reason: expired}
-	}
-	return verdict{state: Retrying, next: next}
+// Attempt is one request and what became of it.
+type Attempt struct {
+	Number              int         `json:"number"`
+	StartTime           events.Time `json:"startTime"`
+	DurationMs          int64       `json:"durationMs"`
+	Outcome             Outcome     `json:"outcome"`
+	StatusCode          int         `json:"statusCode,omitempty"`
+	RetryAfterSeconds   int64       `json:"retryAfterSeconds,omitempty"`
+	ResponseBodyPreview string      `json:"responseBodyPreview,omitempty"`
 }
 
-// record draws the consequences of an attempt: nil ends the delivery, Later repeats it. The log line says
-// everything about the attempt.
-func (p *Pipeline) record(ctx context.Context, s *target, r Received, ev events.Event, a attempt) error {
-	wait := time.Duration(0)
-	if a.outcome != Success {
-		wait = retryAfter(a.answer.RetryAfter, p.Now())
-		s.lane.pause(wait)
-	}
-	v := p.Plan.judge(a, r.Matched, wait, p.Random())
-	p.Count(a.outcome)
-	p.log(ctx, s, r, ev, a, v)
-	switch v.state {
-	case Retrying:
-		return Later{v.next, "attempt " + string(a.outcome)}
-	case Dead:
-		if err := p.tellDead(ctx, s, r, ev, a, v); err != nil {
-			return err
+// Encode is the record as the log keeps it.
+func (r *Record) Encode() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(r)
+	return b.Bytes(), err
+}
+
+// ReadRecord reads what Encode wrote.
+func ReadRecord(b []byte, seq uint64) (*Record, error) {
+	r := &Record{Seq: seq}
+	return r, json.Unmarshal(b, r)
+}
+
+// maxPreview keeps twelve attempts within one message; events.md 7.11 allows 4 KiB.
+const maxPreview = 2 << 10
+
+// preview is what users see of an answer.
+func preview(body string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return ' '
 		}
-	}
-	s.lane.forget(r.ID)
-	return nil
+		return r
+	}, strings.ToValidUTF8(events.Clip(body, maxPreview), " "))
+	return events.Redact(clean)
 }
-
-// appendWait bounds the append of an event whose delivery ended while the notifier stops.
-const appendWait = 10 * time.Second
-
-// tellDead appends delivery.dead_lettered. Doing it again for the same delivery stores nothing.
-func (p *Pipeline) tellDead(ctx context.Context, s *target, r Received, ev events.Event, a attempt, v verdict) error {
-	if aboutDelivery(ev) {
-		return nil
-	}
-	dead := events.DeadDelivery{
-		Project: s.Project, DeliveryID: r.ID, SubscriptionID: s.ID, SinkOrigin: s.Endpoint.Origin(),
-		EventID: ev.ID, EventType: ev.Type, EventSource: ev.Source, EventSequence: ev.Sequence,
-		Attempts: a.number, FirstAttemptTime: events.At(firstAttempt(r, a)), LastAttemptTime: events.At(a.started),
-		LastOutcome: string(a.outcome), LastStatusCode: a.answer.Status, Reason: v.reason,
-	}
-	// The attempt was made: a stop must not make its end unknown, which would mean another request.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendWait)
-	defer cancel()
-	_, err := p.Appender.Append(ctx, events.Draft{
-		Aggregate: dead.Aggregate(), Step: events.DeadLettered,
-		EventID: events.EventID(r.ID, events.Deliveries, events.DeadLettered, 0),
-		At:      p.Now(), Cause: events.CausedBy(ev),
-		Decide: func(context.Context, events.Prior) (events.Payload, error) { return dead, nil },
-	})
-	if err != nil {
-		return fmt.Errorf("tell that %s is dead: %w", r.ID, err)
-	}
-	return nil
-}
-
-// firstAttempt is exact if this is the first attempt, else the moment of the match just before it.
-func firstAttempt(r Received, a attempt) time.Time {
-	if a.number == 1 {
-		return a.started
-	}
-	return r.Matched
-}
-
-func (p *Pipeline) log(ctx context.Context, s *target, r Received, ev events.Event, a attempt, v verdict) {
-	attrs := []slog.Attr{
-		slog.String("state", string(v.state)), slog.String("outcome", string(a.outcome)),
-		slog.String("project", s.Project), slog.String("subscription", s.Name), slog.String("subscription_id", s.ID),
-		slog.String("delivery_id", r.ID), slog.String("event_id", ev.ID), slog.String("event_type", ev.Type),
-		slog.Int("attempt", a.number), slog.Int64("duration_ms", a.took.Milliseconds()),
-		slog.String("sink", s.Endpoint.String()),
-	}
-	if a.answer.Status != 0 {
-		attrs = append(attrs, slog.Int("status", a.answer.Status))
-	}
-	if a.answer.Err != nil {
-		attrs = append(attrs, slog.String("error", events.Clip(events.Redact(a.answer.Err.Error()), maxLogged)))
-	}
-	level := slog.LevelInfo
-	switch v.state {
-	case Retrying:
-		level = slog.LevelWarn
-		attrs = append(attrs, slog.String("again_in", v.next.String()))
-	case Dead:
-		level = slog.LevelError
-		attrs = append(attrs, slog.String("reason", v.reason))
-	}
-	p.Log.LogAttrs(ctx, level, "delivery finished", attrs...)
-}
-
-// maxLogged bounds the text of an error, in which a peer may have a say.
-const maxLogged = 300

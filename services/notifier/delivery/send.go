@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,26 +19,82 @@ type attempt struct {
 	took    time.Duration
 	answer  Answer
 	outcome Outcome
+	wait    time.Duration // what Retry-After asked for
 }
 
-// send makes one attempt. An error means that nothing is known of it, so that it has to be made again.
-func (p *Pipeline) send(ctx context.Context, s *target, r Received, ev events.Event) (attempt, error) {
-	a := attempt{number: s.lane.attempt(r.ID, r.Count), started: p.Now()}
-	signature, err := s.Secret.Sign(ev.ID, a.started, r.Body)
+// deliver makes one attempt and draws its consequences. When ctx ends before the request was made, the
+// delivery stays as it was stored.
+func (e *Engine) deliver(ctx context.Context, l *lane, i *item) {
+	e.mu.Lock()
+	s := l.sub
+	e.mu.Unlock()
+	ev, err := e.eventOf(ctx, i)
+	var a attempt
+	if err == nil {
+		a, err = Send(ctx, e.Now, s, i.DeliveryID, len(i.Attempts)+1, i.ReplayID != "", ev)
+	}
+	if err == nil {
+		e.Count(a.outcome)
+		e.conclude(ctx, l, s, i, ev, a)
+		return
+	}
+	switch {
+	case ctx.Err() != nil:
+	case errors.Is(err, events.ErrNotFound), errors.Is(err, events.ErrUnreadable):
+		// The event was compacted away: there is nothing to send any more.
+		e.Logger.WarnContext(ctx, "delivery without its event", "delivery_id", i.DeliveryID, "event_id", i.EventID)
+		i.State, i.Reason, i.NextAttemptTime = Dead, Expired, events.Time{}
+		e.store(ctx, i)
+		e.finish(l, i, true)
+		return
+	default:
+		e.Logger.WarnContext(ctx, "delivery put off", "delivery_id", i.DeliveryID, "error", events.Redact(err.Error()))
+	}
+	i.due = e.Now().Add(time.Second)
+	e.finish(l, i, false)
+}
+
+// eventOf is the event of a delivery, read again if it is not at hand.
+func (e *Engine) eventOf(ctx context.Context, i *item) (events.Event, error) {
+	if i.event != nil {
+		ev := *i.event
+		i.event = nil // the next attempt is far away
+		return ev, nil
+	}
+	return e.Events.At(ctx, i.EventSeq)
+}
+
+// Send makes one signed attempt. An error means that none was made, or that nothing is known of it.
+func Send(ctx context.Context, now func() time.Time, s Subscription, deliveryID string, number int, replay bool, ev events.Event) (attempt, error) {
+	body, err := s.Endpoint.Encode(ev)
+	if err != nil {
+		return attempt{}, fmt.Errorf("encode %s: %w", ev.ID, err)
+	}
+	a := attempt{number: number, started: now()}
+	signature, err := s.Signer.Sign(ev.ID, a.started, body)
 	if err != nil {
 		return a, fmt.Errorf("sign for %s: %w", s.ID, err)
 	}
 	running, cancel := outlive(ctx, s.Timeout)
 	defer cancel()
 	a.answer = s.Endpoint.Post(running, Request{
-		EventID: ev.ID, SubscriptionID: s.ID, DeliveryID: r.ID,
-		Attempt: a.number, At: a.started, Signature: signature, Body: r.Body,
+		Event: ev, SubscriptionID: s.ID, DeliveryID: deliveryID, Attempt: number, At: a.started, Signature: signature, Body: body,
+		Replay: replay, TraceParent: hop(ev.TraceParent),
 	})
-	if a.answer.Status == 0 && running.Err() == context.Canceled {
-		return a, fmt.Errorf("send %s: %w", r.ID, context.Cause(ctx))
+	if a.answer.Status == 0 && errors.Is(running.Err(), context.Canceled) {
+		return a, fmt.Errorf("send %s: %w", deliveryID, context.Cause(ctx))
 	}
-	a.outcome, a.took = a.answer.outcome(), p.Now().Sub(a.started)
+	a.outcome, a.took = a.answer.outcome(), now().Sub(a.started)
+	if a.outcome != Success {
+		a.wait = retryAfter(a.answer.RetryAfter, now())
+	}
 	return a, nil
+}
+
+// Result is the attempt as users read it.
+func (a attempt) Result() Attempt {
+	return Attempt{Number: a.number, StartTime: events.At(a.started), DurationMs: a.took.Milliseconds(), Outcome: a.outcome,
+		StatusCode: a.answer.Status, RetryAfterSeconds: int64(a.wait / time.Second), ResponseBodyPreview: preview(a.answer.Body)}
 }
 
 // outlive is a context with a timeout of its own that goes on for finishing after ctx has ended: a receiver

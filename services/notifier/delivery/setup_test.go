@@ -2,7 +2,10 @@ package delivery
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -12,43 +15,72 @@ import (
 
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
-// clock is a time that moves when it is told to.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
-// world is a pipeline with everything around it faked.
+// world is an engine with everything around it faked, for tests in a synctest bubble: its clock is the bubble's.
 type world struct {
-	*Pipeline
-	clock *clock
+	*Engine
+	t    testing.TB
+	stop func()
 
-	mu     sync.Mutex
-	queued []Delivery
-	drafts []events.Draft
-	dead   []events.DeadDelivery
-	counts map[Outcome]int
+	mu      sync.Mutex
+	seq     uint64
+	records map[string]Record // by delivery id
+	events  map[uint64]events.Event
+	health  map[string]Health
+	turns   []string
+	dead    []events.DeadDelivery
+	outcome map[Outcome]int
+	subs    map[string]Subscription
+	began   time.Time
 }
 
-func (w *world) Put(_ context.Context, d Delivery) error {
+// Put implements Log: compare-and-set on Seq.
+func (w *world) Put(_ context.Context, records []*Record) []error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queued = append(w.queued, d)
+	errs := make([]error, len(records))
+	for i, r := range records {
+		if w.records[r.DeliveryID].Seq != r.Seq {
+			errs[i] = events.ErrContended
+			continue
+		}
+		w.seq++
+		r.Seq = w.seq
+		kept := *r
+		kept.Attempts = slices.Clone(r.Attempts)
+		w.records[r.DeliveryID] = kept
+	}
+	return errs
+}
+
+// At implements Events.
+func (w *world) At(_ context.Context, seq uint64) (events.Event, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ev, ok := w.events[seq]; ok {
+		return ev, nil
+	}
+	return events.Event{}, events.ErrNotFound
+}
+
+// SaveHealth implements Keeper.
+func (w *world) SaveHealth(_ context.Context, id string, h Health) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.health[id] = h
 	return nil
 }
 
+// Turn implements Keeper.
+func (w *world) Turn(ctx context.Context, id string, to Turn, h Health) error {
+	w.mu.Lock()
+	w.turns = append(w.turns, fmt.Sprintf("%s disable=%v after %s", to.Reason, to.Disable, time.Since(w.began).Round(time.Minute)))
+	s := w.subs[id]
+	w.mu.Unlock()
+	s.Disabled, s.Reason = to.Disable, to.Reason
+	return w.Set(ctx, s, h)
+}
+
+// Append implements Appender.
 func (w *world) Append(ctx context.Context, d events.Draft) (events.Appended, error) {
 	p, err := d.Decide(ctx, events.Prior{})
 	if err != nil {
@@ -56,61 +88,144 @@ func (w *world) Append(ctx context.Context, d events.Draft) (events.Appended, er
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.drafts, w.dead = append(w.drafts, d), append(w.dead, p.(events.DeadDelivery))
+	w.dead = append(w.dead, p.(events.DeadDelivery))
 	return events.Appended{}, nil
-}
-
-func (w *world) count(o Outcome) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.counts[o]++
 }
 
 func newWorld(t testing.TB, subs ...Subscription) *world {
 	t.Helper()
-	w := &world{clock: &clock{at: noon}, counts: map[Outcome]int{}}
-	p, err := New(Deps{Queue: w, Appender: w, Log: slog.New(slog.DiscardHandler), Now: w.clock.now,
-		Random: func() float64 { return 0.5 }, Count: w.count, Plan: ContractPlan(), Window: 1000}, subs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Pipeline = p
+	w := &world{t: t, records: map[string]Record{}, events: map[uint64]events.Event{}, health: map[string]Health{},
+		outcome: map[Outcome]int{}, subs: map[string]Subscription{}, began: time.Now()}
+	w.restart(subs...)
 	return w
 }
 
-// deliver hands the delivery of ev to s out for the count-th time.
-func (w *world) deliver(ctx context.Context, t testing.TB, s Subscription, ev events.Event, count int) error {
-	t.Helper()
-	body, err := events.Structured(ev)
-	if err != nil {
-		t.Fatal(err)
+// restart runs another engine on what the last one has stored.
+func (w *world) restart(subs ...Subscription) {
+	w.t.Helper()
+	if w.stop != nil {
+		w.stop()
 	}
-	id, err := events.DeliveryID(s.ID, ev.Source, ev.ID)
+	e, err := New(Deps{Log: w, Events: w, Keeper: w, Appender: w, Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+		Random: func() float64 { return 0.5 }, Plan: ContractPlan(), Slots: 100,
+		Count: func(o Outcome) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.outcome[o]++
+		}})
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	return w.Deliver(ctx, Received{Delivery{ID: id, SubscriptionID: s.ID, Matched: noon, Body: body}, count})
+	w.Engine = e
+	for _, s := range subs {
+		w.subs[s.ID] = s
+		if err := e.Set(context.Background(), s, w.health[s.ID]); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	var open []*Record
+	for _, r := range w.list() {
+		if r.State.Open() {
+			open = append(open, &r)
+		}
+	}
+	if err := e.Load(context.Background(), open); err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tend := time.NewTicker(time.Minute)
+		defer tend.Stop()
+		go e.Run(ctx)
+		for {
+			select {
+			case <-tend.C:
+				e.Tend(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	w.stop = func() {
+		cancel()
+		<-done
+		e.running.Wait()
+	}
+}
+
+// list is the log in the order of matching.
+func (w *world) list() []Record {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.SortedFunc(maps.Values(w.records), func(a, b Record) int {
+		return int(a.EventSeq) - int(b.EventSeq)
+	})
+}
+
+// states counts the records by their state and reason.
+func (w *world) states() map[string]int {
+	out := map[string]int{}
+	for _, r := range w.list() {
+		key := string(r.State)
+		if r.Reason != "" {
+			key += " " + r.Reason
+		}
+		out[key]++
+	}
+	return out
+}
+
+// event makes an event of a backup of project shop.
+func (w *world) event(backup string, n int) events.Stored {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ev := vector(w.t)
+	ev.ID = fmt.Sprintf("%s-step-%d", backup, n)
+	ev.Source = "//bus.local/projects/shop/instances/i/backups/" + backup
+	seq := uint64(len(w.events) + 1)
+	w.events[seq] = ev
+	return events.Stored{Event: ev, Seq: seq}
+}
+
+func (w *world) match(evs ...events.Stored) {
+	w.t.Helper()
+	if err := w.Match(context.Background(), evs...); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // endpoint is a sink that answers what it is told and keeps what it got.
 type endpoint struct {
-	answer func(ctx context.Context, r Request) Answer
+	answer func(r Request) Answer
 
 	mu  sync.Mutex
 	got []Request
 }
 
-func (e *endpoint) Post(ctx context.Context, r Request) Answer {
+func (e *endpoint) Encode(ev events.Event) ([]byte, error) { return events.Structured(ev) }
+
+func (e *endpoint) Post(_ context.Context, r Request) Answer {
 	e.mu.Lock()
 	e.got = append(e.got, r)
 	e.mu.Unlock()
-	return e.answer(ctx, r)
+	return e.answer(r)
 }
 
 func (e *endpoint) requests() []Request {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.got
+	return slices.Clone(e.got)
+}
+
+// ids are the events that were sent, in order.
+func (e *endpoint) ids() []string {
+	var out []string
+	for _, r := range e.requests() {
+		out = append(out, r.Event.ID)
+	}
+	return out
 }
 
 func (e *endpoint) Origin() string { return "https://hooks.example.com:443" }
@@ -118,12 +233,12 @@ func (e *endpoint) String() string { return "https://hooks.example.com/in?…" }
 
 // always answers with a status.
 func always(status int) *endpoint {
-	return &endpoint{answer: func(context.Context, Request) Answer { return Answer{Status: status} }}
+	return &endpoint{answer: func(Request) Answer { return Answer{Status: status} }}
 }
 
 type everything struct{}
 
-func (everything) Wants(events.Event) bool { return true }
+func (everything) Wants(events.Event) (bool, error) { return true, nil }
 
 func subscribe(t testing.TB, project, name string, e Endpoint) Subscription {
 	t.Helper()
@@ -131,14 +246,14 @@ func subscribe(t testing.TB, project, name string, e Endpoint) Subscription {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Subscription{ID: id, Name: name, Project: project, Interest: everything{}, Secret: secret(t, secretA),
-		Endpoint: e, Timeout: time.Minute, MaxInFlight: 8}
+	return Subscription{ID: id, Name: name, Project: project, Interest: everything{}, Signer: Keys{Secret: secret(t, secretA)},
+		Endpoint: e, Timeout: time.Minute, MaxInFlight: 8, RatePerMinute: 600}
 }
 
 // vector is the event of events.md 10; it belongs to project shop.
 func vector(t testing.TB) events.Event {
 	t.Helper()
-	ev, err := events.Parse(structured, longBody(t))
+	ev, err := events.Parse(map[string][]string{"content-type": {ContentType}}, longBody(t))
 	if err != nil {
 		t.Fatal(err)
 	}

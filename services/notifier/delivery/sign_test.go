@@ -89,6 +89,36 @@ func TestSign_VectorsOfTheContract(t *testing.T) {
 	}
 }
 
+// W1 and W3: both schemes, in an overlap.
+func TestKeys_SignAsTheContractSays(t *testing.T) {
+	t.Parallel()
+	seed := sha256.Sum256([]byte("backupbus test vector ed25519 seed"))
+	pair, err := NewKeyPair(seed[:])
+	if err != nil || pair.Public() != "whpk_o0V67+srCf7vr9LC7OScZlodje76TkxgpSGR7ESj5V4=" {
+		t.Fatalf("%s, %v", pair.Public(), err)
+	}
+	at := time.Unix(1768443104, 0)
+	k := Keys{Secret: secret(t, secretA), PreviousSecret: secret(t, secretB), Pair: pair, PreviousUntil: at.Add(time.Second)}
+	const id = "bk_oa2dry5sym5ypupjn6gheq6nlr-succeeded-1"
+	got, err := k.Sign(id, at, longBody(t))
+	want := "v1,equJXFKbU5wV99bnxSTnziVsLaGLSD8znxzLbdFW3t4= v1,wnRxZiCYpDMqVxmqOLBf2YWIXhmfAPE+MTvWP/eAUEs= " +
+		"v1a,/WbBLBRPqBZdv2ULNI6HxjIBMBcbdZqPlC7CpIUHLED8uzXaHq8JIfeYnH4OX9LiWJ9db65WYzSEUqrFKqJbDA=="
+	if err != nil || got != want {
+		t.Errorf("want %s\ngot  %s, %v", want, got, err)
+	}
+	// W2: after the overlap one entry of each.
+	k.PreviousUntil = at
+	if got, _ := k.Sign(id, at, longBody(t)); strings.Count(got, " ") != 1 || !strings.HasPrefix(got, "v1,equ") {
+		t.Errorf("after the overlap: %s", got)
+	}
+	if shown := fmt.Sprintf("%v %+v %#v", k, k, k); strings.Contains(shown, string(seed[:4])) || !strings.Contains(shown, "[redacted]") {
+		t.Errorf("shown: %s", shown)
+	}
+	if _, err := (Keys{}).Sign(id, at, nil); err == nil {
+		t.Error("no key signs")
+	}
+}
+
 func TestParseSecret_RefusesWithoutRepeating(t *testing.T) {
 	t.Parallel()
 	encoded := func(n int) string { return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0xA7}, n)) }
@@ -121,7 +151,7 @@ func TestSecret_IsNeverShown(t *testing.T) {
 		hidden Secret
 	}
 	holders := []any{s, &s, inside{s, s}, &inside{s, s}, []Secret{s}, map[string]Secret{"k": s},
-		Subscription{Secret: s}, &target{Subscription: Subscription{Secret: s}}}
+		Keys{Secret: s}, Subscription{Signer: Keys{Secret: s, PreviousSecret: s}}, &lane{sub: Subscription{Signer: Keys{Secret: s}}}}
 	var out bytes.Buffer
 	text := slog.New(slog.NewTextHandler(&out, nil))
 	doc := slog.New(slog.NewJSONHandler(&out, nil))

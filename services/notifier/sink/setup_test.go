@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
 )
 
@@ -60,7 +61,7 @@ func webhook(t testing.TB, r Rules, url string) *Webhook {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := r.New(s, 8)
+	w := r.New(s, Options{Idle: 8})
 	t.Cleanup(w.Close)
 	return w
 }
@@ -70,7 +71,7 @@ func post(t testing.TB, w *Webhook, timeout time.Duration) delivery.Answer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	return w.Post(ctx, delivery.Request{EventID: "evt-1", SubscriptionID: "su_x", DeliveryID: "dl_x", Attempt: 3,
+	return w.Post(ctx, delivery.Request{Event: events.Event{ID: "evt-1"}, TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", SubscriptionID: "su_x", DeliveryID: "dl_x", Attempt: 3,
 		At: time.Unix(1700000000, 0), Signature: "v1,abc", Body: []byte(`{"test":1}`)})
 }
 

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
 )
 
@@ -19,34 +20,71 @@ import (
 const (
 	maxHeader = 16 << 10
 	maxBody   = 64 << 10
+	maxKept   = 4 << 10
 )
 
 const defaultIdle = 30 * time.Second
+
+// Encoding is the form in which events are sent.
+type Encoding interface {
+	// Body is what is signed and sent; the same event gives the same bytes.
+	Body(ev events.Event) ([]byte, error)
+	ContentType() string
+}
+
+// Structured is the CloudEvent as JSON (events.md 7.4).
+type Structured struct{}
+
+// Body implements Encoding.
+func (Structured) Body(ev events.Event) ([]byte, error) { return events.Structured(ev) }
+
+// ContentType implements Encoding.
+func (Structured) ContentType() string { return delivery.ContentType }
+
+// Binary is the event's data, with its attributes as headers (events.md 7.4).
+type Binary struct{}
+
+// Body implements Encoding.
+func (Binary) Body(ev events.Event) ([]byte, error) { return ev.Data, nil }
+
+// ContentType implements Encoding.
+func (Binary) ContentType() string { return "application/json" }
+
+// Options are what differs between subscriptions.
+type Options struct {
+	Idle     int               // unused connections that are kept
+	Encoding Encoding          // default Structured
+	Headers  map[string]string // the sink's own, such as its credential
+}
 
 // Webhook is one subscription's way to its sink, with connections of its own. Safe for concurrent use.
 type Webhook struct {
 	Sink
 	rules     Rules
+	options   Options
 	transport *http.Transport
 }
 
 var _ delivery.Endpoint = (*Webhook)(nil)
 
-// New makes the endpoint of one subscription. It keeps at most idle unused connections.
-func (r Rules) New(s Sink, idle int) *Webhook { return newWebhook(r, s, newDialer(r, s), idle) }
+// New makes the endpoint of one subscription.
+func (r Rules) New(s Sink, o Options) *Webhook { return newWebhook(r, s, newDialer(r, s), o) }
 
-func newWebhook(r Rules, s Sink, d *dialer, idle int) *Webhook {
+func newWebhook(r Rules, s Sink, d *dialer, o Options) *Webhook {
+	if o.Encoding == nil {
+		o.Encoding = Structured{}
+	}
 	keep := r.MaxIdle
 	if keep == 0 {
 		keep = defaultIdle
 	}
 	h1 := new(http.Protocols)
 	h1.SetHTTP1(true)
-	return &Webhook{s, r, &http.Transport{
+	return &Webhook{s, r, o, &http.Transport{
 		Proxy:       nil, // whatever the environment says
 		DialContext: d.plain, DialTLSContext: d.secure,
 		Protocols:              h1,
-		MaxIdleConnsPerHost:    idle,
+		MaxIdleConnsPerHost:    o.Idle,
 		IdleConnTimeout:        keep,
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
@@ -65,34 +103,71 @@ func (w *Webhook) Post(ctx context.Context, r delivery.Request) delivery.Answer 
 		return delivery.Answer{Failure: classify(ctx, err), Err: err}
 	}
 	defer func() { _ = resp.Body.Close() }()
+	a := delivery.Answer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}
 	if resp.StatusCode >= 200 {
-		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
+		a.Body = read(resp.Body)
 	}
-	return delivery.Answer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}
+	return a
 }
 
-// request is that of events.md 7.4, in structured mode.
+// read keeps the beginning of a body, and reads no more than maxBody of it.
+func read(body io.Reader) string {
+	var head bytes.Buffer
+	_, _ = io.CopyN(&head, body, maxKept)
+	_, _ = io.CopyN(io.Discard, body, maxBody-maxKept)
+	return head.String()
+}
+
+// Encode implements delivery.Endpoint.
+func (w *Webhook) Encode(ev events.Event) ([]byte, error) { return w.options.Encoding.Body(ev) }
+
+// request is that of events.md 7.4. Nothing that a subscription brings replaces a header of ours.
 func (w *Webhook) request(ctx context.Context, r delivery.Request) *http.Request {
 	u := *w.url
 	req := &http.Request{
 		Method: http.MethodPost, URL: &u, Host: u.Host, Header: http.Header{},
 		Body: io.NopCloser(bytes.NewReader(r.Body)), ContentLength: int64(len(r.Body)),
 	}
+	for name, v := range w.options.Headers {
+		req.Header.Set(name, v)
+	}
 	for name, v := range map[string]string{
-		"Content-Type":           delivery.ContentType,
-		"webhook-id":             r.EventID,
+		"Content-Type":           w.options.Encoding.ContentType(),
+		"webhook-id":             r.Event.ID,
 		"webhook-timestamp":      strconv.FormatInt(r.At.Unix(), 10),
 		"webhook-signature":      r.Signature,
 		"Backupbus-Subscription": r.SubscriptionID,
 		"Backupbus-Delivery":     r.DeliveryID,
 		"Backupbus-Attempt":      strconv.Itoa(r.Attempt),
 		"WebHook-Request-Origin": w.rules.Origin,
-		"User-Agent":             "backupbus-notifier/" + w.rules.Version,
+		"User-Agent":             w.userAgent(),
+		"traceparent":            r.TraceParent,
 	} {
 		req.Header.Set(name, v)
 	}
+	if r.Replay {
+		req.Header.Set("Backupbus-Replay", "true")
+	}
+	if _, binary := w.options.Encoding.(Binary); binary {
+		w.attributes(req.Header, r.Event)
+	}
 	return req.WithContext(ctx)
 }
+
+// attributes are those of binary mode.
+func (w *Webhook) attributes(h http.Header, ev events.Event) {
+	encoded, _, err := events.Encode(ev)
+	if err != nil { // what stands in the log has been encoded before
+		return
+	}
+	for name, v := range encoded {
+		if strings.HasPrefix(name, "ce-") && name != "ce-datacontenttype" {
+			h[http.CanonicalHeaderKey(name)] = v
+		}
+	}
+}
+
+func (w *Webhook) userAgent() string { return "backupbus-notifier/" + w.rules.Version }
 
 // classify is the word for a request without an answer (events.md 7.8).
 func classify(ctx context.Context, err error) delivery.Outcome {

@@ -45,6 +45,7 @@ func TestPost_RequestIsThatOfTheContract(t *testing.T) {
 		"Webhook-Id": {"evt-1"}, "Webhook-Timestamp": {"1700000000"}, "Webhook-Signature": {"v1,abc"},
 		"Backupbus-Subscription": {"su_x"}, "Backupbus-Delivery": {"dl_x"}, "Backupbus-Attempt": {"3"},
 		"Webhook-Request-Origin": {"bus.test"}, "User-Agent": {"backupbus-notifier/1.2.3"},
+		"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
 	}
 	if diff := cmp.Diff(want, got.Header); diff != "" {
 		t.Error(diff)

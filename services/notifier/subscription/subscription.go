@@ -24,6 +24,10 @@ type Subscription struct {
 	TimeoutMs int `yaml:"timeoutMs"`
 	// MaxInFlight is how many requests may run at once: 1 to 64, default 8.
 	MaxInFlight int `yaml:"maxInFlight"`
+	// RatePerMinute is how many requests are made a minute: 1 to 60000, default 600.
+	RatePerMinute int `yaml:"ratePerMinute"`
+	// Format is how events are written: cloudevent (default), slack, teams or discord.
+	Format string `yaml:"format"`
 }
 
 // URL is a sink as it was written. Printed, logged or encoded it shows no query.
@@ -48,9 +52,11 @@ const (
 	minTimeout  = 1000
 	maxTimeout  = 30_000
 	maxInFlight = 64
+	maxRate     = 60_000
 
 	defaultTimeout  = 15_000
 	defaultInFlight = 8
+	defaultRate     = 600
 )
 
 // ID is the subscription's id: the same for the same project and name, on every start and in every process.
@@ -60,6 +66,9 @@ func (s Subscription) ID() (string, error) { return events.SubscriptionID(s.Proj
 func (s Subscription) Timeout() time.Duration {
 	return time.Duration(orDefault(s.TimeoutMs, defaultTimeout)) * time.Millisecond
 }
+
+// Rate is RatePerMinute or its default.
+func (s Subscription) Rate() int { return orDefault(s.RatePerMinute, defaultRate) }
 
 // InFlight is MaxInFlight or its default.
 func (s Subscription) InFlight() int { return orDefault(s.MaxInFlight, defaultInFlight) }
@@ -83,8 +92,17 @@ func (s Subscription) Problems(path string) []error {
 	add("name", name(s.Name))
 	add("project", name(s.Project))
 	add("timeoutMs", within(s.Timeout().Milliseconds(), minTimeout, maxTimeout))
+	add("ratePerMinute", within(int64(s.Rate()), 1, maxRate))
+	add("format", checkFormat(s.Format))
 	add("maxInFlight", within(int64(s.InFlight()), 1, maxInFlight))
-	return append(out, s.problems(path)...)
+	s.typeProblems(func(n int, err error) {
+		if n < 0 {
+			add("types", err)
+			return
+		}
+		add(fmt.Sprintf("types[%d]", n), err)
+	})
+	return out
 }
 
 func name(s string) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+	"unicode/utf8"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
@@ -62,7 +63,7 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 	done, err := i.log.Append(ctx, events.Draft{
 		Aggregate: b.Aggregate(), Step: events.Requested, Scope: events.ScopeInstance, At: i.now(),
 		EventID: events.EventID(b.BackupID, events.Backups, events.Requested, 0),
-		Cause:   events.Cause{CorrelationID: b.RequestID, Trace: c.Trace},
+		Cause:   c.cause(b.RequestID),
 		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {
 			last := p.Last
 			if last == nil && c.Key != "" {
@@ -168,8 +169,8 @@ func (i *Intake) checkCreate(c *Create) error {
 	if c.Location != "" && !locationForm.MatchString(c.Location) {
 		return refuse(Invalid, SchemaViolation, "Invalid backup location")
 	}
-	if len(c.Key) > 256 {
-		return refuse(Invalid, SchemaViolation, "the idempotency key is longer than 256 bytes")
+	if utf8.RuneCountInString(c.Key) > 256 {
+		return refuse(Invalid, SchemaViolation, "the idempotency key is longer than 256 characters")
 	}
 	if err := labels(c.Labels); err != nil {
 		return err

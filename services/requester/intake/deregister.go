@@ -48,7 +48,7 @@ func (i *Intake) deregisterOnce(ctx context.Context, c Deregister, a events.Aggr
 	n := inst.Generation + 1
 	id := events.EventID(a.ID, events.Instances, events.Deregistered, n)
 	done, err := i.log.Append(ctx, events.Draft{
-		Aggregate: a, Step: events.Deregistered, At: i.now(), EventID: id, Cause: events.Cause{CorrelationID: rq, Trace: c.Trace},
+		Aggregate: a, Step: events.Deregistered, At: i.now(), EventID: id, Cause: c.cause(rq),
 		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {
 			if err := unmoved(p, n); err != nil {
 				return nil, err

@@ -92,7 +92,7 @@ func (i *Intake) applyOnce(ctx context.Context, inst events.Instance, c Apply, r
 	inst.Generation = n
 	id := events.EventID(inst.InstanceID, events.Instances, step, n)
 	done, err := i.log.Append(ctx, events.Draft{
-		Aggregate: inst.Aggregate(), Step: step, Scope: scope, At: i.now(), EventID: id, Cause: events.Cause{CorrelationID: rq, Trace: c.Trace},
+		Aggregate: inst.Aggregate(), Step: step, Scope: scope, At: i.now(), EventID: id, Cause: c.cause(rq),
 		Decide: func(_ context.Context, p events.Prior) (events.Payload, error) {
 			return decideApply(inst, step, p, i.now())
 		},

@@ -76,14 +76,24 @@ func New(log Log, view Reader, now func() time.Time, l *slog.Logger, c Config) *
 type Caller struct {
 	Door   string // cloudsql, gaussdb, spanner, native
 	Name   string // opaque reference to the caller, empty on an open loopback
+	Source string // S of events.md 1.4: the source of a command or of an event that was posted; empty: the door
 	Key    string // the caller's idempotency key, empty if it has none
 	Digest string // of the request's content, set when Key is
 	Trace  events.Trace
+	Cause  string // causation id: tok(id) of the command that asks (events.md 1.1), empty without one
+}
+
+// cause is what an event of this caller's request carries of where it comes from.
+func (c Caller) cause(requestID string) events.Cause {
+	return events.Cause{CorrelationID: requestID, CausationID: c.Cause, Trace: c.Trace}
 }
 
 // origin is S and K of events.md 1.4.
 func (i *Intake) origin(c Caller) events.Origin {
-	o := events.Origin{Source: "//" + i.c.Bus + "/doors/" + c.Door, Key: c.Key}
+	o := events.Origin{Source: c.Source, Key: c.Key}
+	if o.Source == "" {
+		o.Source = "//" + i.c.Bus + "/doors/" + c.Door
+	}
 	if o.Key == "" {
 		o.Key = events.FreshKey()
 	}

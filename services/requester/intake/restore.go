@@ -53,7 +53,7 @@ func (i *Intake) Restore(ctx context.Context, c Restore) (RestoreReceipt, error)
 	done, err := i.log.Append(ctx, events.Draft{
 		Aggregate: r.Aggregate(), Step: events.Requested, At: i.now(),
 		EventID: events.EventID(r.RestoreID, events.Restores, events.Requested, 0),
-		Cause:   events.Cause{CorrelationID: r.RequestID, Trace: c.Trace},
+		Cause:   c.cause(r.RequestID),
 		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {
 			last := p.Last
 			if last == nil && c.Key != "" {

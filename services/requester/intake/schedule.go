@@ -91,7 +91,7 @@ func (i *Intake) planOnce(ctx context.Context, c Plan, of events.Aggregate, s ev
 	}
 	done, err := i.log.Append(ctx, events.Draft{
 		Aggregate: s.Aggregate(), Step: step, At: i.now(), EventID: events.EventID(s.ScheduleID, events.Schedules, step, n),
-		Cause: events.Cause{CorrelationID: rq, Trace: c.Trace},
+		Cause: c.cause(rq),
 		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {
 			return i.decidePlan(ctx, c, of, s, rq, step, n, p)
 		},

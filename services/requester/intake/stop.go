@@ -149,7 +149,7 @@ func (i *Intake) change(ctx context.Context, c Change, ch change) (Receipt, erro
 	done, err := i.log.Append(ctx, events.Draft{
 		Aggregate: b.Aggregate(), Step: ch.step, Scope: ch.scope, At: i.now(),
 		EventID: events.EventID(b.BackupID, events.Backups, ch.step, ch.n),
-		Cause:   events.Cause{CorrelationID: b.RequestID, Trace: c.Trace},
+		Cause:   c.cause(b.RequestID),
 		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {
 			b, err := decodePrior(p)
 			if err != nil {

@@ -56,7 +56,7 @@ func (i *Intake) unplanOnce(ctx context.Context, c Unplan, a events.Aggregate, r
 	n := s.Generation + 1
 	done, err := i.log.Append(ctx, events.Draft{
 		Aggregate: a, Step: events.Deleted, At: i.now(), EventID: events.EventID(a.ID, events.Schedules, events.Deleted, n),
-		Cause: events.Cause{CorrelationID: rq, Trace: c.Trace},
+		Cause: c.cause(rq),
 		Decide: func(_ context.Context, p events.Prior) (events.Payload, error) {
 			if err := unmoved(p, n); err != nil {
 				return nil, err

@@ -2,6 +2,7 @@ package schedule_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"runtime"
@@ -51,26 +52,23 @@ func BenchmarkFleet(b *testing.B) {
 		b.Fatalf("%d of %d slots were armed after %s, when they were due: %v", len(slots), *fleet, time.Since(began), err)
 	}
 	decided := 0
-	state, err := p.Bus.State(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
 	b.Logf("%d instances planned in %s, armed in %s", *fleet, planned.Round(time.Second), time.Since(began).Round(time.Second))
-	ids := map[string]bool{}
-	from := state.Last + 1
+	ids := map[string]uint64{}
+	from := uint64(1)
 	b.ResetTimer()
 	for decided < *fleet {
 		end, err := p.Bus.Scan(b.Context(), events.EventRoot+".acme.*.*.backup.*.requested", from, false, func(_ string, ev events.Stored) error {
-			if ids[ev.PartitionKey] {
-				return fmt.Errorf("%s was requested twice", ev.PartitionKey)
+			if seq, ok := ids[ev.PartitionKey]; ok && seq != ev.Seq {
+				return fmt.Errorf("%s: %w", ev.PartitionKey, errTwice)
 			}
-			ids[ev.PartitionKey] = true
+			ids[ev.PartitionKey] = ev.Seq
 			return nil
 		})
-		if err != nil {
+		if decided = len(ids); err == nil {
+			from = max(from, end+1)
+		} else if errors.Is(err, errTwice) {
 			b.Fatal(err)
-		}
-		from, decided = max(from, end+1), len(ids)
+		} // a server that fires everything at once answers late; the requester has to live with that too
 		if time.Since(due) > 30*time.Minute {
 			b.Fatalf("%d of %d slots were decided within half an hour", decided, *fleet)
 		}
@@ -88,6 +86,8 @@ func BenchmarkFleet(b *testing.B) {
 	b.ReportMetric(float64(m.HeapAlloc)/float64(*fleet), "heap-B/instance")
 	b.ReportMetric(0, "ns/op")
 }
+
+var errTwice = errors.New("was requested twice")
 
 // each runs f for every instance, some at a time.
 func each(b *testing.B, f func(n int) error) {

@@ -234,7 +234,7 @@ func TestReconcile_ArmsWhatWasLost(t *testing.T) {
 	}
 }
 
-func TestTicks_ThatComeTwice_DecideOnce(t *testing.T) {
+func TestTicks_ThatComeTwice_DecideOnce(t *testing.T) { // case R8
 	t.Parallel()
 	w := begin(t, 3, "orders")
 	w.Hand.Auto()

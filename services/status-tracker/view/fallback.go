@@ -26,14 +26,24 @@ type Scanner interface {
 // FromLog builds a view of one project in memory from its events alone: slow, exact, and there when
 // nothing else is.
 func FromLog(ctx context.Context, log Scanner, project string, now func() time.Time) (*View, error) {
+	return fromLog(ctx, log, project, time.Time{}, now)
+}
+
+// AsOf is FromLog as it was at a past time: of every event until then, and of nothing after. It reads the project's
+// whole history.
+func AsOf(ctx context.Context, log Scanner, project string, at time.Time) (*View, error) {
+	return fromLog(ctx, log, project, at, func() time.Time { return at })
+}
+
+func fromLog(ctx context.Context, log Scanner, project string, at time.Time, now func() time.Time) (*View, error) {
 	filter, err := events.ProjectFilter(project)
 	if err != nil {
 		return nil, err
 	}
 	docs := map[Key]Doc{}
-	end, err := log.Scan(ctx, filter, 1, true, func(_ string, s events.Stored) error {
+	end, err := log.Scan(ctx, filter, 1, at.IsZero(), func(_ string, s events.Stored) error {
 		k, kept := KeyOf(s.Event)
-		if !kept {
+		if !kept || !at.IsZero() && s.Time.After(at) {
 			return nil
 		}
 		d := docs[k]

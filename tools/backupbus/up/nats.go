@@ -1,6 +1,7 @@
 package up
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,30 +11,57 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/backupbus/backupbus/events/bus"
 )
 
 // syncInterval bounds what a power failure can take: what was acknowledged in the last second.
 const syncInterval = time.Second
 
-// startNATS runs a server in this process that listens nowhere.
-func startNATS(dir string, log *slog.Logger) (*server.Server, error) {
-	s, err := server.NewServer(&server.Options{
-		ServerName: "backupbus", DontListen: true, NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: dir, SyncInterval: syncInterval,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("embedded NATS: %w", err)
-	}
-	s.SetLoggerV2(natsLog{log.With("service", "nats")}, false, false, false)
-	s.Start()
-	if !s.ReadyForConnections(30 * time.Second) {
-		stopNATS(s)
-		return nil, errors.New("embedded NATS is not ready after 30 s: look at the log above")
-	}
-	return s, nil
+// natsServer is the server in this process. Without an address it listens nowhere.
+type natsServer struct {
+	*server.Server
+	user, password string // of our own services, if there are others
 }
 
-func stopNATS(s *server.Server) {
+// startNATS runs one, for programs of others at listen if that is not empty.
+func startNATS(dir, listen string, rights bus.Rights, log *slog.Logger) (*natsServer, error) {
+	n := &natsServer{}
+	o := &server.Options{
+		ServerName: "backupbus", DontListen: true, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: dir, SyncInterval: syncInterval,
+	}
+	if listen != "" {
+		n.user, n.password = "services", rand.Text()
+		if err := admit(o, listen, n.user, n.password, rights); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if n.Server, err = server.NewServer(o); err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	n.SetLoggerV2(natsLog{log.With("service", "nats")}, false, false, false)
+	if listen != "" {
+		if err := separate(n.Server, rights); err != nil {
+			return nil, fmt.Errorf("embedded NATS: %w", err)
+		}
+	}
+	n.Start()
+	if !n.ReadyForConnections(30 * time.Second) {
+		stopNATS(n)
+		return nil, errors.New("embedded NATS is not ready after 30 s: look at the log above")
+	}
+	if listen != "" { // with other accounts beside it, the services' one gets its streams only when asked for
+		if err := n.GlobalAccount().EnableJetStream(nil, nil); err != nil {
+			stopNATS(n)
+			return nil, fmt.Errorf("embedded NATS: %w", err)
+		}
+	}
+	return n, nil
+}
+
+func stopNATS(s *natsServer) {
 	s.Shutdown()
 	s.WaitForShutdown()
 }

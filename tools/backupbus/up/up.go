@@ -28,18 +28,28 @@ type Options struct {
 	Data      string        // folder of everything that is kept: log, copies, scratch
 	Settings  string        // file with settings, empty for none
 	Listen    string        // address of all doors, default 127.0.0.1:8080
+	NATS      string        // address for NATS clients of others, as 127.0.0.1:4222; empty: none
 	RedisURL  string        // the view in a Redis instead of memory
 	TakeOver  time.Duration // after this, work of a process that died is taken over; default 60 s
 	LogWriter *os.File
+	OnNATS    func(url string) // gets the address for NATS clients once it serves; may be nil
 }
 
 // settings are what the file says: the common part, and each service's.
 type settings struct {
-	host.Settings
+	common
 	requester requester.Config
 	executors executors.Config
 	tracker   tracker.Config
 	notifier  notifier.Config
+}
+
+// common is the part of the file that is no service's.
+type common struct {
+	host.Settings `yaml:",inline"`
+	NATS          struct {
+		Listen string `yaml:"listen"` // for NATS clients of others, default none; only loopback
+	} `yaml:"nats"`
 }
 
 // Run serves until ctx ends. ready gets the address of the doors.
@@ -54,17 +64,22 @@ func Run(ctx context.Context, o Options, ready func(addr string)) error {
 		return err
 	}
 	defer unlock()
-	server, err := startNATS(filepath.Join(o.Data, "nats"), log)
+	if err := ensureKey(o.Data, &s.notifier); err != nil {
+		return err
+	}
+	topology := bus.Topology{AckWait: o.TakeOver, Executors: executors.Providers()}
+	server, err := startNATS(filepath.Join(o.Data, "nats"), s.NATS.Listen, bus.OutsiderRights(topology), log)
 	if err != nil {
 		return err
 	}
 	defer stopNATS(server)
-	b, err := bus.Connect(ctx, bus.Config{InProcess: server, Client: "backupbus-up", Bus: s.Bus.Name, Log: log})
+	b, err := bus.Connect(ctx, bus.Config{InProcess: server, User: server.user, Password: server.password,
+		Client: "backupbus-up", Bus: s.Bus.Name, Log: log})
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	if err := b.Provision(ctx, bus.Topology{AckWait: o.TakeOver, Executors: executors.Providers()}); err != nil {
+	if err := b.Provision(ctx, topology); err != nil {
 		return fmt.Errorf("provision the bus: %w", err)
 	}
 	store, closeStore, err := openStore(o, s)
@@ -72,6 +87,17 @@ func Run(ctx context.Context, o Options, ready func(addr string)) error {
 		return err
 	}
 	defer closeStore()
+	if s.NATS.Listen != "" {
+		stop, err := b.ServeOutsiders()
+		if err != nil {
+			return err
+		}
+		defer stop()
+		log.WarnContext(ctx, "no authentication: NATS clients that reach this loopback address may read and command every project", "address", server.Addr().String())
+		if o.OnNATS != nil {
+			o.OnNATS(server.ClientURL())
+		}
+	}
 	return serve(ctx, o, s, b, store, log, ready)
 }
 
@@ -96,6 +122,9 @@ func serve(ctx context.Context, o Options, s *settings, b *bus.Bus, store view.S
 	tell, err := notifier.New(ctx, notifier.Deps{Bus: b, Log: log.With("service", "notifier"), Now: time.Now, Metrics: metrics}, s.notifier)
 	if err != nil {
 		return err
+	}
+	if tell.Addr() != "" {
+		s.requester.Notifier = "http://" + tell.Addr()
 	}
 	doors, err := requester.New(requester.Deps{Bus: b, View: v, Log: log.With("service", "requester"), Now: time.Now,
 		Version: host.Version(), Ops: host.Ops(health, metrics)}, s.requester)
@@ -129,18 +158,29 @@ func load(o *Options) (*settings, error) {
 	s := &settings{}
 	if o.Settings != "" {
 		sections := map[string]any{"requester": &s.requester, "provider-executors": &s.executors, "status-tracker": &s.tracker, "notifier": &s.notifier}
-		if err := host.DecodeSections(o.Settings, &s.Settings, sections); err != nil {
+		if err := host.DecodeSections(o.Settings, &s.common, sections); err != nil {
 			return nil, err
 		}
 	}
 	if o.Listen != "" {
 		s.requester.Listen = o.Listen
 	}
+	if o.NATS != "" {
+		s.NATS.Listen = o.NATS
+	}
+	if s.NATS.Listen != "" {
+		if err := host.CheckListen(s.NATS.Listen); err != nil {
+			return nil, fmt.Errorf("nats: listen: %w", err)
+		}
+	}
 	if len(s.requester.Providers) == 0 {
 		s.requester.Providers = executors.Providers()
 	}
 	if len(s.executors.Storages) == 0 {
 		s.executors.Storages = map[string]string{"default": (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(data, "backups"))}).String()}
+	}
+	if s.notifier.Listen == "" {
+		s.notifier.Listen = "127.0.0.1:0" // the doors forward to it
 	}
 	if s.executors.Scratch == "" {
 		s.executors.Scratch = filepath.Join(data, "scratch")

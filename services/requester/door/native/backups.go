@@ -2,11 +2,13 @@ package native
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
@@ -71,10 +73,15 @@ func (d *Door) backups(api huma.API) {
 	}, func(ctx context.Context, in *struct {
 		InProject
 		Paged
+		DatedAt
 		Instance string `query:"instance" maxLength:"100"`
 	},
 	) (*backupsOutput, error) {
-		list, next, err := d.intake.Backups(ctx, in.Project, in.Instance, in.Cursor, in.Limit)
+		from, err := d.at(ctx, in.Project, in.AsOf)
+		if err != nil {
+			return nil, err
+		}
+		list, next, err := from.Backups(ctx, in.Project, in.Instance, in.Cursor, in.Limit)
 		if err != nil {
 			return nil, d.problem(ctx, err)
 		}
@@ -89,13 +96,24 @@ func (d *Door) backups(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "getBackup", Method: http.MethodGet, Path: project + "/backups/{backupId}", Tags: []string{"backups"},
 		Summary: "Read one backup, with its progress while it runs",
-	}, func(ctx context.Context, in *OneBackup) (*backupOutput, error) {
-		b, err := d.intake.Backup(ctx, in.Project, in.BackupID)
+	}, func(ctx context.Context, in *struct {
+		OneBackup
+		DatedAt
+	},
+	) (*backupOutput, error) {
+		from, err := d.at(ctx, in.Project, in.AsOf)
+		if err != nil {
+			return nil, err
+		}
+		b, err := from.Backup(ctx, in.Project, in.BackupID)
+		if errors.Is(err, events.ErrNotFound) {
+			err = &intake.Error{Kind: intake.NotFound, Reason: intake.BackupNotFound, Message: "there was no backup " + in.BackupID + " in project " + in.Project + " at that time"}
+		}
 		if err != nil {
 			return nil, d.problem(ctx, err)
 		}
 		out := toBackup(b)
-		if p, ok := d.intake.Progress(ctx, b); ok && b.EndTime.IsZero() {
+		if p, ok := d.intake.Progress(ctx, b); ok && b.EndTime.IsZero() && in.AsOf.IsZero() {
 			out.Progress = toProgress(p)
 		}
 		return &backupOutput{out}, nil
@@ -197,4 +215,24 @@ func (d *Door) receipt(r intake.Receipt, err error) func(context.Context) (*rece
 			Body:     receiptBody{RequestID: r.RequestID, BackupID: r.Backup.BackupID, State: string(r.Backup.State)},
 		}, nil
 	}
+}
+
+// DatedAt asks for the state at a past time.
+type DatedAt struct {
+	AsOf time.Time `query:"asOf" doc:"as it was at this time (RFC 3339), told by the log alone; slower"`
+}
+
+// at is where to read the state of a moment: the present one if there is none.
+func (d *Door) at(ctx context.Context, project string, moment time.Time) (Past, error) {
+	if moment.IsZero() {
+		return d.intake, nil
+	}
+	if moment.After(d.now()) {
+		return nil, badRequest("asOf is in the future")
+	}
+	past, err := d.log.AsOf(ctx, project, moment)
+	if err != nil {
+		return nil, d.problem(ctx, err)
+	}
+	return past, nil
 }

@@ -52,18 +52,21 @@ type Config struct {
 
 // Door is the handler of Prefix.
 type Door struct {
-	intake Intake
-	log    Log
-	now    func() time.Time
-	slog   *slog.Logger
-	http   http.Handler
+	intake   Intake
+	log      Log
+	commands Commands
+	dead     DeadLetters
+	streams  streams
+	now      func() time.Time
+	slog     *slog.Logger
+	http     http.Handler
 }
 
 var _ http.Handler = (*Door)(nil)
 
 // New makes the door; log is what the event stream reads from.
-func New(in Intake, log Log, now func() time.Time, l *slog.Logger, c Config) *Door {
-	d := &Door{intake: in, log: log, now: now, slog: l}
+func New(in Intake, log Log, commands Commands, dead DeadLetters, now func() time.Time, l *slog.Logger, c Config) *Door {
+	d := &Door{intake: in, log: log, commands: commands, dead: dead, streams: streams{open: map[string]int{}}, now: now, slog: l}
 	mux := http.NewServeMux()
 	conf := huma.DefaultConfig("backupbus", c.Version)
 	conf.DocsPath = "" // its page loads scripts from elsewhere
@@ -78,6 +81,8 @@ func New(in Intake, log Log, now func() time.Time, l *slog.Logger, c Config) *Do
 	d.backups(api)
 	d.restores(api)
 	d.events(api)
+	d.postEvents(api)
+	d.deadLetters(api)
 	mux.HandleFunc("/", unknown)
 	d.http = http.StripPrefix("/api", splitVerb(mux))
 	return d

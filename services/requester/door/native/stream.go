@@ -4,199 +4,184 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
-// Log is what the event stream reads from. Sequences are those of the log that epoch names.
-type Log interface {
-	// Follow calls fn for each event of a project, in the order of the log, from a sequence or a time on
-	// (both zero: new ones only), until ctx ends or fn returns an error.
-	Follow(ctx context.Context, project string, from uint64, since time.Time, fn func(events.Stored) error) error
-	// Position is the log's epoch and last sequence.
-	Position(ctx context.Context) (epoch string, last uint64, err error)
-	// Stopping is closed when a server has to stop.
-	Stopping(ctx context.Context) <-chan struct{}
-}
-
-// Times of events.md 6.2.
+// Times and bounds of events.md 6.2.
 const (
 	heartbeat  = 15 * time.Second
 	writeLimit = 30 * time.Second
-	maxStream  = time.Hour
-	// buffered is how many events wait for a slow client; then the log is read no further for it.
-	buffered = 256
+	maxStream  = time.Hour // ± 10 %, so that clients that came together do not come back together
+	maxStreams = 100       // of one project
+	retryLater = 10        // seconds, for a client that is one too many
 )
 
-type streamInput struct {
-	InProject
-	Type        []string `query:"type,explode" maxItems:"50" doc:"exact type, or a prefix ending in *; dev.backupbus. may be left out"`
-	Instance    string   `query:"instance" maxLength:"100"`
-	Backup      string   `query:"backup" maxLength:"40"`
-	Cursor      string   `query:"cursor" maxLength:"64" doc:"go on after this event"`
-	Since       string   `query:"since" maxLength:"40" doc:"start at this time (RFC 3339)"`
-	LastEventID string   `header:"Last-Event-ID" maxLength:"64"`
+// Buffered is how many events wait for a slow client; then the log is read no further for it.
+const Buffered = 256
+
+// stream answers with server-sent events until the client goes.
+func (d *Door) stream(f *feed, progress bool) (*huma.StreamResponse, error) {
+	leave, ok := d.streams.enter(f.project)
+	if !ok {
+		return nil, huma.ErrorWithHeaders(&problem{Title: http.StatusText(http.StatusTooManyRequests), Status: http.StatusTooManyRequests, Reason: "RATE_LIMITED",
+			Detail: fmt.Sprintf("project %s has %d event streams open: close one, or come back", f.project, maxStreams)},
+			http.Header{"Retry-After": {fmt.Sprint(retryLater)}})
+	}
+	if f.start == (Start{}) {
+		f.start.Seq = f.last + 1
+	}
+	s := &stream{feed: f, log: d.log, now: d.now, progress: progress}
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		defer leave()
+		hc.SetHeader("Content-Type", "text/event-stream; charset=utf-8")
+		hc.SetHeader("Cache-Control", "no-store")
+		hc.SetHeader("X-Accel-Buffering", "no")
+		s.run(hc)
+	}}, nil
 }
 
-func (d *Door) events(api huma.API) {
-	huma.Register(api, huma.Operation{
-		OperationID: "streamEvents", Method: http.MethodGet, Path: project + "/events", Tags: []string{"events"},
-		Summary:     "Server-sent events of a project",
-		Description: "Last-Event-ID beats cursor beats since; without any of them the stream starts now.",
-		Responses: map[string]*huma.Response{"200": {Description: "event stream", Content: map[string]*huma.MediaType{
-			"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}},
-		}}},
-	}, func(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
-		s, err := d.openStream(ctx, in)
-		if err != nil {
-			return nil, err
+// streams counts the open streams of each project.
+type streams struct {
+	mu   sync.Mutex
+	open map[string]int
+}
+
+func (s *streams) enter(project string) (leave func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[project] >= maxStreams {
+		return nil, false
+	}
+	s.open[project]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.open[project]--; s.open[project] == 0 {
+			delete(s.open, project)
 		}
-		return &huma.StreamResponse{Body: func(hc huma.Context) {
-			hc.SetHeader("Content-Type", "text/event-stream; charset=utf-8")
-			hc.SetHeader("Cache-Control", "no-store")
-			hc.SetHeader("X-Accel-Buffering", "no")
-			s.run(hc)
-		}}, nil
-	})
+	}, true
 }
 
-// stream is one client's event stream.
+// stream is one client's event stream. One goroutine writes; those that read the log hand it what they have.
 type stream struct {
-	log     Log
-	in      *streamInput
-	epoch   string
-	from    uint64
-	since   time.Time
-	reset   bool
-	now     func() time.Time
-	project string
-	last    uint64
-}
+	*feed
+	log      Log
+	now      func() time.Time
+	progress bool
 
-func (d *Door) openStream(ctx context.Context, in *streamInput) (*stream, error) {
-	bad := func(what string) error {
-		return &problem{Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest,
-			Reason: string(intake.SchemaViolation), Detail: what}
-	}
-	if _, err := events.Token(in.Project); err != nil {
-		return nil, bad("project: " + err.Error())
-	}
-	epoch, last, err := d.log.Position(ctx)
-	if err != nil {
-		return nil, d.problem(ctx, err)
-	}
-	s := &stream{log: d.log, in: in, epoch: epoch, now: d.now, project: in.Project, last: last}
-	cursor := in.LastEventID
-	if cursor == "" {
-		cursor = in.Cursor
-	}
-	switch {
-	case cursor != "":
-		of, seq, ok := strings.Cut(cursor, "-")
-		n, err := strconv.ParseUint(seq, 10, 63)
-		if !ok || err != nil {
-			return nil, bad("the cursor is not one that this stream gave")
-		}
-		s.from = n + 1
-		if of != epoch || n > last {
-			s.from, s.reset = 1, true
-		}
-	case in.Since != "":
-		if s.since, err = time.Parse(time.RFC3339, in.Since); err != nil {
-			return nil, bad("since is not an RFC 3339 time")
-		}
-	default:
-		s.from = last + 1
-	}
-	return s, nil
+	out http.ResponseWriter
+	ctl *http.ResponseController
 }
-
-// errClosed ends a stream without fault.
-var errClosed = errors.New("stream closed")
 
 func (s *stream) run(hc huma.Context) {
-	w := hc.BodyWriter()
-	rw, ok := w.(http.ResponseWriter)
-	if !ok {
+	var ok bool
+	if s.out, ok = hc.BodyWriter().(http.ResponseWriter); !ok {
 		return
 	}
-	ctl := http.NewResponseController(rw)
+	s.ctl = http.NewResponseController(s.out)
 	ctx, stop := context.WithCancel(hc.Context())
+	var readers sync.WaitGroup
+	defer readers.Wait()
 	defer stop()
-	end := time.NewTimer(maxStream)
-	defer end.Stop()
-	var mu sync.Mutex // the log's goroutine and the heartbeat both write
-	send := func(text string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if err := ctl.SetWriteDeadline(s.now().Add(writeLimit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return err
-		}
-		if _, err := rw.Write([]byte(text)); err != nil {
-			return err
-		}
-		return ctl.Flush()
-	}
 	hello := "retry: 3000\n"
-	if s.reset {
+	if s.lost {
 		hello += "event: backupbus.reset\ndata: {\"reason\":\"CURSOR_UNKNOWN\"}\n\n"
 	}
-	if send(hello+s.idBlock(s.start())) != nil {
+	at := s.before()
+	if s.send(hello+s.idBlock(at)) != nil {
 		return
 	}
-	followed := make(chan error, 1)
-	seen, sent := make(chan uint64, buffered), make(chan struct{}, 1)
-	go func() {
-		followed <- s.log.Follow(ctx, s.project, s.from, s.since, func(ev events.Stored) error { return s.one(ev, send, seen, sent) })
-	}()
+	news, ended := make(chan events.Stored), make(chan struct{})
+	readers.Go(func() {
+		defer close(ended)
+		_ = s.log.Follow(ctx, s.project, s.start, func(ev events.Stored) error {
+			select {
+			case news <- ev:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	})
+	latest := newLatest()
+	if s.progress {
+		readers.Go(func() {
+			_ = s.log.FollowProgress(ctx, s.project, func(ev events.Stored) error { latest.put(ev); return nil })
+		})
+	}
+	end := time.NewTimer(time.Duration(float64(maxStream) * (0.9 + 0.2*rand.Float64())))
+	defer end.Stop()
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	at := s.start()
 	for {
+		var err error
 		select {
-		case <-followed:
-			return
-		case at = <-seen:
-		case <-sent:
-			beat.Reset(heartbeat)
-		case <-beat.C:
-			if send(":hb\n"+s.idBlock(at)) != nil {
-				stop()
+		case ev := <-news:
+			if at = ev.Seq; !s.wants(ev.Event) {
+				continue
 			}
+			err = s.one(ev, "id: "+s.cursor(at)+"\n")
+			beat.Reset(heartbeat)
+		case <-latest.there:
+			for _, ev := range latest.take() {
+				if err == nil && s.wants(ev.Event) {
+					err = s.one(ev, "")
+				}
+			}
+		case <-beat.C:
+			err = s.send(":hb\n" + s.idBlock(at))
+		case <-ended:
+			return
 		case <-end.C:
-			s.goAway(send, stop, followed)
+			s.goAway()
 			return
 		case <-s.log.Stopping(ctx):
-			s.goAway(send, stop, followed)
+			s.goAway()
+			return
+		}
+		if err != nil {
 			return
 		}
 	}
 }
 
 // goAway says goodbye: the client comes back with its last id and misses nothing.
-func (s *stream) goAway(send func(string) error, stop func(), followed <-chan error) {
-	_ = send("event: backupbus.goaway\ndata: {}\n\n")
-	stop()
-	<-followed
+func (s *stream) goAway() { _ = s.send("event: backupbus.goaway\ndata: {}\n\n") }
+
+func (s *stream) send(text string) error {
+	if err := s.ctl.SetWriteDeadline(s.now().Add(writeLimit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	if _, err := s.out.Write([]byte(text)); err != nil {
+		return err
+	}
+	return s.ctl.Flush()
+}
+
+func (s *stream) one(ev events.Stored, id string) error {
+	line, err := events.Structured(ev.Event)
+	if err != nil {
+		return err
+	}
+	return s.send(fmt.Sprintf("%sevent: %s\ndata: %s\n\n", id, ev.Type, line))
 }
 
 // nowhere stands for a place in the log that is not known yet: a stream that starts at a time has none
 // before its first event.
 const nowhere = ^uint64(0)
 
-func (s *stream) start() uint64 {
-	if s.from == 0 {
+func (s *stream) before() uint64 {
+	if s.start.Seq == 0 {
 		return nowhere
 	}
-	return s.from - 1
+	return s.start.Seq - 1
 }
 
 // idBlock moves the client's resume point without dispatching anything.
@@ -204,51 +189,34 @@ func (s *stream) idBlock(seq uint64) string {
 	if seq == nowhere {
 		return "\n"
 	}
-	return "id: " + s.id(seq) + "\n\n"
+	return "id: " + s.cursor(seq) + "\n\n"
 }
 
-// one sends an event that the client asked for, and passes over any other.
-func (s *stream) one(ev events.Stored, send func(string) error, seen chan<- uint64, sent chan<- struct{}) error {
-	if s.wanted(ev.Event) {
-		line, err := events.Structured(ev.Event)
-		if err != nil {
-			return err
-		}
-		if err := send(fmt.Sprintf("id: %s\nevent: %s\ndata: %s\n\n", s.id(ev.Seq), ev.Type, line)); err != nil {
-			return errClosed
-		}
-		select {
-		case sent <- struct{}{}:
-		default:
-		}
-	}
+// latest keeps the newest progress of each backup until it is sent: a slow client gets fewer, not older ones.
+type latest struct {
+	there chan struct{}
+	mu    sync.Mutex
+	all   map[string]events.Stored
+}
+
+func newLatest() *latest {
+	return &latest{there: make(chan struct{}, 1), all: map[string]events.Stored{}}
+}
+
+func (l *latest) put(ev events.Stored) {
+	l.mu.Lock()
+	l.all[ev.PartitionKey] = ev
+	l.mu.Unlock()
 	select {
-	case seen <- ev.Seq:
-	default: // the heartbeat learns of a later one
+	case l.there <- struct{}{}:
+	default:
 	}
-	return nil
 }
 
-func (s *stream) id(seq uint64) string { return s.epoch + "-" + strconv.FormatUint(seq, 10) }
-
-func (s *stream) wanted(ev events.Event) bool {
-	if s.in.Backup != "" && ev.PartitionKey != s.in.Backup {
-		return false
-	}
-	if s.in.Instance != "" {
-		if t, err := events.Token(s.in.Instance); err != nil || t != ev.Instance {
-			return false
-		}
-	}
-	if len(s.in.Type) == 0 {
-		return true
-	}
-	for _, want := range s.in.Type {
-		want = strings.TrimPrefix(want, "dev.backupbus.")
-		have := strings.TrimPrefix(ev.Type, "dev.backupbus.")
-		if prefix, ok := strings.CutSuffix(want, "*"); ok && strings.HasPrefix(have, prefix) || want == have {
-			return true
-		}
-	}
-	return false
+func (l *latest) take() map[string]events.Stored {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := l.all
+	l.all = map[string]events.Stored{}
+	return all
 }

@@ -1,0 +1,173 @@
+package bus_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backupbus/backupbus/events/bus"
+	"github.com/backupbus/backupbus/events/bustest"
+)
+
+func TestKeyValue_ComparesAndSets(t *testing.T) {
+	t.Parallel()
+	ctx, _, b := setup(t)
+	kv := must[*bus.KeyValue](t)(b.KeyValue(ctx, bus.SubscriptionBucket))
+	if _, there, err := kv.Get(ctx, "su_a"); there || err != nil {
+		t.Fatalf("%v, %v", there, err)
+	}
+	first := must[uint64](t)(kv.Put(ctx, "su_a", []byte("1"), 0))
+	if _, err := kv.Put(ctx, "su_a", []byte("x"), 0); !errors.Is(err, bus.ErrConflict) {
+		t.Errorf("made twice: %v", err)
+	}
+	second := must[uint64](t)(kv.Put(ctx, "su_a", []byte("2"), first))
+	if _, err := kv.Put(ctx, "su_a", []byte("x"), first); !errors.Is(err, bus.ErrConflict) {
+		t.Errorf("changed on an old revision: %v", err)
+	}
+	e, there, err := kv.Get(ctx, "su_a")
+	if diff := cmp.Diff(bus.Entry{Key: "su_a", Value: []byte("2"), Revision: second}, e); diff != "" || !there || err != nil {
+		t.Errorf("%v, %v: %s", there, err, diff)
+	}
+	if err := kv.Delete(ctx, "su_a", first); !errors.Is(err, bus.ErrConflict) {
+		t.Errorf("deleted on an old revision: %v", err)
+	}
+	if err := kv.Delete(ctx, "su_a", second); err != nil {
+		t.Error(err)
+	}
+	if _, there, _ := kv.Get(ctx, "su_a"); there {
+		t.Error("it is still there")
+	}
+	must[uint64](t)(kv.Put(ctx, "su_a", []byte("3"), 0))
+}
+
+func TestKeyValue_WatchSeesWhatIsThereAndWhatChanges(t *testing.T) {
+	t.Parallel()
+	ctx, s, b := setup(t)
+	kv := must[*bus.KeyValue](t)(b.KeyValue(ctx, bus.SubscriptionBucket))
+	first := must[uint64](t)(kv.Put(ctx, "su_a", []byte("1"), 0))
+	seen, ready := make(chan bus.Entry, 10), make(chan struct{})
+	watching, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- kv.Watch(watching, func() { close(ready) }, func(e bus.Entry) { seen <- e })
+	}()
+	receive(t, "ready", ready)
+	if e := receive(t, "the first value", seen); string(e.Value) != "1" || e.Revision != first {
+		t.Errorf("got %+v", e)
+	}
+	s.Restart(t)
+	eventually(t, "the bus is healthy", func() bool { return b.Healthy() == nil })
+	var second uint64
+	eventually(t, "it is written", func() bool {
+		var err error
+		second, err = kv.Put(ctx, "su_a", []byte("2"), first)
+		return err == nil
+	})
+	for e := (bus.Entry{}); e.Revision != second; {
+		e = receive(t, "the change", seen)
+	}
+	if err := kv.Delete(ctx, "su_a", second); err != nil {
+		t.Fatal(err)
+	}
+	for e := (bus.Entry{Value: []byte("x")}); e.Value != nil; {
+		e = receive(t, "the deletion", seen)
+	}
+	stop()
+	if err := receive(t, "the end", ended); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestLead_OneLeadsAndAnotherTakesOver(t *testing.T) {
+	t.Parallel()
+	ctx, s, _ := setup(t)
+	var leaders, most atomic.Int32
+	var wg sync.WaitGroup
+	started := make(chan string, 10)
+	stops := map[string]context.CancelFunc{}
+	for i := range 3 {
+		kv := must[*bus.KeyValue](t)(s.Connect(t).KeyValue(ctx, bus.NotifierStateBucket))
+		name := fmt.Sprint("replica-", i)
+		alive, stop := context.WithCancel(ctx)
+		stops[name] = stop
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			_ = kv.Lead(alive, "active", name, 2*time.Second, func(ctx context.Context) error {
+				if n := leaders.Add(1); n > most.Load() {
+					most.Store(n)
+				}
+				started <- name
+				<-ctx.Done()
+				leaders.Add(-1)
+				return ctx.Err()
+			})
+		}()
+	}
+	for range 3 {
+		stops[receive(t, "a leader", started)]()
+	}
+	wg.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d led at once", most.Load())
+	}
+}
+
+// A process that dies renews no more: its lease is left as it stands.
+func TestLead_LeaseOfADeadProcessIsTaken(t *testing.T) {
+	t.Parallel()
+	ctx, s, b := setup(t)
+	kv := must[*bus.KeyValue](t)(b.KeyValue(ctx, bus.NotifierStateBucket))
+	must[uint64](t)(kv.Put(ctx, "active", []byte("the dead one"), 0))
+	other := must[*bus.KeyValue](t)(s.Connect(t).KeyValue(ctx, bus.NotifierStateBucket))
+	led := errors.New("led")
+	if err := other.Lead(ctx, "active", "b", time.Second, func(context.Context) error { return led }); !errors.Is(err, led) {
+		t.Error(err)
+	}
+}
+
+func TestTable_KeepsTheNewestOfEachSubject(t *testing.T) {
+	t.Parallel()
+	ctx, s, b := setup(t)
+	log := b.DeliveryLog()
+	subject := func(id string) string { return bus.DeliverySubject("shop", "su_a", id) }
+	put := func(id, data string, expected uint64) uint64 {
+		t.Helper()
+		seqs, errs := log.Put(ctx, bus.Row{Subject: subject(id), Data: []byte(data), Seq: expected})
+		if errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+		return seqs[0]
+	}
+	one := put("dl_1", "a", 0)
+	put("dl_2", "a", 0)
+	if _, errs := log.Put(ctx, bus.Row{Subject: subject("dl_1"), Data: []byte("other")}); !errors.Is(errs[0], bus.ErrConflict) {
+		t.Errorf("made twice: %v", errs[0])
+	}
+	// An answer that is lost leaves it open; asking again with the same data finds what was stored.
+	lost := s.Faults.Drop(1, func(f bustest.Frame) bool {
+		return bustest.PubAck(f) && bytes.Contains(f.Data, []byte(bus.DeliveryLogStream))
+	})
+	if again := put("dl_1", "b", one); again <= one {
+		t.Errorf("sequence %d after %d", again, one)
+	}
+	receive(t, "the lost answer", lost.Hit())
+	var got []string
+	end, err := log.Scan(ctx, subject("*"), 0, func(r bus.Row) error {
+		got = append(got, r.Subject+" "+string(r.Data))
+		return nil
+	})
+	if err != nil || end != 3 {
+		t.Errorf("end %d, %v", end, err)
+	}
+	if diff := cmp.Diff([]string{subject("dl_2") + " a", subject("dl_1") + " b"}, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,133 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A lease is held by renewing its key; who sees the same revision for so many looks takes it. No clock is
+// compared with another's. A holder gives up before others may take it.
+const (
+	looks     = 4 // within the patience
+	takeAfter = looks + 1
+	giveUp    = looks - 1
+)
+
+// Lead runs fn whenever this process holds the lease under key, until ctx ends or fn returns an error other
+// than that of its context. Of several processes one leads; when it stops, another one does within a look (a
+// quarter of patience), when it dies, within one and a half times patience. fn's context ends when the lease
+// is lost, and nobody else leads before fn had a quarter of patience to return. A process that stood still for
+// longer may believe for a moment that it leads: what fn writes it therefore writes by compare-and-set.
+func (k *KeyValue) Lead(ctx context.Context, key, holder string, patience time.Duration, fn func(ctx context.Context) error) error {
+	l := lease{kv: k, key: key, holder: holder, look: patience / looks}
+	for {
+		taken, err := l.campaign(ctx)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, ErrConflict) {
+			k.bus.log.WarnContext(ctx, "lease not read", "lease", key, "error", err)
+		}
+		if taken {
+			if err := l.hold(ctx, fn); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+		if !pause(ctx, l.look) {
+			return ctx.Err()
+		}
+	}
+}
+
+type lease struct {
+	kv          *KeyValue
+	key, holder string
+	look        time.Duration
+
+	revision  uint64 // last seen, or our own
+	unchanged int    // looks that saw it
+}
+
+// campaign looks once, and takes the lease if it is free.
+func (l *lease) campaign(ctx context.Context) (bool, error) {
+	ask, cancel := context.WithTimeout(ctx, max(l.look, time.Second))
+	defer cancel()
+	e, there, err := l.kv.Get(ask, l.key)
+	if err != nil {
+		return false, err
+	}
+	if there && len(e.Value) > 0 {
+		if e.Revision != l.revision {
+			l.revision, l.unchanged = e.Revision, 0
+		}
+		if l.unchanged++; l.unchanged <= takeAfter {
+			return false, nil
+		}
+	}
+	revision, err := l.kv.Put(ask, l.key, []byte(l.holder), e.Revision)
+	if err != nil {
+		return false, err
+	}
+	l.revision, l.unchanged = revision, 0
+	return true, nil
+}
+
+// hold runs fn and renews until fn has returned, also while it drains, or the lease is lost.
+func (l *lease) hold(ctx context.Context, fn func(ctx context.Context) error) error {
+	leading, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- fn(leading) }()
+	tick := time.NewTicker(l.look)
+	defer tick.Stop()
+	missed, lost := 0, false
+	for {
+		select {
+		case err := <-done:
+			if !lost {
+				l.release(ctx)
+			}
+			if leading.Err() != nil {
+				return nil
+			}
+			return err
+		case <-tick.C:
+		}
+		if lost {
+			continue
+		}
+		err := l.renew(ctx)
+		if err == nil {
+			missed = 0
+			continue
+		}
+		if missed++; errors.Is(err, ErrConflict) || missed >= giveUp {
+			l.kv.bus.log.WarnContext(ctx, "lease lost", "lease", l.key, "error", err)
+			lost = true
+			stop()
+		}
+	}
+}
+
+func (l *lease) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.look)
+	defer cancel()
+	revision, err := l.kv.Put(ctx, l.key, []byte(l.holder), l.revision)
+	if err == nil {
+		l.revision = revision
+		return nil
+	}
+	// A renewal whose answer was lost has moved the revision on.
+	if e, there, again := l.kv.Get(ctx, l.key); again == nil && there && string(e.Value) == l.holder {
+		l.revision = e.Revision
+		return nil
+	}
+	return err
+}
+
+// release lets others take it at once; if it cannot, they do so when they have waited.
+func (l *lease) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if revision, err := l.kv.Put(ctx, l.key, nil, l.revision); err == nil {
+		l.revision, l.unchanged = revision, 0
+	}
+}

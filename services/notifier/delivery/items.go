@@ -1,0 +1,74 @@
+package delivery
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+)
+
+// item is a delivery that is still to be sent.
+type item struct {
+	Record
+	event *events.Event // nil: to be read again
+	due   time.Time
+	order uint64 // of coming into the lane
+}
+
+// items is a heap: what is due first, of those what came first.
+type items []*item
+
+func (h items) Len() int { return len(h) }
+func (h items) Less(i, j int) bool {
+	if !h[i].due.Equal(h[j].due) {
+		return h[i].due.Before(h[j].due)
+	}
+	return h[i].order < h[j].order
+}
+func (h items) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+
+// Push implements heap.Interface.
+func (h *items) Push(x any) { *h = append(*h, x.(*item)) }
+
+// Pop implements heap.Interface.
+func (h *items) Pop() any {
+	old := *h
+	last := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return last
+}
+
+func (h *items) add(i *item) { heap.Push(h, i) }
+func (h *items) take() *item { return heap.Pop(h).(*item) }
+
+// first is what is due first, nil if there is nothing.
+func (h items) first() *item {
+	if len(h) == 0 {
+		return nil
+	}
+	return h[0]
+}
+
+// sources is the order of events.md 7.10: of each CloudEvents source only the first delivery may be sent.
+type sources map[string][]*item
+
+// add tells whether i may be sent at once.
+func (s sources) add(i *item) bool {
+	s[i.EventSource] = append(s[i.EventSource], i)
+	return len(s[i.EventSource]) == 1
+}
+
+// end forgets i and returns the one that may be sent now, nil if there is none.
+func (s sources) end(i *item) *item {
+	q := s[i.EventSource]
+	if len(q) == 0 || q[0] != i {
+		return nil
+	}
+	if q = q[1:]; len(q) == 0 {
+		delete(s, i.EventSource)
+		return nil
+	}
+	s[i.EventSource] = q
+	return q[0]
+}

@@ -1,0 +1,96 @@
+package notifier
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/bus"
+	"github.com/backupbus/backupbus/services/notifier/delivery"
+)
+
+// records is delivery.Log on the table of the bus.
+type records struct{ table *bus.Table }
+
+// Put implements delivery.Log.
+func (r records) Put(ctx context.Context, list []*delivery.Record) []error {
+	rows, errs := make([]bus.Row, len(list)), make([]error, len(list))
+	for i, d := range list {
+		data, err := d.Encode()
+		if err != nil { // a record is plain text and numbers
+			errs[i] = fmt.Errorf("encode %s: %w", d.DeliveryID, err)
+			return errs
+		}
+		rows[i] = bus.Row{Subject: bus.DeliverySubject(d.Project, d.SubscriptionID, d.DeliveryID), Seq: d.Seq, Data: data}
+	}
+	seqs, errs := r.table.Put(ctx, rows...)
+	for i, d := range list {
+		if errs[i] == nil {
+			d.Seq = seqs[i]
+		} else if errors.Is(errs[i], bus.ErrConflict) {
+			errs[i] = fmt.Errorf("%w: %w", events.ErrContended, errs[i])
+		}
+	}
+	return errs
+}
+
+// open are the records that are to be sent, from a place in the log on.
+func (r records) open(ctx context.Context, from uint64) ([]*delivery.Record, error) {
+	var out []*delivery.Record
+	_, err := r.table.Scan(ctx, bus.DeliveryLogRoot+".>", from, func(row bus.Row) error {
+		if d, err := delivery.ReadRecord(row.Data, row.Seq); err == nil && d.State.Open() {
+			out = append(out, d)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// stored is delivery.Events on the log of events.
+type stored struct{ bus *bus.Bus }
+
+// At implements delivery.Events.
+func (s stored) At(ctx context.Context, seq uint64) (events.Event, error) {
+	ev, err := s.bus.EventAt(ctx, seq)
+	return ev.Event, err
+}
+
+// position is how far the active notifier is: what another one goes on from.
+type position struct {
+	Events uint64 `json:"events"` // matched up to here
+	Log    uint64 `json:"log"`    // no record below is open
+
+	revision uint64
+}
+
+const positionKey = "position"
+
+// readPosition is where the last one was; the first one ever begins where the durable stands.
+func readPosition(ctx context.Context, b *bus.Bus, kv *bus.KeyValue) (position, error) {
+	var p position
+	e, there, err := kv.Get(ctx, positionKey)
+	if err != nil {
+		return p, err
+	}
+	if !there {
+		p.Events, err = b.Acked(ctx, bus.NotifierDurable)
+		return p, err
+	}
+	p.revision = e.Revision
+	return p, json.Unmarshal(e.Value, &p)
+}
+
+// save stores p by compare-and-set: who has lost the lease unnoticed learns it here.
+func (p *position) save(ctx context.Context, kv *bus.KeyValue) error {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	revision, err := kv.Put(ctx, positionKey, b, p.revision)
+	if err == nil {
+		p.revision = revision
+	}
+	return err
+}

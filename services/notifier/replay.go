@@ -1,0 +1,144 @@
+package notifier
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/bus"
+	"github.com/backupbus/backupbus/services/notifier/api"
+	"github.com/backupbus/backupbus/services/notifier/delivery"
+)
+
+// A replay is a value in the bucket of the notifier's state until the active notifier has carried it out. Doing it
+// again after a crash makes the same deliveries, which are there already.
+const replayPrefix = "replay."
+
+// replay carries out what is asked for, one after the other, until ctx ends.
+func (n *notifier) replay(ctx context.Context, e *delivery.Engine) {
+	asked := make(chan bus.Entry)
+	go func() {
+		defer close(asked)
+		_ = n.state.Watch(ctx, func() {}, func(entry bus.Entry) {
+			if !strings.HasPrefix(entry.Key, replayPrefix) || entry.Value == nil {
+				return
+			}
+			select {
+			case asked <- entry:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	for entry := range asked {
+		if err := n.replayOne(ctx, e, entry); err != nil && ctx.Err() == nil {
+			n.Log.ErrorContext(ctx, "replay not finished: it goes on when the notifier starts", "error", events.Redact(err.Error()))
+		}
+	}
+}
+
+func (n *notifier) replayOne(ctx context.Context, e *delivery.Engine, entry bus.Entry) error {
+	var r api.Replay
+	if err := json.Unmarshal(entry.Value, &r); err != nil {
+		return err
+	}
+	count := 0
+	send := func(ev events.Stored) error {
+		again, err := n.wanted(ctx, r, ev)
+		if err != nil || !again {
+			return err
+		}
+		ok, err := e.Replay(ctx, r.SubscriptionID, r.ReplayID, ev)
+		if err != nil {
+			return err
+		}
+		if count++; !ok || count >= r.MaxEvents {
+			return errEnough
+		}
+		return nil
+	}
+	err := n.replayEvents(ctx, r, send)
+	if err != nil && !errors.Is(err, errEnough) {
+		return err
+	}
+	n.Log.InfoContext(ctx, "replay taken in", "replay_id", r.ReplayID, "subscription_id", r.SubscriptionID, "events", count)
+	return n.state.Delete(ctx, entry.Key, entry.Revision)
+}
+
+// errEnough ends a replay: so many were wanted, or the subscription is gone or disabled.
+var errEnough = errors.New("enough")
+
+func (n *notifier) replayEvents(ctx context.Context, r api.Replay, send func(events.Stored) error) error {
+	project, err := events.Token(r.Project)
+	if err != nil {
+		return err
+	}
+	if len(r.EventIDs) == 0 {
+		_, err := n.Bus.Scan(ctx, events.EventRoot+"."+project+".>", 0, false, func(_ string, ev events.Stored) error {
+			if ev.Time.Before(r.From) {
+				return nil
+			}
+			if !ev.Time.Before(r.To) {
+				return nil // times are not in the order of the log
+			}
+			return send(ev)
+		})
+		return err
+	}
+	for _, id := range r.EventIDs {
+		aggregate, _, _ := strings.Cut(id, "-")
+		_, err := n.Bus.Scan(ctx, events.EventRoot+"."+project+".*.*.*."+aggregate+".*", 0, false, func(_ string, ev events.Stored) error {
+			if ev.ID != id {
+				return nil
+			}
+			return send(ev)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wanted tells whether a replay of a time takes an event.
+func (n *notifier) wanted(ctx context.Context, r api.Replay, ev events.Stored) (bool, error) {
+	if len(r.EventIDs) > 0 {
+		return true, nil
+	}
+	if len(r.Types) > 0 && !slices.Contains(r.Types, ev.Type) {
+		return false, nil
+	}
+	if ok, err := r.Filters.Match(ev.Event); !ok || err != nil {
+		return false, nil //nolint:nilerr // what cannot be evaluated does not pass
+	}
+	if len(r.States) == 0 {
+		return true, nil
+	}
+	id, err := events.DeliveryID(r.SubscriptionID, ev.Source, ev.ID)
+	if err != nil {
+		return false, err
+	}
+	row, there, err := n.records.table.Get(ctx, bus.DeliverySubject(ev.Project, r.SubscriptionID, id))
+	if err != nil || !there {
+		return false, err
+	}
+	d, err := delivery.ReadRecord(row.Data, row.Seq)
+	return err == nil && slices.Contains(r.States, d.State), err
+}
+
+// testText is what a test says.
+const testText = "This is a test of the subscription. Nothing has happened."
+
+// testEvent is `subscription.test` (events.md 7.11): it stands in no stream.
+func testEvent(busName, project, id string, at time.Time) (events.Event, error) {
+	ev, err := events.New(busName, events.SubscriptionTest{Project: project, SubscriptionID: id, Message: testText, TestTime: events.At(at)},
+		events.Test, events.EventID(id, events.Subscriptions, events.Test, int(at.UnixMilli())), 0, at, events.Cause{})
+	if err != nil {
+		return ev, fmt.Errorf("test of %s: %w", id, err)
+	}
+	return ev, nil
+}

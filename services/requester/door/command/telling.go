@@ -1,0 +1,169 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/requester/intake"
+)
+
+// telling is the outcome of one message on its way out.
+type telling struct {
+	*Door
+	message Message
+	at      events.CommandSubject
+	project string
+	replyTo string // empty: nobody asked for a copy
+	command events.Command
+}
+
+// accept appends request.accepted, once per request.
+func (t telling) accept(ctx context.Context, a events.AcceptedRequest) error {
+	cause, err := t.command.Cause(a.RequestID)
+	if err != nil {
+		return err
+	}
+	done, err := t.log.Append(ctx, events.Draft{
+		Aggregate: a.Aggregate(), Step: events.Accepted, EventID: events.EventID(a.RequestID, events.Requests, events.Accepted, 0),
+		At: t.now(), Cause: cause,
+		Decide: func(context.Context, events.Prior) (events.Payload, error) { return a, nil },
+	})
+	if err != nil {
+		return fmt.Errorf("tell of the acceptance: %w", err)
+	}
+	if done.Repeat {
+		first, err := events.Decode[events.AcceptedRequest](done.Event)
+		if err != nil {
+			return err
+		}
+		if first.RequestDigest != a.RequestDigest {
+			return conflict(first.BackupID)
+		}
+		first.State, first.Repeat = a.State, true
+		if done.Data, err = json.Marshal(first); err != nil {
+			return err
+		}
+	}
+	t.reply(ctx, done.Event)
+	return nil
+}
+
+// refuse tells of a rejection; an error that is none is wanted again, as long as it may be.
+func (t telling) refuse(ctx context.Context, err error) error {
+	var r *events.Rejection
+	switch {
+	case errors.As(err, &r):
+	case !t.message.Last:
+		return err
+	default:
+		r = &events.Rejection{Reason: string(intake.Fault), Retryable: true, RetryAfterSeconds: retryAfter,
+			Message: "the command could not be evaluated, however often it was tried: look whether it was done, then send it again"}
+	}
+	if failed := t.reject(ctx, r); failed != nil {
+		return failed
+	}
+	switch {
+	case r.Reason == events.MalformedEvent:
+		return &Dead{Unreadable, err}
+	case r.Reason == events.ForbiddenContent:
+		return &Dead{Forbidden, err}
+	case r.Reason == string(intake.Fault) && t.message.Last:
+		return &Dead{Failed, err}
+	}
+	return nil
+}
+
+// reject appends request.rejected, once per message: under the request's id while that is not accepted, else under
+// one of the message's own.
+func (t telling) reject(ctx context.Context, r *events.Rejection) error {
+	rq, err := t.rejectedID(r)
+	if err != nil {
+		return err
+	}
+	done, err := t.append(ctx, rq, r)
+	if errors.Is(err, lifecycle.ErrIllegal) {
+		if rq, err = events.ConflictRequestID(t.message.Stream, t.message.Seq); err == nil {
+			done, err = t.append(ctx, rq, r)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("tell of the rejection: %w", err)
+	}
+	t.reply(ctx, done.Event)
+	return nil
+}
+
+func (t telling) append(ctx context.Context, rq string, r *events.Rejection) (events.Appended, error) {
+	record := r.Rejected(t.project, rq, t.command)
+	return t.log.Append(ctx, events.Draft{
+		Aggregate: record.Aggregate(), Step: events.Rejected, EventID: t.rejectedEvent(rq), At: t.now(), Cause: t.cause(rq),
+		Decide: func(context.Context, events.Prior) (events.Payload, error) { return record, nil },
+	})
+}
+
+func (t telling) rejectedID(r *events.Rejection) (string, error) {
+	switch {
+	case t.command.ID == "":
+		return events.MalformedRequestID(t.message.Stream, t.message.Seq)
+	case r.Reason == string(intake.IdempotencyConflict):
+		return events.ConflictRequestID(t.message.Stream, t.message.Seq)
+	}
+	return t.requestID(t.project, t.command)
+}
+
+func (t telling) rejectedEvent(rq string) string {
+	return events.EventID(rq, events.Requests, events.Rejected, int(t.message.Seq))
+}
+
+// cause of a rejection; what looks like a credential is no part of it.
+func (t telling) cause(rq string) events.Cause {
+	c, err := t.command.Cause(rq)
+	if err != nil || events.HasSecret(t.command.ID) {
+		c = events.Cause{CorrelationID: rq, Trace: t.command.Trace}
+	}
+	if events.HasSecret(c.Trace.State) {
+		c.Trace.State = ""
+	}
+	return c
+}
+
+// toldBefore looks, for a message that comes again, whether its rejection stands in the log: then it is not judged
+// anew, as things may have changed.
+func (t telling) toldBefore(ctx context.Context) (bool, error) {
+	if !t.message.Redelivered || t.command.ID == "" {
+		return false, nil
+	}
+	rq, err := t.requestID(t.project, t.command)
+	if err != nil {
+		return false, err
+	}
+	scope, err := events.Aggregate{Project: t.project, Entity: events.Requests, ID: rq}.Scope()
+	if err != nil {
+		return false, err
+	}
+	var told events.Event
+	_, err = t.log.Scan(ctx, scope, 1, false, func(_ string, s events.Stored) error {
+		if s.ID == t.rejectedEvent(rq) {
+			told = s.Event
+			return io.EOF
+		}
+		return nil
+	})
+	if told.ID == "" {
+		return false, err
+	}
+	t.reply(ctx, told)
+	r, err := events.Decode[events.RejectedRequest](told)
+	switch {
+	case err != nil:
+		return false, err
+	case r.Reason == events.ForbiddenContent:
+		return true, &Dead{Forbidden, &events.Rejection{Reason: r.Reason, Message: r.Message}}
+	}
+	return true, nil
+}

@@ -1,0 +1,88 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/backupbus/backupbus/events"
+)
+
+// maxPage bounds the bytes of one page; a page that would be longer ends earlier and has a next one.
+const maxPage = 4 << 20
+
+// errFull ends the reading of a page.
+var errFull = errors.New("the page is full")
+
+// page answers with a part of what is stored, as a CloudEvents batch (events.md 6.3).
+func (d *Door) page(ctx context.Context, f *feed, in *feedInput) (*huma.StreamResponse, error) {
+	var until time.Time
+	if in.Until != "" {
+		var err error
+		if until, err = time.Parse(time.RFC3339, in.Until); err != nil {
+			return nil, badRequest("until is not an RFC 3339 time")
+		}
+	}
+	batch := []byte{'['}
+	var at uint64 // the last one looked at
+	more, n := false, 0
+	end, err := d.log.Replay(ctx, f.project, f.start, func(ev events.Stored) error {
+		if !until.IsZero() && !ev.Time.Before(until) {
+			return errFull
+		}
+		if f.wants(ev.Event) {
+			line, err := events.Structured(ev.Event)
+			if err != nil {
+				return err
+			}
+			if n == in.Limit || n > 0 && len(batch)+len(line) > maxPage {
+				more = true
+				return errFull
+			}
+			if n > 0 {
+				batch = append(batch, ',')
+			}
+			batch = append(batch, line...)
+			n++
+		}
+		at = ev.Seq
+		return nil
+	})
+	switch {
+	case errors.Is(err, errFull):
+	case err != nil:
+		return nil, d.problem(ctx, err)
+	default:
+		at = max(at, end)
+	}
+	if at == 0 && f.start.Seq > 0 {
+		at = f.start.Seq - 1
+	}
+	batch = append(batch, ']', '\n')
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		hc.SetHeader("Content-Type", batchType)
+		hc.SetHeader("Cache-Control", "no-store")
+		hc.SetHeader("Backupbus-Next-Cursor", f.cursor(at))
+		if f.lost {
+			hc.SetHeader("Backupbus-Truncated", "true")
+		}
+		if more {
+			u := hc.URL()
+			hc.SetHeader("Link", "<"+nextPage(u, f.cursor(at))+`>; rel="next"`)
+		}
+		hc.SetStatus(http.StatusOK)
+		_, _ = hc.BodyWriter().Write(batch) // a client that has gone cannot be told
+	}}, nil
+}
+
+// nextPage is the same request after a cursor.
+func nextPage(u url.URL, cursor string) string {
+	q := u.Query()
+	q.Del("since")
+	q.Set("cursor", cursor)
+	return "/api" + u.EscapedPath() + "?" + q.Encode()
+}
