@@ -55,9 +55,9 @@ func (b backend) Deliveries(ctx context.Context, project, subscriptionID string,
 		return err
 	}
 	_, err = b.records.table.Scan(ctx, bus.DeliverySubject(token, subscriptionID, "*"), from, func(row bus.Row) error {
-		d, err := delivery.ReadRecord(row.Data, row.Seq)
-		if err != nil {
-			return nil //nolint:nilerr // one record that nobody can read does not hide the others
+		d, ok := b.records.read(ctx, row)
+		if !ok { // it does not hide the others
+			return nil
 		}
 		return fn(d)
 	})

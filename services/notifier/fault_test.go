@@ -55,10 +55,7 @@ func TestW20_EveryFaultAndEachEventOnce(t *testing.T) {
 		}
 		w.backup("shop", "orders")
 	}
-	eventually(t, "all have ended", func() bool {
-		states := w.states()
-		return states[delivery.Delivered]+states[delivery.Dead]+states[delivery.Suppressed] == many
-	})
+	w.accounted(many)
 	mu.Lock()
 	defer mu.Unlock()
 	if dead := w.states()[delivery.Dead]; len(processed) != many-dead {

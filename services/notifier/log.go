@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/bus"
@@ -12,7 +13,25 @@ import (
 )
 
 // records is delivery.Log on the table of the bus.
-type records struct{ table *bus.Table }
+type records struct {
+	table      *bus.Table
+	log        *slog.Logger
+	unreadable func() // counts
+}
+
+var _ delivery.Log = records{}
+
+// read is the record of a row; false for one that cannot be read, which is reported: its delivery is lost to
+// whoever waits for it, and a replay of its event makes another.
+func (r records) read(ctx context.Context, row bus.Row) (*delivery.Record, bool) {
+	d, err := delivery.ReadRecord(row.Data, row.Seq)
+	if err != nil {
+		r.unreadable()
+		r.log.ErrorContext(ctx, "record of a delivery is unreadable: replay its event", "stream", bus.DeliveryLogStream,
+			"subject", row.Subject, "stream_seq", row.Seq, "error", events.Redact(err.Error()))
+	}
+	return d, err == nil
+}
 
 // Put implements delivery.Log.
 func (r records) Put(ctx context.Context, list []*delivery.Record) []error {
@@ -40,7 +59,7 @@ func (r records) Put(ctx context.Context, list []*delivery.Record) []error {
 func (r records) open(ctx context.Context, from uint64) ([]*delivery.Record, error) {
 	var out []*delivery.Record
 	_, err := r.table.Scan(ctx, bus.DeliveryLogRoot+".>", from, func(row bus.Row) error {
-		if d, err := delivery.ReadRecord(row.Data, row.Seq); err == nil && d.State.Open() {
+		if d, ok := r.read(ctx, row); ok && d.State.Open() {
 			out = append(out, d)
 		}
 		return nil

@@ -90,7 +90,7 @@ func newService(ctx context.Context, d Deps, c Config, plan delivery.Plan) (*not
 	}
 	cidrs, _ := c.cidrs() // Validate has refused what cannot be read
 	n := &notifier{Deps: d, plan: plan, patience: patience, handshakeOff: c.Handshake == handshakeOff,
-		records: records{d.Bus.DeliveryLog()}, holder: "notifier-" + events.FreshKey(),
+		holder: "notifier-" + events.FreshKey(),
 		registry: &registry{sinks: map[string]generation{}, rules: sink.Rules{AllowCIDRs: cidrs, Ports: c.AllowedPorts, Origin: c.Origin,
 			Version: host.Version(), Resolver: d.Resolver}}}
 	if n.registry.rules.Origin == "" {
@@ -110,6 +110,7 @@ func (n *notifier) open(ctx context.Context, c Config) (err error) {
 	if n.figures, err = newFigures(n.Metrics); err != nil {
 		return err
 	}
+	n.records = records{n.Bus.DeliveryLog(), n.Log, n.figures.unreadable.Inc}
 	if n.state, err = n.Bus.KeyValue(ctx, bus.NotifierStateBucket); err != nil {
 		return err
 	}

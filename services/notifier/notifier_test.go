@@ -120,6 +120,7 @@ func TestNotifier_GivesUpAndSaysSo(t *testing.T) {
 	if diff := cmp.Diff(map[string]float64{"HTTP_ERROR": 4}, w.outcomes()); diff != "" {
 		t.Error(diff)
 	}
+	w.accounted(1)
 }
 
 func TestNotifier_RecoversWhenTheSinkDoes(t *testing.T) {
@@ -138,6 +139,7 @@ func TestNotifier_RecoversWhenTheSinkDoes(t *testing.T) {
 	if diff := cmp.Diff(map[string]float64{"HTTP_ERROR": 1, "REDIRECT": 1, "SUCCESS": 1}, w.outcomes()); diff != "" {
 		t.Error(diff)
 	}
+	w.accounted(1)
 }
 
 // W6, the DEAD part, and that the project's other subscriptions hear of it.
@@ -165,6 +167,7 @@ func TestNotifier_GoneIsToldToTheOthers(t *testing.T) {
 	if len(gone.requests) != 1 {
 		t.Errorf("%d requests to the one that is gone", len(gone.requests))
 	}
+	w.accounted(2)
 }
 
 // W9: the name is judged when it is dialled.
@@ -185,6 +188,7 @@ func TestNotifier_NameThatTurnsToAPrivateAddressIsBlocked(t *testing.T) {
 	if strings.Contains(string(ev.Data), "10.0.0.1") {
 		t.Error("users see the address")
 	}
+	w.accounted(1)
 }
 
 func TestNotifier_SlowEndpointHoldsUpNobodyElse(t *testing.T) {

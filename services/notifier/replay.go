@@ -126,8 +126,8 @@ func (n *notifier) wanted(ctx context.Context, r api.Replay, ev events.Stored) (
 	if err != nil || !there {
 		return false, err
 	}
-	d, err := delivery.ReadRecord(row.Data, row.Seq)
-	return err == nil && slices.Contains(r.States, d.State), err
+	d, ok := n.records.read(ctx, row)
+	return ok && slices.Contains(r.States, d.State), nil
 }
 
 // testText is what a test says.

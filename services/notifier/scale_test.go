@@ -1,23 +1,17 @@
 package notifier
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/events/bus"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
@@ -67,93 +61,4 @@ func TestNotifier_TenThatHangDoNotSlowTheOthers(t *testing.T) {
 	if disturbed > 2*calm {
 		t.Errorf("p99 of the others is %s, more than twice %s", disturbed, calm)
 	}
-}
-
-// BenchmarkDeliver compares signed deliveries, from the log of events to their record, with bare signed POSTs to
-// the same receiver. The figure that counts is x-bare.
-func BenchmarkDeliver(b *testing.B) {
-	const subscriptions, workers = 16, 8
-	w := newWorld(b)
-	// The line of other tests goes through a proxy that looks at every frame.
-	w.bus = w.server.ConnectWith(b, bus.Config{InProcess: w.server})
-	var got atomic.Int64
-	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-		_, _ = io.Copy(io.Discard, req.Body)
-		got.Add(1)
-	}))
-	b.Cleanup(s.Close)
-	for n := range subscriptions {
-		w.subscribe("shop", fmt.Sprint("s", n), fmt.Sprint(s.URL, "/", n), func(s *subscription.Subscription) { s.MaxInFlight = workers; s.RatePerMinute = 60_000 })
-	}
-	const many = 1500
-	var body []byte
-	for range many {
-		ev := w.backup("shop", "orders")
-		var err error
-		if body, err = events.Structured(ev.Event); err != nil {
-			b.Fatal(err)
-		}
-	}
-	const total = many * subscriptions
-	for b.Loop() {
-		bare := barePosts(b, s.URL, body, total, subscriptions*workers)
-		got.Store(0)
-		e, _, err := w.build().state.Get(b.Context(), positionKey)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if e.Revision > 0 {
-			b.Skip("one run a process")
-		}
-		start := time.Now()
-		stop := w.start()
-		eventually(b, "all have been delivered", func() bool { return got.Load() >= total })
-		ours := time.Since(start)
-		stop()
-		b.ReportMetric(float64(total)/ours.Seconds(), "deliveries/s")
-		b.ReportMetric(float64(total)/bare.Seconds(), "bare/s")
-		b.ReportMetric(bare.Seconds()/ours.Seconds(), "x-bare")
-	}
-}
-
-func barePosts(b *testing.B, url string, body []byte, total, workers int) time.Duration {
-	b.Helper()
-	secret, err := delivery.ParseSecret(signingKey)
-	if err != nil {
-		b.Fatal(err)
-	}
-	transport := &http.Transport{MaxIdleConnsPerHost: workers, DialContext: (&net.Dialer{}).DialContext}
-	defer transport.CloseIdleConnections()
-	var next atomic.Int64
-	var running sync.WaitGroup
-	start := time.Now()
-	for range workers {
-		running.Go(func() {
-			for next.Add(1) <= int64(total) {
-				now := time.Now()
-				sig, err := secret.Sign("evt", now, body)
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, bytes.NewReader(body))
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				req.Header.Set("webhook-id", "evt")
-				req.Header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
-				req.Header.Set("webhook-signature", sig)
-				resp, err := transport.RoundTrip(req)
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				_, _ = io.Copy(io.Discard, resp.Body)
-				_ = resp.Body.Close()
-			}
-		})
-	}
-	running.Wait()
-	return time.Since(start)
 }

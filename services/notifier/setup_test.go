@@ -48,6 +48,7 @@ type world struct {
 	lookups func(host string) ([]netip.Addr, error)
 	metrics *prometheus.Registry
 	log     *safeBuffer
+	handler slog.Handler // of the log
 	backups int
 }
 
@@ -57,6 +58,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, server: s, bus: s.Connect(t), plan: quick(), log: &safeBuffer{},
 		config:  Config{AllowCIDRs: []string{"127.0.0.1/32", "::1/128"}},
 		lookups: func(string) ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil }}
+	w.handler = slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})
 	bustest.Provision(t, w.bus)
 	return w
 }
@@ -96,7 +98,7 @@ func (w *world) build() *notifier { return w.buildOn(w.bus) }
 func (w *world) buildOn(b *bus.Bus) *notifier {
 	w.t.Helper()
 	n, err := newService(w.t.Context(), Deps{
-		Bus: b, Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Bus: b, Log: slog.New(w.handler),
 		Now: time.Now, Metrics: w.registerer(), Resolver: w, Random: func() float64 { return 0.5 },
 		Env: func(name string) (string, bool) {
 			if name == "KEY" {
@@ -199,6 +201,25 @@ func (w *world) states() map[delivery.State]int {
 		out[d.State]++
 	}
 	return out
+}
+
+// accounted ends every test of faults: so many deliveries were matched, each is DELIVERED, DEAD or SUPPRESSED, and
+// nothing is open.
+func (w *world) accounted(matched int) {
+	w.t.Helper()
+	var s map[delivery.State]int
+	ended := func() int { return s[delivery.Delivered] + s[delivery.Dead] + s[delivery.Suppressed] }
+	eventually(w.t, "all deliveries have ended", func() bool {
+		s = w.states()
+		return ended() >= matched
+	})
+	total := 0
+	for _, n := range s {
+		total += n
+	}
+	if ended() != matched || total != matched {
+		w.t.Errorf("%d matched, but there are %v", matched, s)
+	}
 }
 
 // allEnded waits until there was a delivery and none is left.

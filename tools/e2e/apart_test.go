@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backupbus/backupbus/events/bustest"
+	"github.com/backupbus/backupbus/services/notifier/subscription"
 	"github.com/backupbus/backupbus/services/status-tracker/view/viewtest"
 )
 
@@ -42,7 +43,8 @@ type apart struct {
 	cmds     map[string]*exec.Cmd
 }
 
-func startApart(t *testing.T) *apart {
+// startApart starts them; webhooks may go to those ports of this machine.
+func startApart(t *testing.T, ports ...int) *apart {
 	t.Helper()
 	redis := viewtest.Redis(t)
 	nats := bustest.Run(t)
@@ -56,15 +58,24 @@ func startApart(t *testing.T) *apart {
 	if a.log, err = os.Create(filepath.Join(data, "log")); err != nil {
 		t.Fatal(err)
 	}
-	text := strings.NewReplacer("NATS", nats.URL(), "SOCKET", redis.Socket, "ADDR", a.addr, "DATA", data).Replace(`
+	text := strings.NewReplacer("NATS", nats.URL(), "SOCKET", redis.Socket, "ADDR", a.addr, "DATA", data,
+		"NOTIFIER", freeAddress(t), "PORTS", strings.Join(strings.Fields(fmt.Sprint(ports)), ", ")).Replace(`
 bus: {url: "NATS"}
 view: {redisURL: "unix://SOCKET"}
-requester: {listen: "ADDR"}
+requester: {listen: "ADDR", notifier: "http://NOTIFIER"}
 provider-executors:
   storages: {default: "file://DATA/backups"}
   scratch: DATA/scratch
   backoff: [10ms]
+notifier:
+  listen: "NOTIFIER"
+  keyRef: file:DATA/notifier.key
+  allowCidrs: [127.0.0.1/32]
+  allowedPorts: PORTS
 `)
+	if err := os.WriteFile(filepath.Join(data, "notifier.key"), []byte(subscription.NewSealKey()), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(a.settings, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +117,13 @@ func freeAddress(t *testing.T) string {
 
 func (a *apart) startService(name string) {
 	a.t.Helper()
-	cmd := exec.Command(filepath.Join(a.dir, name), "--config", a.settings)
+	a.startWith(name, name, a.settings)
+}
+
+// startWith starts a service under a name of its own.
+func (a *apart) startWith(name, service, settings string) {
+	a.t.Helper()
+	cmd := exec.Command(filepath.Join(a.dir, service), "--config", settings)
 	cmd.Stderr = a.log
 	if err := cmd.Start(); err != nil {
 		a.t.Fatal(err)

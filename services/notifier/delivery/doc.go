@@ -7,6 +7,10 @@
 //	   │              not before the plan's time, Retry-After, the rate, the circuit, the order
 //	   └─▶ sign ──▶ send ──▶ judge ──▶ record ──▶ DELIVERED, RETRYING (back into the lane), DEAD, SUPPRESSED
 //
+// An event is read and encoded once for all its subscriptions (letters); outcomes that come at the same time are
+// stored in one round trip (recorder). A slot is held until the outcome is stored, so what may be sent twice after a
+// crash is at most what was in flight.
+//
 // # Promise
 //
 // Every event that a subscription wants has a record before Match returns, and the record ends DELIVERED,

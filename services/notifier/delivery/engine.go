@@ -29,8 +29,10 @@ type Deps struct {
 // Engine makes the deliveries of all subscriptions. Safe for concurrent use.
 type Engine struct {
 	Deps
-	wake    chan struct{}
-	running sync.WaitGroup
+	letters  *letters
+	recorder *recorder
+	wake     chan struct{}
+	running  sync.WaitGroup
 
 	mu        sync.Mutex
 	lanes     map[string]*lane
@@ -56,7 +58,7 @@ func New(d Deps) (*Engine, error) {
 		d.Random == nil || d.Count == nil || len(d.Plan.Delays) == 0 || d.Slots <= 0 {
 		return nil, errors.New("delivery: a dependency is missing")
 	}
-	return &Engine{Deps: d, wake: make(chan struct{}, 1), lanes: map[string]*lane{},
+	return &Engine{Deps: d, letters: newLetters(d.Events), recorder: &recorder{log: d.Log}, wake: make(chan struct{}, 1), lanes: map[string]*lane{},
 		byProject: map[string]map[string]*lane{}, projects: map[string]*project{}}, nil
 }
 
@@ -269,30 +271,4 @@ func (e *Engine) nudge() {
 	case e.wake <- struct{}{}:
 	default:
 	}
-}
-
-// sleepers is a heap of lanes by the time at which to look again.
-type sleepers []*lane
-
-func (s sleepers) Len() int           { return len(s) }
-func (s sleepers) Less(i, j int) bool { return s[i].wakeAt.Before(s[j].wakeAt) }
-func (s sleepers) Swap(i, j int) {
-	s[i], s[j] = s[j], s[i]
-	s[i].index, s[j].index = i, j
-}
-
-// Push implements heap.Interface.
-func (s *sleepers) Push(x any) {
-	l := x.(*lane)
-	l.index = len(*s)
-	*s = append(*s, l)
-}
-
-// Pop implements heap.Interface.
-func (s *sleepers) Pop() any {
-	old := *s
-	l := old[len(old)-1]
-	l.index = -1
-	*s = old[:len(old)-1]
-	return l
 }

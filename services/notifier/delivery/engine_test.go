@@ -3,7 +3,6 @@ package delivery
 import (
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,6 +56,7 @@ func TestW4_FailsTwelveTimesAndDies(t *testing.T) {
 		if len(w.dead) != 1 || w.dead[0].Attempts != 12 || w.dead[0].Reason != Exhausted {
 			t.Errorf("told: %+v", w.dead)
 		}
+		w.accounted(0)
 	})
 }
 
@@ -90,6 +90,7 @@ func TestW5_RetryAfterPausesTheEndpoint(t *testing.T) {
 		if r := w.list()[0]; r.Attempts[0].RetryAfterSeconds != 120 || r.Attempts[0].Outcome != Throttled {
 			t.Errorf("got %+v", r)
 		}
+		w.accounted(0)
 	})
 }
 
@@ -114,161 +115,8 @@ func TestW6_GoneDisables(t *testing.T) {
 		if diff := cmp.Diff([]string{"GONE disable=true after 0s"}, w.turns); diff != "" {
 			t.Error(diff)
 		}
+		w.accounted(0)
 	})
-}
-
-// W11: without permission at most six a minute; with an allowed rate at most that.
-func TestW11_RatesHold(t *testing.T) {
-	in(t, func(t *testing.T) {
-		slow, thirty := always(200), always(200)
-		a, b := subscribe(t, "shop", "a", slow), subscribe(t, "shop", "b", thirty)
-		a.Unverified, b.RatePerMinute = true, 30
-		w := newWorld(t, a, b)
-		defer w.stop()
-		for n := range 100 {
-			w.match(w.event("bk_a", n))
-		}
-		const window = time.Minute
-		pass(window - time.Millisecond)
-		if n := len(slow.requests()); n != 6 {
-			t.Errorf("unverified: %d in the first minute", n)
-		}
-		if n := len(thirty.requests()); n > 33 { // the burst of 3, then one every two seconds
-			t.Errorf("30 a minute: %d in the first minute", n)
-		}
-		pass(time.Hour)
-		if diff := cmp.Diff(map[string]int{"DELIVERED": 200}, w.states()); diff != "" {
-			t.Error(diff)
-		}
-	})
-}
-
-// W12: of one source one after the other, the others go on; after DEAD it goes on too.
-func TestW12_OrderedBySource(t *testing.T) {
-	in(t, func(t *testing.T) {
-		e := &endpoint{}
-		e.answer = func(r Request) Answer {
-			if r.Event.ID == "bk_a-step-1" {
-				return Answer{Status: 400}
-			}
-			return Answer{Status: 200}
-		}
-		s := subscribe(t, "shop", "a", e)
-		s.Ordered = true
-		w := newWorld(t, s)
-		defer func() { w.stop() }()
-		w.match(w.event("bk_a", 1), w.event("bk_a", 2), w.event("bk_b", 1), w.event("bk_b", 2), w.event("bk_a", 3))
-		pass(time.Minute)
-		w.restart(s)
-		pass(time.Minute)
-		for _, id := range e.ids() {
-			if id == "bk_a-step-2" || id == "bk_a-step-3" {
-				t.Errorf("%s overtook", id)
-			}
-		}
-		if diff := cmp.Diff(map[string]int{"DELIVERED": 2, "RETRYING": 1, "PENDING": 2}, w.states()); diff != "" {
-			t.Error(diff)
-		}
-		pass(100 * time.Hour)
-		got := e.ids()
-		if diff := cmp.Diff([]string{"bk_a-step-1", "bk_a-step-2", "bk_a-step-3"}, got[len(got)-3:]); diff != "" {
-			t.Error(diff)
-		}
-		if diff := cmp.Diff(map[string]int{"DELIVERED": 4, "DEAD EXHAUSTED": 1}, w.states()); diff != "" {
-			t.Error(diff)
-		}
-	})
-}
-
-// W13: ten failures in a row open the circuit; waiting uses no attempts; one probe after 30 s, then 60 s.
-func TestW13_CircuitOpensAndProbes(t *testing.T) {
-	in(t, func(t *testing.T) {
-		var healthy atomic.Bool
-		e := &endpoint{}
-		e.answer = func(Request) Answer {
-			if healthy.Load() {
-				return Answer{Status: 200}
-			}
-			return Answer{Status: 500}
-		}
-		s := subscribe(t, "shop", "a", e)
-		s.MaxInFlight = 1
-		w := newWorld(t, s)
-		defer func() { w.stop() }()
-		for n := range 20 {
-			w.match(w.event("bk_a", n))
-		}
-		pass(29 * time.Second)
-		if n := len(e.requests()); n != 10 {
-			t.Fatalf("%d requests before the first probe", n)
-		}
-		pass(2 * time.Second)
-		if n := len(e.requests()); n != 11 {
-			t.Errorf("%d requests after 31 s, not one probe", n)
-		}
-		w.restart(s) // the circuit outlives the process
-		pass(58 * time.Second)
-		if n := len(e.requests()); n != 11 {
-			t.Errorf("%d requests before the second probe", n)
-		}
-		waited := 0
-		for _, r := range w.list() {
-			if len(r.Attempts) == 0 && r.State == Pending {
-				waited++
-			}
-		}
-		if waited < 9 {
-			t.Errorf("%d wait without an attempt", waited)
-		}
-		healthy.Store(true)
-		pass(5 * time.Minute)
-		if diff := cmp.Diff(map[string]int{"DELIVERED": 20}, w.states()); diff != "" {
-			t.Error(diff)
-		}
-	})
-}
-
-// W14: failing at 24 h, disabled at 120 h, unless there was one success.
-func TestW14_FailingThenDisabled(t *testing.T) {
-	for name, c := range map[string]struct {
-		success time.Duration
-		turns   []string
-	}{
-		"never a success":        {0, []string{"FAILING disable=false after 24h0m0s", "FAILING disable=true after 120h0m0s"}},
-		"one success near 119 h": {119 * time.Hour, []string{"FAILING disable=false after 24h0m0s"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				e := &endpoint{}
-				start := time.Now()
-				e.answer = func(Request) Answer {
-					if at := time.Since(start); c.success > 0 && at >= c.success && at < c.success+time.Hour {
-						return Answer{Status: 200}
-					}
-					return Answer{Status: 500}
-				}
-				w := newWorld(t, subscribe(t, "shop", "a", e))
-				defer w.stop()
-				for hour := range 130 {
-					w.match(w.event("bk_a", hour))
-					pass(time.Hour)
-				}
-				if diff := cmp.Diff(c.turns, w.turns); diff != "" {
-					t.Error(diff)
-				}
-				matched, total := len(w.list()), 0
-				for state, n := range w.states() {
-					if c.success == 0 && (state == string(Pending) || state == string(Retrying)) {
-						t.Errorf("%d are still %s", n, state)
-					}
-					total += n
-				}
-				if matched != 130 || total != matched {
-					t.Errorf("%d records of 130 events", matched)
-				}
-			})
-		})
-	}
 }
 
 // W15: enabled again nothing is sent; replays are marked, with the same webhook-id, at half the rate.
@@ -405,5 +253,6 @@ func TestEngine_AnotherThatHasTakenOverIsNotOverwritten(t *testing.T) {
 		if n := len(e.requests()); n != 1 || w.list()[0].State != Delivered {
 			t.Errorf("%d requests, %s", n, fmt.Sprint(w.states()))
 		}
+		w.accounted(0)
 	})
 }

@@ -3,14 +3,11 @@ package delivery
 import (
 	"container/heap"
 	"time"
-
-	"github.com/backupbus/backupbus/events"
 )
 
 // item is a delivery that is still to be sent.
 type item struct {
 	Record
-	event *events.Event // nil: to be read again
 	due   time.Time
 	order uint64 // of coming into the lane
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -76,12 +75,15 @@ func (k Keys) Sign(id string, at time.Time, body []byte) (string, error) {
 		}
 		entries = append(entries, entry)
 	}
-	content := append([]byte(id+"."+strconv.FormatInt(at.Unix(), 10)+"."), body...)
+	var content []byte // made if it is needed
 	for _, p := range []struct {
 		KeyPair
 		use bool
 	}{{k.Pair, true}, {k.PreviousPair, overlap}} {
 		if p.sign != nil && p.use {
+			if content == nil {
+				content = append([]byte(head(id, at)), body...)
+			}
 			entries = append(entries, pairVersion+base64.StdEncoding.EncodeToString(p.sign(content)))
 		}
 	}

@@ -58,13 +58,11 @@ func (e *Engine) Replay(ctx context.Context, subscriptionID, replayID string, ev
 // newItem is a delivery that nobody has stored yet; the caller holds the mutex.
 func (e *Engine) newItem(l *lane, ev *events.Stored, id string) *item {
 	now := events.At(e.Now())
-	i := &item{due: now.Time, event: &ev.Event, Record: Record{
+	i := &item{due: now.Time, Record: Record{
 		DeliveryID: id, SubscriptionID: l.sub.ID, Project: l.project, EventID: ev.ID, EventType: ev.Type,
 		EventSource: ev.Source, EventSequence: ev.Sequence, EventSeq: ev.Seq, State: Pending, CreateTime: now, NextAttemptTime: now,
 	}}
-	if len(l.open) >= atHand {
-		i.event = nil
-	}
+	e.letters.keep(ev.Seq, ev.Event)
 	if l.sub.Disabled || l.stopped != "" {
 		i.State, i.Reason, i.NextAttemptTime = Suppressed, l.sub.Reason, events.Time{}
 		if l.stopped != "" {
@@ -73,9 +71,6 @@ func (e *Engine) newItem(l *lane, ev *events.Stored, id string) *item {
 	}
 	return i
 }
-
-// atHand is how many events of one lane are kept in memory; further ones are read again when it is their turn.
-const atHand = 1000
 
 // accept stores what is new and takes it in. What is there already is somebody's, perhaps our own.
 func (e *Engine) accept(ctx context.Context, made []*item) error {

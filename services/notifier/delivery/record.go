@@ -3,6 +3,7 @@ package delivery
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"unicode"
 
@@ -78,10 +79,21 @@ func (r *Record) Encode() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// ReadRecord reads what Encode wrote.
+// ReadRecord reads what Encode wrote. Anything else is events.ErrUnreadable.
 func ReadRecord(b []byte, seq uint64) (*Record, error) {
 	r := &Record{Seq: seq}
-	return r, json.Unmarshal(b, r)
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("%w: record %d: %w", events.ErrUnreadable, seq, err)
+	}
+	switch r.State {
+	case Pending, Retrying, Delivered, Dead, Suppressed:
+	default:
+		return nil, fmt.Errorf("%w: record %d has no state that is known", events.ErrUnreadable, seq)
+	}
+	if r.DeliveryID == "" || r.SubscriptionID == "" {
+		return nil, fmt.Errorf("%w: record %d has no id", events.ErrUnreadable, seq)
+	}
+	return r, nil
 }
 
 // maxPreview keeps twelve attempts within one message; events.md 7.11 allows 4 KiB.

@@ -28,14 +28,14 @@ func (e *Engine) deliver(ctx context.Context, l *lane, i *item) {
 	e.mu.Lock()
 	s := l.sub
 	e.mu.Unlock()
-	ev, err := e.eventOf(ctx, i)
+	ev, err := e.letters.at(ctx, i.EventSeq)
 	var a attempt
 	if err == nil {
-		a, err = Send(ctx, e.Now, s, i.DeliveryID, len(i.Attempts)+1, i.ReplayID != "", ev)
+		a, err = send(ctx, e.Now, s, i.DeliveryID, len(i.Attempts)+1, i.ReplayID != "", ev)
 	}
 	if err == nil {
 		e.Count(a.outcome)
-		e.conclude(ctx, l, s, i, ev, a)
+		e.conclude(ctx, l, s, i, ev.Event, a)
 		return
 	}
 	switch {
@@ -54,21 +54,15 @@ func (e *Engine) deliver(ctx context.Context, l *lane, i *item) {
 	e.finish(l, i, false)
 }
 
-// eventOf is the event of a delivery, read again if it is not at hand.
-func (e *Engine) eventOf(ctx context.Context, i *item) (events.Event, error) {
-	if i.event != nil {
-		ev := *i.event
-		i.event = nil // the next attempt is far away
-		return ev, nil
-	}
-	return e.Events.At(ctx, i.EventSeq)
-}
-
 // Send makes one signed attempt. An error means that none was made, or that nothing is known of it.
 func Send(ctx context.Context, now func() time.Time, s Subscription, deliveryID string, number int, replay bool, ev events.Event) (attempt, error) {
-	body, err := s.Endpoint.Encode(ev)
+	return send(ctx, now, s, deliveryID, number, replay, &letter{Event: ev})
+}
+
+func send(ctx context.Context, now func() time.Time, s Subscription, deliveryID string, number int, replay bool, ev *letter) (attempt, error) {
+	body, err := ev.body(s.Endpoint)
 	if err != nil {
-		return attempt{}, fmt.Errorf("encode %s: %w", ev.ID, err)
+		return attempt{}, err
 	}
 	a := attempt{number: number, started: now()}
 	signature, err := s.Signer.Sign(ev.ID, a.started, body)
@@ -78,7 +72,7 @@ func Send(ctx context.Context, now func() time.Time, s Subscription, deliveryID 
 	running, cancel := outlive(ctx, s.Timeout)
 	defer cancel()
 	a.answer = s.Endpoint.Post(running, Request{
-		Event: ev, SubscriptionID: s.ID, DeliveryID: deliveryID, Attempt: number, At: a.started, Signature: signature, Body: body,
+		Event: ev.Event, SubscriptionID: s.ID, DeliveryID: deliveryID, Attempt: number, At: a.started, Signature: signature, Body: body,
 		Replay: replay, TraceParent: hop(ev.TraceParent),
 	})
 	if a.answer.Status == 0 && errors.Is(running.Err(), context.Canceled) {

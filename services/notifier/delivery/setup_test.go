@@ -31,6 +31,7 @@ type world struct {
 	outcome map[Outcome]int
 	subs    map[string]Subscription
 	began   time.Time
+	matched map[string]bool // delivery ids of what the subscriptions want
 }
 
 // Put implements Log: compare-and-set on Seq.
@@ -95,7 +96,7 @@ func (w *world) Append(ctx context.Context, d events.Draft) (events.Appended, er
 func newWorld(t testing.TB, subs ...Subscription) *world {
 	t.Helper()
 	w := &world{t: t, records: map[string]Record{}, events: map[uint64]events.Event{}, health: map[string]Health{},
-		outcome: map[Outcome]int{}, subs: map[string]Subscription{}, began: time.Now()}
+		outcome: map[Outcome]int{}, subs: map[string]Subscription{}, matched: map[string]bool{}, began: time.Now()}
 	w.restart(subs...)
 	return w
 }
@@ -191,8 +192,43 @@ func (w *world) event(backup string, n int) events.Stored {
 
 func (w *world) match(evs ...events.Stored) {
 	w.t.Helper()
+	for _, ev := range evs {
+		for _, s := range w.subs {
+			if ok, err := s.Interest.Wants(ev.Event); s.Project != ev.Project || !ok || err != nil {
+				continue
+			}
+			id, err := events.DeliveryID(s.ID, ev.Source, ev.ID)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.matched[id] = true
+		}
+	}
 	if err := w.Match(context.Background(), evs...); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// accounted ends every test of faults: what was matched is DELIVERED, DEAD or SUPPRESSED, except for so many that are
+// still open as the test stops early, and there is nothing else.
+func (w *world) accounted(open int) {
+	w.t.Helper()
+	ended, waiting := 0, 0
+	for _, r := range w.list() {
+		if !w.matched[r.DeliveryID] && r.ReplayID == "" {
+			w.t.Errorf("%s of %s was not matched", r.DeliveryID, r.EventID)
+		}
+		switch r.State {
+		case Delivered, Dead, Suppressed:
+			ended++
+		case Pending, Retrying:
+			waiting++
+		default:
+			w.t.Errorf("%s is stored as %s", r.DeliveryID, r.State)
+		}
+	}
+	if ended+waiting != len(w.matched) || waiting != open {
+		w.t.Errorf("%d matched, %d have ended and %d are open: %v", len(w.matched), ended, waiting, w.states())
 	}
 }
 
@@ -203,6 +239,8 @@ type endpoint struct {
 	mu  sync.Mutex
 	got []Request
 }
+
+func (e *endpoint) Form() string { return "structured" }
 
 func (e *endpoint) Encode(ev events.Event) ([]byte, error) { return events.Structured(ev) }
 

@@ -17,7 +17,7 @@ import (
 // Secret is a subscription's signing key. It signs and does nothing else: no way of printing, logging or
 // encoding it shows the key, also inside another struct.
 type Secret struct {
-	mac func(content []byte) []byte // the key is in the closure, where reflection does not reach
+	mac func(head string, body []byte) []byte // the key is in the closure, where reflection does not reach
 }
 
 const (
@@ -43,9 +43,10 @@ func ParseSecret(s string) (Secret, error) {
 	if len(key) < minSecret || len(key) > maxSecret {
 		return Secret{}, fmt.Errorf("has %d bytes after decoding, not %d to %d; %s", len(key), minSecret, maxSecret, secretRecipe)
 	}
-	return Secret{func(content []byte) []byte {
+	return Secret{func(head string, body []byte) []byte {
 		h := hmac.New(sha256.New, key)
-		h.Write(content)
+		h.Write([]byte(head))
+		h.Write(body)
 		return h.Sum(nil)
 	}}, nil
 }
@@ -55,9 +56,11 @@ func (s Secret) Sign(id string, at time.Time, body []byte) (string, error) {
 	if s.mac == nil {
 		return "", errors.New(unusableSecret)
 	}
-	content := append([]byte(id+"."+strconv.FormatInt(at.Unix(), 10)+"."), body...)
-	return signatureVersion + base64.StdEncoding.EncodeToString(s.mac(content)), nil
+	return signatureVersion + base64.StdEncoding.EncodeToString(s.mac(head(id, at), body)), nil
 }
+
+// head is what is signed before the body.
+func head(id string, at time.Time) string { return id + "." + strconv.FormatInt(at.Unix(), 10) + "." }
 
 // String hides the key.
 func (Secret) String() string { return maskedSecret }

@@ -37,6 +37,8 @@ type Signer interface {
 type Endpoint interface {
 	// Encode is the body that is signed and sent for an event; the same event gives the same bytes.
 	Encode(ev events.Event) ([]byte, error)
+	// Form names how Encode does it: endpoints of the same form encode an event to the same bytes.
+	Form() string
 	// Post makes one request and returns what became of it, by the end of ctx at the latest. It follows
 	// no redirect and repeats nothing.
 	Post(ctx context.Context, r Request) Answer

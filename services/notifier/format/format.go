@@ -33,6 +33,9 @@ func (c Chat) Body(ev events.Event) ([]byte, error) { return json.Marshal(c.wrap
 // ContentType of the body.
 func (Chat) ContentType() string { return jsonType }
 
+// Form names the body: that of this chat service.
+func (c Chat) Form() string { return c.name }
+
 // Message is an event in words.
 type Message struct {
 	Line    string // outcome, target, place

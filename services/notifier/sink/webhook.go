@@ -30,6 +30,8 @@ type Encoding interface {
 	// Body is what is signed and sent; the same event gives the same bytes.
 	Body(ev events.Event) ([]byte, error)
 	ContentType() string
+	// Form is a name of its own.
+	Form() string
 }
 
 // Structured is the CloudEvent as JSON (events.md 7.4).
@@ -41,6 +43,9 @@ func (Structured) Body(ev events.Event) ([]byte, error) { return events.Structur
 // ContentType implements Encoding.
 func (Structured) ContentType() string { return delivery.ContentType }
 
+// Form implements Encoding.
+func (Structured) Form() string { return "structured" }
+
 // Binary is the event's data, with its attributes as headers (events.md 7.4).
 type Binary struct{}
 
@@ -49,6 +54,9 @@ func (Binary) Body(ev events.Event) ([]byte, error) { return ev.Data, nil }
 
 // ContentType implements Encoding.
 func (Binary) ContentType() string { return "application/json" }
+
+// Form implements Encoding.
+func (Binary) Form() string { return "binary" }
 
 // Options are what differs between subscriptions.
 type Options struct {
@@ -121,29 +129,35 @@ func read(body io.Reader) string {
 // Encode implements delivery.Endpoint.
 func (w *Webhook) Encode(ev events.Event) ([]byte, error) { return w.options.Encoding.Body(ev) }
 
+// Form implements delivery.Endpoint.
+func (w *Webhook) Form() string { return w.options.Encoding.Form() }
+
 // request is that of events.md 7.4. Nothing that a subscription brings replaces a header of ours.
 func (w *Webhook) request(ctx context.Context, r delivery.Request) *http.Request {
 	u := *w.url
 	req := &http.Request{
-		Method: http.MethodPost, URL: &u, Host: u.Host, Header: http.Header{},
+		Method: http.MethodPost, URL: &u, Host: u.Host, Header: make(http.Header, 16),
 		Body: io.NopCloser(bytes.NewReader(r.Body)), ContentLength: int64(len(r.Body)),
 	}
 	for name, v := range w.options.Headers {
 		req.Header.Set(name, v)
 	}
-	for name, v := range map[string]string{
-		"Content-Type":           w.options.Encoding.ContentType(),
-		"webhook-id":             r.Event.ID,
-		"webhook-timestamp":      strconv.FormatInt(r.At.Unix(), 10),
-		"webhook-signature":      r.Signature,
-		"Backupbus-Subscription": r.SubscriptionID,
-		"Backupbus-Delivery":     r.DeliveryID,
-		"Backupbus-Attempt":      strconv.Itoa(r.Attempt),
-		"WebHook-Request-Origin": w.rules.Origin,
-		"User-Agent":             w.userAgent(),
-		"traceparent":            r.TraceParent,
-	} {
-		req.Header.Set(name, v)
+	headers := [...]struct{ name, value string }{ // names in their canonical form
+		{"Content-Type", w.options.Encoding.ContentType()},
+		{"Webhook-Id", r.Event.ID},
+		{"Webhook-Timestamp", strconv.FormatInt(r.At.Unix(), 10)},
+		{"Webhook-Signature", r.Signature},
+		{"Backupbus-Subscription", r.SubscriptionID},
+		{"Backupbus-Delivery", r.DeliveryID},
+		{"Backupbus-Attempt", strconv.Itoa(r.Attempt)},
+		{"Webhook-Request-Origin", w.rules.Origin},
+		{"User-Agent", w.userAgent()},
+		{"Traceparent", r.TraceParent},
+	}
+	values := make([]string, len(headers)) // one allocation for all
+	for i, h := range headers {
+		values[i] = h.value
+		req.Header[h.name] = values[i : i+1 : i+1]
 	}
 	if r.Replay {
 		req.Header.Set("Backupbus-Replay", "true")

@@ -1,0 +1,115 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+)
+
+// together is how many records are written at once at most.
+const together = 256
+
+// recorder writes records together: those that come while a write is under way go with the next one. So there is
+// one round trip for many deliveries, and none of them has ended before its record is stored. Safe for
+// concurrent use.
+type recorder struct {
+	log Log
+
+	mu      sync.Mutex
+	waiting []write
+	writing bool
+}
+
+type write struct {
+	*Record
+	stored chan error
+}
+
+// put returns when r is stored or refused, with what Log.Put says of it. When ctx ends first, r may be stored or not.
+func (r *recorder) put(ctx context.Context, rec *Record) error {
+	w := write{rec, make(chan error, 1)}
+	r.mu.Lock()
+	r.waiting = append(r.waiting, w)
+	if !r.writing {
+		r.writing = true
+		go r.write(context.WithoutCancel(ctx)) // it ends when nobody waits
+	}
+	r.mu.Unlock()
+	select {
+	case err := <-w.stored:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// write writes until nobody waits.
+func (r *recorder) write(ctx context.Context) {
+	for {
+		r.mu.Lock()
+		n := min(len(r.waiting), together)
+		batch := r.waiting[:n:n]
+		r.waiting = r.waiting[n:]
+		r.writing = n > 0
+		r.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		records := make([]*Record, n)
+		for i, w := range batch {
+			records[i] = w.Record
+		}
+		one, cancel := context.WithTimeout(ctx, storeWait)
+		for i, err := range r.log.Put(one, records) {
+			batch[i].stored <- err
+		}
+		cancel()
+	}
+}
+
+// storeWait bounds the writes of an attempt that ended while the notifier stops.
+const storeWait = 10 * time.Second
+
+// keep repeats a write until it holds, as long as the process may. The attempt was made: a stop must not make
+// its outcome unknown at once, which would mean another request.
+func (e *Engine) keep(ctx context.Context, write func(ctx context.Context) error) bool {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		one, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWait)
+		err := write(one)
+		cancel()
+		if err == nil {
+			return true
+		}
+		e.Logger.WarnContext(ctx, "outcome not stored", "error", events.Redact(err.Error()))
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return false
+		}
+	}
+}
+
+// store writes the record. false means that somebody else has the delivery, or that the process stops.
+func (e *Engine) store(ctx context.Context, i *item) bool {
+	lost := false
+	return e.keep(ctx, func(ctx context.Context) error {
+		r := i.Record // others look at the item's place meanwhile
+		err := e.recorder.put(ctx, &r)
+		if err == nil {
+			e.mu.Lock()
+			i.Seq, e.newest = r.Seq, max(e.newest, r.Seq)
+			e.mu.Unlock()
+		}
+		if errors.Is(err, events.ErrContended) {
+			lost = true
+			e.Logger.WarnContext(ctx, "delivery was taken over by another notifier", "delivery_id", i.DeliveryID)
+			return nil
+		}
+		return err
+	}) && !lost
+}
