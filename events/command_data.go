@@ -24,6 +24,10 @@ type CommandBody struct {
 	Reason   string `json:"reason"`
 	Method   string `json:"method"`
 	Target   Target `json:"target"`
+
+	// Named are `project` and `instance` of the data whatever the verb: the subject decides on them, data that names
+	// others is refused (events.md 5.1).
+	Named struct{ Project, Instance string } `json:"-"`
 }
 
 var (
@@ -67,6 +71,9 @@ func readCommandData(v Verb, data json.RawMessage) (CommandBody, error) {
 		known["target"] = encoded(only(target, targetFields))
 	}
 	var b CommandBody
+	all := members(data)
+	_ = json.Unmarshal(all["project"], &b.Named.Project) // what is no text names nothing
+	_ = json.Unmarshal(all["instance"], &b.Named.Instance)
 	if err := json.Unmarshal(encoded(known), &b); err != nil {
 		return CommandBody{}, rejectf(SchemaViolation, "data does not fit the schema of its type")
 	}

@@ -45,7 +45,8 @@ type Event struct {
 // Stored is an event with its place in the log.
 type Stored struct {
 	Event
-	Seq uint64 // stream sequence in BACKUP_EVENTS, or in BACKUP_PROGRESS for progress
+	Seq  uint64    // stream sequence in BACKUP_EVENTS, or in BACKUP_PROGRESS for progress
+	Kept time.Time // when the log took it in, by the server's clock; zero where that was not asked
 }
 
 // Payload is a typed `data`: one of Backup, Restore, Instance, Progress, DeadDelivery. Events are built

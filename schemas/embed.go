@@ -13,6 +13,12 @@ import (
 //go:embed events/*.json examples/*.json
 var files embed.FS
 
+//go:embed asyncapi.json
+var asyncAPI []byte
+
+// AsyncAPI is the AsyncAPI 3.0 document of the bus: subjects, messages and who sends them, complete in itself.
+func AsyncAPI() []byte { return asyncAPI }
+
 // FS is the tree as it is in the repository: events/{entity}.{step}.v{n}.json, examples/ likewise, and
 // events/defs.json with the definitions that the schemas share.
 func FS() fs.FS { return files }

@@ -61,6 +61,8 @@ func (b *Bus) DeadLetters(ctx context.Context, f DeadLetterFilter) (list []Dead,
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			return list, 0, nil
+		case err != nil && len(list) > 0 && ctx.Err() != nil: // a shorter page; the next one goes on
+			return list, list[len(list)-1].Sequence, nil
 		case err != nil:
 			return nil, 0, fmt.Errorf("list dead letters: %w", b.answer(ctx, err))
 		case len(list) == max(f.Limit, 1):

@@ -131,7 +131,7 @@ func whyNot(r consumerRequest, name, filter string) string {
 	switch {
 	case r.Stream != EventStream:
 		return "only consumers of " + EventStream + " can be made"
-	case false:
+	case c.DeliverSubject != "" || c.DeliverGroup != "":
 		return "consumers are pulled from: leave deliver_subject and deliver_group out"
 	case c.FilterSubject != filter || len(c.FilterSubjects) > 0:
 		return "a consumer has one filter_subject, the one in the subject of the request"

@@ -74,11 +74,11 @@ func (s settler) judge(ctx context.Context, d *delivery, err error) verdict {
 		s.log.DebugContext(ctx, "message put off", s.attributes(d, err, later.after)...)
 		return verdict{kind: again, delay: later.after}
 	}
+	if d.maxDeliver > 0 && d.Deliveries >= d.maxDeliver { // it never comes again, stopping or not
+		return s.bury(ctx, d, MaxDeliveries, err)
+	}
 	if d.stopping() {
 		return verdict{kind: again} // at once: another instance takes it
-	}
-	if d.maxDeliver > 0 && d.Deliveries >= d.maxDeliver {
-		return s.bury(ctx, d, MaxDeliveries, err)
 	}
 	delay := RetryDelay(d.Deliveries)
 	s.log.WarnContext(ctx, "message failed", s.attributes(d, err, delay)...)

@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,40 +19,39 @@ import (
 // message that is no event is logged and passed over: it cannot be un-stored. Reconnects are survived.
 func (b *Bus) Scan(ctx context.Context, filter string, from uint64, latestOnly bool,
 	fn func(subject string, s events.Stored) error) (end uint64, err error) {
-	stream := streamFor(filter)
-	info, err := b.streamInfo(ctx, stream)
+	return b.read(ctx, reader{filter: filter, next: max(from, 1), latest: latestOnly, fn: fn})
+}
+
+// read runs a reader of what is stored now.
+func (b *Bus) read(ctx context.Context, r reader) (end uint64, err error) {
+	r.bus, r.stream = b, streamFor(r.filter)
+	info, err := b.streamInfo(ctx, r.stream)
 	if err != nil {
 		return 0, err
 	}
-	end = info.State.LastSeq
-	from = max(from, 1)
-	if from > end || info.State.Msgs == 0 {
-		return end, nil
+	r.end = info.State.LastSeq
+	if r.next > r.end || info.State.Msgs == 0 || r.next == 0 && info.State.LastTime.Before(r.since) {
+		return r.end, nil
 	}
-	r := reader{bus: b, stream: stream, filter: filter, next: from, latest: latestOnly, end: end, fn: fn}
-	return end, r.run(ctx)
+	return r.end, r.run(ctx)
 }
 
 // Replay calls fn as Tail does, from start up to the last event that was stored when it began, and returns that
 // one's sequence. The zero Start is the first event.
 func (b *Bus) Replay(ctx context.Context, filter string, start Start, fn func(subject string, s events.Stored) error) (end uint64, err error) {
-	if start.Time.IsZero() || start.Seq > 0 {
-		return b.Scan(ctx, filter, start.Seq, false, fn)
+	r := reader{filter: filter, next: start.Seq, since: start.Time, ahead: start.Ahead, fn: fn}
+	if r.since.IsZero() {
+		r.next = max(r.next, 1)
 	}
-	stream := streamFor(filter)
-	info, err := b.streamInfo(ctx, stream)
-	if err != nil || info.State.Msgs == 0 || info.State.LastTime.Before(start.Time) {
-		return 0, err
-	}
-	r := reader{bus: b, stream: stream, filter: filter, since: start.Time, end: info.State.LastSeq, fn: fn}
-	return r.end, r.run(ctx)
+	return b.read(ctx, r)
 }
 
 // Start is where a Tail begins. The zero value means: what is stored from now on.
 type Start struct {
 	Seq  uint64    // the first stream sequence wanted
 	Time time.Time // else: what was stored at that time or later
-	// Ahead is how many messages are fetched before fn has taken them, default 1024: what a slow reader costs.
+	// Ahead is how many messages, of a mebibyte at most together, are fetched before fn has taken them: what a slow
+	// reader costs. Default 1024, of any size.
 	Ahead int
 }
 
@@ -80,6 +78,7 @@ func (b *Bus) TailProgress(ctx context.Context, filter string, fn func(subject s
 
 const (
 	readAhead      = 1024
+	aheadBytes     = 1 << 20
 	readHeartbeat  = 2 * time.Second
 	readerLifetime = 30 * time.Second // an ephemeral consumer that nobody pulls from goes away
 	retryPause     = 200 * time.Millisecond
@@ -139,7 +138,11 @@ func (r *reader) once(ctx context.Context) error {
 	if r.end > 0 && cons.CachedInfo().NumPending == 0 {
 		return nil
 	}
-	iter, err := cons.Messages(jetstream.PullMaxMessages(cmp.Or(r.ahead, readAhead)), jetstream.PullHeartbeat(readHeartbeat))
+	var fetch jetstream.PullMessagesOpt = jetstream.PullMaxMessages(readAhead)
+	if r.ahead > 0 {
+		fetch = jetstream.PullMaxMessagesWithBytesLimit(r.ahead, aheadBytes)
+	}
+	iter, err := cons.Messages(fetch, jetstream.PullHeartbeat(readHeartbeat))
 	if err != nil {
 		return fmt.Errorf("read %s of %s: %w", r.filter, r.stream, err)
 	}
@@ -175,7 +178,8 @@ func (r *reader) consume(ctx context.Context, iter jetstream.MessagesContext, cu
 // take hands one message on; done when it was the last one wanted.
 func (r *reader) take(m jetstream.Msg, meta *jetstream.MsgMetadata) (done bool, err error) {
 	seq := meta.Sequence.Stream
-	if r.end > 0 && seq > r.end {
+	// Of those that are the latest, one that came after the end may stand for one before it.
+	if r.end > 0 && seq > r.end && !r.latest {
 		return true, nil
 	}
 	if seq >= r.next && r.raw != nil {
@@ -187,12 +191,12 @@ func (r *reader) take(m jetstream.Msg, meta *jetstream.MsgMetadata) (done bool, 
 		ev, err := events.Parse(m.Headers(), m.Data())
 		if err != nil {
 			r.bus.log.Warn("unreadable message passed over", "stream", r.stream, "stream_seq", seq, "error", err)
-		} else if err := r.fn(m.Subject(), events.Stored{Event: ev, Seq: seq}); err != nil {
+		} else if err := r.fn(m.Subject(), events.Stored{Event: ev, Seq: seq, Kept: meta.Timestamp}); err != nil {
 			return true, err
 		}
 		r.next = seq + 1
 	}
-	return r.end > 0 && (seq == r.end || meta.NumPending == 0), nil
+	return r.end > 0 && (seq == r.end && !r.latest || meta.NumPending == 0), nil
 }
 
 func (r *reader) config() jetstream.ConsumerConfig {

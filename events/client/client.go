@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +32,9 @@ type Config struct {
 	Since    time.Time // start at this time; zero and no cursor: now (Subscribe), the oldest event (Replay)
 	Until    time.Time // Replay only: end before this time
 	Token    string    // sent as Authorization: Bearer, if set
+
+	// Silence is how long a stream may say nothing before it counts as cut; default 45 s, three heartbeats.
+	Silence time.Duration
 
 	HTTP  *http.Client              // default http.DefaultClient; without a timeout, or streams end with it
 	Reset func(ctx context.Context) // told that the cursor is of another log: everything comes again
@@ -72,27 +76,55 @@ func Subscribe(ctx context.Context, c Config, handle func(context.Context, Messa
 		case errors.As(err, &refused):
 			return refused
 		}
-		timer := time.NewTimer(s.retry)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := s.rest(ctx, err); err != nil {
+			return err
 		}
 	}
 }
 
-// Replay calls handle for every stored event, in the order of the log, and returns the cursor to go on from.
+// rest waits before another try: as long as the server asked for, if it did.
+func (s *subscription) rest(ctx context.Context, err error) error {
+	wait := s.retry
+	var busy *busyError
+	if errors.As(err, &busy) {
+		wait = max(wait, busy.after)
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// replayTries is how often a page is asked for before Replay gives up.
+const replayTries = 5
+
+// Replay calls handle for every stored event, in the order of the log, and returns the cursor to go on from, also
+// with an error. A page that fails is asked for again, some times.
 func Replay(ctx context.Context, c Config, handle func(context.Context, Message) error) (cursor string, err error) {
-	s := &subscription{Config: c.withDefaults(), handle: handle}
-	for next := s.url(url.Values{"limit": {"1000"}}); next != ""; {
-		if next, err = s.page(ctx, next); err != nil {
-			var stop *stopped
-			if errors.As(err, &stop) {
-				err = stop.error
-			}
+	s := &subscription{Config: c.withDefaults(), handle: handle, retry: pause}
+	tries := 0
+	for more := true; more; {
+		if more, err = s.page(ctx); err == nil {
+			tries = 0
+			continue
+		}
+		var stop *stopped
+		var refused *Refused
+		tries++
+		switch {
+		case errors.As(err, &stop):
+			return s.Cursor, stop.error
+		case errors.As(err, &refused), tries == replayTries:
 			return s.Cursor, err
 		}
+		if err := s.rest(ctx, err); err != nil {
+			return s.Cursor, err
+		}
+		more = true
 	}
 	return s.Cursor, nil
 }
@@ -109,6 +141,9 @@ type stopped struct{ error }
 func (c Config) withDefaults() Config {
 	if c.HTTP == nil {
 		c.HTTP = http.DefaultClient
+	}
+	if c.Silence <= 0 {
+		c.Silence = 45 * time.Second
 	}
 	c.Server = strings.TrimSuffix(c.Server, "/")
 	return c
@@ -157,33 +192,41 @@ func (s *subscription) get(ctx context.Context, address, accept string) (*http.R
 		_ = json.Unmarshal(body, r) // without one the status has to do
 	}
 	if r.Status = resp.StatusCode; r.Status >= 500 || r.Status == http.StatusTooManyRequests {
-		return nil, fmt.Errorf("status %d: %s", r.Status, r.Error()) // worth another try
+		after, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+		return nil, &busyError{fmt.Errorf("status %d: %w", r.Status, errors.New(r.Error())), min(time.Duration(after)*time.Second, maxRetry)}
 	}
 	return nil, r
 }
 
-func (s *subscription) page(ctx context.Context, address string) (next string, err error) {
-	resp, err := s.get(ctx, address, "application/cloudevents-batch+json")
+// busyError is worth another try, after a while.
+type busyError struct {
+	error
+	after time.Duration
+}
+
+// page reads one page after the cursor.
+func (s *subscription) page(ctx context.Context) (more bool, err error) {
+	resp, err := s.get(ctx, s.url(url.Values{"limit": {"1000"}}), "application/cloudevents-batch+json")
 	if err != nil {
-		return "", err
+		return false, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var batch []json.RawMessage
 	if err := json.NewDecoder(resp.Body).Decode(&batch); err != nil {
-		return "", fmt.Errorf("read a page of events: %w", err)
+		return false, fmt.Errorf("read a page of events: %w", err)
+	}
+	if resp.Header.Get("Backupbus-Truncated") != "" && s.Reset != nil {
+		s.Reset(ctx)
 	}
 	for _, raw := range batch {
 		ev, err := events.Parse(nil, raw)
 		if err != nil {
-			return "", fmt.Errorf("read a page of events: %w", err)
+			return false, &stopped{fmt.Errorf("read a page of events: %w", err)}
 		}
 		if err := s.handle(ctx, Message{Event: ev, Raw: raw}); err != nil {
-			return "", &stopped{err}
+			return false, &stopped{err}
 		}
 	}
-	s.Cursor = resp.Header.Get("Backupbus-Next-Cursor")
-	if link, _, ok := strings.Cut(strings.TrimPrefix(resp.Header.Get("Link"), "<"), ">"); ok {
-		return s.Server + link, nil
-	}
-	return "", nil
+	s.Cursor, s.Since = resp.Header.Get("Backupbus-Next-Cursor"), time.Time{}
+	return resp.Header.Get("Link") != "", nil
 }

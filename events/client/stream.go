@@ -28,7 +28,10 @@ func (s *subscription) once(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	return s.read(ctx, resp.Body)
+	// A server that is there says so every 15 s; a connection may be dead without anybody saying that.
+	silent := time.AfterFunc(s.Silence, func() { _ = resp.Body.Close() })
+	defer silent.Stop()
+	return s.read(ctx, resp.Body, func() { silent.Reset(s.Silence) })
 }
 
 // block is one block of a stream: what stands between two empty lines.
@@ -38,11 +41,13 @@ type block struct {
 }
 
 // read takes the stream apart by the WHATWG rules, as far as the server uses them.
-func (s *subscription) read(ctx context.Context, body io.Reader) error {
+// alive is called for every line.
+func (s *subscription) read(ctx context.Context, body io.Reader, alive func()) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxLine)
 	var b block
 	for lines.Scan() {
+		alive()
 		if lines.Text() == "" {
 			if err := s.dispatch(ctx, b); err != nil {
 				return err

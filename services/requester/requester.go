@@ -168,7 +168,7 @@ func (l eventLog) Replay(ctx context.Context, project string, start native.Start
 	if err != nil {
 		return 0, err
 	}
-	return l.bus.Replay(ctx, filter, bus.Start{Seq: start.Seq, Time: start.Time}, func(_ string, s events.Stored) error { return fn(s) })
+	return l.bus.Replay(ctx, filter, bus.Start{Seq: start.Seq, Time: start.Time, Ahead: native.Buffered}, func(_ string, s events.Stored) error { return fn(s) })
 }
 
 // Event implements native.Log. An event's id begins with that of its aggregate and its step (events.md 1.4).

@@ -12,7 +12,8 @@ import (
 const (
 	buryTries = 5
 	buryPause = time.Second
-	buryRoom  = 256 // advisories that wait while the bus does not answer
+	buryRoom  = 256             // advisories that wait while the bus does not answer
+	buryLast  = 5 * time.Second // for those that wait when the service stops
 )
 
 // gravedigger copies messages among the dead letters whose handlers died without saying so, as often as their durable
@@ -54,6 +55,21 @@ func (g gravedigger) work(ctx context.Context) {
 		case e := <-g.heard:
 			g.bury(ctx, e)
 		case <-ctx.Done():
+			g.drain(context.WithoutCancel(ctx))
+			return
+		}
+	}
+}
+
+// drain copies what was heard before the service had to stop: the server does not tell of it again.
+func (g gravedigger) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, buryLast)
+	defer cancel()
+	for {
+		select {
+		case e := <-g.heard:
+			g.bury(ctx, e)
+		default:
 			return
 		}
 	}
@@ -62,11 +78,14 @@ func (g gravedigger) work(ctx context.Context) {
 // bury tries for a while: the server tells of a message only once.
 func (g gravedigger) bury(ctx context.Context, e bus.Exhausted) {
 	for try := 1; ; try++ {
-		err := g.tracker.Bus.BuryExhausted(ctx, e)
-		if err == nil || ctx.Err() != nil {
+		// The copy under way is finished although the service stops.
+		once, done := context.WithTimeout(context.WithoutCancel(ctx), buryLast)
+		err := g.tracker.Bus.BuryExhausted(once, e)
+		done()
+		if err == nil {
 			return
 		}
-		if try == buryTries {
+		if try == buryTries || ctx.Err() != nil {
 			g.tracker.Log.ErrorContext(ctx, "exhausted message not copied", "stream", e.Stream, "durable", e.Durable, "stream_seq", e.Seq,
 				"error", events.Redact(err.Error()))
 			return

@@ -90,7 +90,7 @@ func newDeadLetterRedrive(o *options) *cobra.Command {
 func listDeadLetters(cmd *cobra.Command, c *client, service, reason string) ([]json.RawMessage, error) {
 	all := []json.RawMessage{}
 	for cursor := ""; ; {
-		q := url.Values{"limit": {"1000"}}
+		q := url.Values{"limit": {"100"}}
 		for name, v := range map[string]string{"cursor": cursor, "service": service, "reason": reason} {
 			if v != "" {
 				q.Set(name, v)

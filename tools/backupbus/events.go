@@ -18,7 +18,7 @@ import (
 
 func newEvents(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "events", Short: "Follow and replay the events of a project"}
-	c.AddCommand(newEventsTail(o), newEventsReplay(o))
+	c.AddCommand(newEventsTail(o), newEventsReplay(o), newEventsConsumer(o))
 	return c
 }
 

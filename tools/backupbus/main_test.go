@@ -25,14 +25,15 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			addr, err := freeAddr()
 			if err != nil {
 				return err
 			}
-			addr := ln.Addr().String()
-			if err := ln.Close(); err != nil {
+			nats, err := freeAddr()
+			if err != nil {
 				return err
 			}
+			e.Setenv("NATS", nats)
 			e.Setenv("ADDR", addr)
 			e.Setenv("BACKUPBUS_SERVER", "http://"+addr)
 			e.Setenv("BACKUPBUS_PROJECT", "shop")
@@ -47,6 +48,14 @@ func TestScripts(t *testing.T) {
 			"field":      field,
 		},
 	})
+}
+
+func freeAddr() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
 }
 
 // ready waits until the server answers.

@@ -54,10 +54,10 @@ func (i *Intake) RequestSlot(ctx context.Context, s Slot) (events.Backup, error)
 	})
 }
 
-// SkipSlot appends `backup.skipped` for a slot that nobody decided on.
+// SkipSlot appends `backup.skipped` for a slot that nobody asked for.
 func (i *Intake) SkipSlot(ctx context.Context, s Slot, why events.Skip) (events.Backup, error) {
 	return i.decideSlot(ctx, s, events.Skipped, 0, func(_ context.Context, b events.Backup, last *events.Stored, _ events.Prior) (events.Backup, error) {
-		if last != nil && b.State != lifecycle.Overdue {
+		if last != nil && (b.State != lifecycle.Overdue || b.EverRequested()) {
 			return b, errKnown{b}
 		}
 		why.Time = events.At(i.now())

@@ -53,8 +53,12 @@ func (s *Scheduler) prune(ctx context.Context, sc events.Schedule) error {
 		if v.Keep {
 			continue
 		}
-		if err := s.remove(ctx, v.Backup); err != nil {
+		asked, err := s.remove(ctx, v.Backup)
+		if err != nil {
 			return err
+		}
+		if !asked {
+			continue
 		}
 		s.slog.InfoContext(ctx, "backup goes by retention", "backup_id", v.Backup.BackupID, "schedule_id", sc.ScheduleID, "why", v.Why)
 	}
@@ -67,20 +71,20 @@ const (
 	lastRetry  = 24 * time.Hour
 )
 
-// remove asks for the deletion of a backup. What cannot be deleted now, because a restore reads it or the instance
-// is busy, is tried again later.
-func (s *Scheduler) remove(ctx context.Context, b events.Backup) error {
+// remove asks for the deletion of a backup; false if it cannot be deleted now, because a restore reads it, it is
+// held or the instance is busy: then it is tried again later.
+func (s *Scheduler) remove(ctx context.Context, b events.Backup) (bool, error) {
 	_, err := s.in.Delete(ctx, intake.Change{Caller: intake.Caller{Door: "schedule"}, Project: b.Project, BackupID: b.BackupID, Cause: byPolicy})
 	switch intake.KindOf(err) {
 	case intake.NotFound:
-		return nil
+		return false, nil
 	case intake.Conflict: // what is only surplus is met again at the next slot
 		if s.over(b) {
-			return s.arm(ctx, expireTimer+"."+b.BackupID, s.now().Add(10*firstRetry), tick{Project: b.Project, Backup: b.BackupID})
+			return false, s.arm(ctx, expireTimer+"."+b.BackupID, s.now().Add(10*firstRetry), tick{Project: b.Project, Backup: b.BackupID})
 		}
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }
 
 func (s *Scheduler) armRemoval(ctx context.Context, b events.Backup, at time.Time) error {
@@ -133,9 +137,9 @@ func (s *Scheduler) expired(ctx context.Context, t tick) error {
 	}
 	again := b.State == lifecycle.DeletionFailed && b.Deletion != nil && b.Deletion.Cause == byPolicy
 	if again || s.over(b) && lifecycle.Good(b) {
-		return s.remove(ctx, b)
+		_, err = s.remove(ctx, b)
 	}
-	return nil
+	return err
 }
 
 // over tells that the expiry of a backup has come.

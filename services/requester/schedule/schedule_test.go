@@ -174,6 +174,59 @@ func TestPause_OfASlotThatWaits_SkipsItWithAWord(t *testing.T) {
 	}
 }
 
+// A change of the schedule while a slot waits for a busy instance: one that touches no time goes on waiting, and is
+// overdue at its time; one that does takes the slot back with a word. A pause that came and went before anybody
+// looked changes nothing.
+func TestChange_WhileASlotWaits_IsNeverSilent(t *testing.T) {
+	t.Parallel()
+	base := events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600, Missed: events.MissedSkip}
+	for name, c := range map[string]struct {
+		change func(w *world, c events.ScheduleConfig)
+		want   string
+	}{
+		"retention": {func(w *world, c events.ScheduleConfig) {
+			c.Retention = &events.Retention{KeepLast: 3}
+			w.plan("orders", "nightly", c)
+		}, "03-22 02:00 OVERDUE late"},
+		"paused and resumed": {func(w *world, c events.ScheduleConfig) {
+			paused := c
+			paused.Paused = true
+			w.plan("orders", "nightly", paused)
+			w.clock = w.clock.Add(time.Second)
+			w.plan("orders", "nightly", c)
+		}, "03-22 02:00 OVERDUE late"},
+		"paused and then changed": {func(w *world, c events.ScheduleConfig) {
+			c.Paused = true
+			w.plan("orders", "nightly", c)
+			c.MaxAttempts = 2
+			w.plan("orders", "nightly", c)
+		}, "03-22 02:00 SKIPPED SCHEDULE_PAUSED"},
+		"times": {func(w *world, c events.ScheduleConfig) {
+			c.Cron = "0 5 * * *"
+			w.plan("orders", "nightly", c)
+		}, "03-22 02:00 SKIPPED SCHEDULE_CHANGED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := begin(t, 1, "orders")
+			blocker, err := w.in.Create(t.Context(), intake.Create{Caller: intake.Caller{Door: "native"}, Project: "acme", Instance: "orders"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Await("acme", blocker.Backup.BackupID, events.Started)
+			w.plan("orders", "nightly", base)
+			w.until(at(22, 2, 10))
+			w.clock = w.clock.Add(time.Second)
+			c.change(w, base)
+			w.until(at(22, 4, 0))
+			got := w.outcomes()
+			if len(got) != 2 || got[1] != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestChange_OfWhatIsNoTime_LosesNoSlot(t *testing.T) {
 	t.Parallel()
 	w := begin(t, 1, "orders")

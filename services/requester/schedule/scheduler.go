@@ -86,6 +86,8 @@ func (t tick) aggregate() events.Aggregate {
 	return events.Aggregate{Project: t.Project, Provider: t.Provider, Instance: t.Instance, Entity: events.Schedules, ID: t.Schedule}
 }
 
+func (t tick) due() time.Time { return time.Unix(t.Due, 0).UTC() }
+
 func (s *Scheduler) arm(ctx context.Context, key string, at time.Time, t tick) error {
 	data, err := json.Marshal(t)
 	if err != nil {
@@ -223,6 +225,27 @@ func (s *Scheduler) last(ctx context.Context, a events.Aggregate) (events.Stored
 	}
 	sc, err := events.Decode[events.Schedule](last.Event)
 	return last, &sc, err
+}
+
+// asOf is a schedule as it stood at a time; nil if it was not there.
+func (s *Scheduler) asOf(ctx context.Context, a events.Aggregate, at time.Time) (*events.Schedule, error) {
+	scope, err := a.Scope()
+	if err != nil {
+		return nil, err
+	}
+	var then *events.Schedule
+	_, err = s.log.Scan(ctx, scope, 1, false, func(_ string, ev events.Stored) error {
+		if ev.Time.After(at) {
+			return nil
+		}
+		if then = nil; ev.Step() == events.Deleted {
+			return nil
+		}
+		sc, err := events.Decode[events.Schedule](ev.Event)
+		then = &sc
+		return err
+	})
+	return then, err
 }
 
 func (s *Scheduler) scheduleOf(ctx context.Context, t tick) (*events.Schedule, error) {

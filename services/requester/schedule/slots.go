@@ -3,7 +3,6 @@ package schedule
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -25,10 +24,11 @@ func (s *Scheduler) slotDue(ctx context.Context, t tick) error {
 	if err != nil {
 		return nil //nolint:nilerr // as in armNext
 	}
-	if err := s.prune(ctx, *sc); err != nil { // before the new backup, whose success prunes by itself
-		return err
+	// Before the new backup, whose success prunes by itself, and never in its way.
+	if err := s.prune(ctx, *sc); err != nil {
+		s.slog.WarnContext(ctx, "retention not applied before a slot", "schedule_id", sc.ScheduleID, "error", err.Error())
 	}
-	first := time.Unix(t.Due, 0).UTC()
+	first := t.due()
 	slots := []intake.Slot{slotOf(*sc, first)}
 	last := first
 	for range maxMissed {
@@ -105,18 +105,15 @@ func (s *Scheduler) skip(ctx context.Context, slot intake.Slot, why events.Skip)
 }
 
 // retried asks again for a slot that found its instance busy. At its end the deadline's tick has the word, unless
-// it is one that is made up for. One whose schedule was paused meanwhile is skipped.
+// it is one that is made up for.
 func (s *Scheduler) retried(ctx context.Context, t tick) error {
-	sc, err := s.current(ctx, t.aggregate())
+	sc, why, err := s.standing(ctx, t)
 	if err != nil || sc == nil {
 		return err
 	}
-	slot := slotOf(*sc, time.Unix(t.Due, 0).UTC())
-	if sc.Config.Paused {
-		return s.skip(ctx, slot, paused)
-	}
-	if sc.Generation != t.Generation {
-		return nil // the change that came since has armed what is due
+	slot := slotOf(*sc, t.due())
+	if why != nil {
+		return s.skip(ctx, slot, *why)
 	}
 	if s.now().Before(slot.End) {
 		return s.start(ctx, slot)
@@ -128,8 +125,6 @@ func (s *Scheduler) retried(ctx context.Context, t tick) error {
 	return s.start(ctx, slot)
 }
 
-var paused = events.Skip{Reason: "SCHEDULE_PAUSED", Message: "the schedule was paused after the backup was due and before it was asked for"}
-
 func ignoreMissing(err error) error {
 	if intake.KindOf(err) == intake.NotFound {
 		return nil
@@ -137,29 +132,52 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// windowEnded finds a slot overdue that has not started by its end, or runs past it. Of a schedule that changed
-// since, only a slot that was asked for counts: the others were taken back. A pause takes back what was due before
-// it with a word.
+// windowEnded finds a slot overdue that has not started by its end, or runs past it.
 func (s *Scheduler) windowEnded(ctx context.Context, t tick) error {
-	ev, sc, err := s.last(ctx, t.aggregate())
-	if err != nil || sc == nil || ev.Step() == events.Deleted {
+	sc, why, err := s.standing(ctx, t)
+	if err != nil || sc == nil {
 		return err
 	}
-	slot := slotOf(*sc, time.Unix(t.Due, 0).UTC())
-	if sc.Generation != t.Generation || sc.Config.Paused {
+	slot := slotOf(*sc, t.due())
+	if why != nil {
 		asked, err := s.asked(ctx, slot)
 		if err != nil {
 			return err
 		}
 		if !asked {
-			if sc.Config.Paused && slices.Contains(sc.ChangedFields, "config.paused") && slot.Due.Before(ev.Time) {
-				return s.skip(ctx, slot, paused)
-			}
-			return nil
+			return s.skip(ctx, slot, *why)
 		}
 	}
 	_, err = s.in.OverdueSlot(ctx, slot)
 	return err
+}
+
+// standing is the schedule of a slot that was due, as it is now; nil if it is gone, or was paused or otherwise when
+// the slot was due: then there was no slot. A pause or a change of its times since takes back what was not asked
+// for, with a word.
+func (s *Scheduler) standing(ctx context.Context, t tick) (sc *events.Schedule, why *events.Skip, err error) {
+	if sc, err = s.current(ctx, t.aggregate()); err != nil || sc == nil {
+		return nil, nil, err
+	}
+	if sc.Generation == t.Generation && !sc.Config.Paused {
+		return sc, nil, nil
+	}
+	then, err := s.asOf(ctx, t.aggregate(), t.due())
+	switch {
+	case err != nil || then == nil || then.Config.Paused || !isDue(then.Config, t.due()):
+		return nil, nil, err
+	case sc.Config.Paused:
+		return sc, &events.Skip{Reason: "SCHEDULE_PAUSED", Message: "the schedule was paused after the backup was due and before it was asked for"}, nil
+	case !isDue(sc.Config, t.due()):
+		return sc, &events.Skip{Reason: "SCHEDULE_CHANGED", Message: "the times of the schedule were changed after the backup was due and before it was asked for"}, nil
+	}
+	return sc, nil, nil
+}
+
+// isDue tells whether a configuration makes a backup due at a time.
+func isDue(c events.ScheduleConfig, at time.Time) bool {
+	times, err := due.New(c)
+	return err == nil && times.Next(at.Add(-time.Second)).Equal(at)
 }
 
 // asked tells whether the backup of a slot was asked for.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/backupbus/backupbus/events/bus"
 )
@@ -31,7 +32,11 @@ func admit(o *server.Options, listen, user, password string, r bus.Rights) error
 	o.DontListen, o.Host, o.Port = false, host, port
 	o.Accounts = []*server.Account{account}
 	o.NoAuthUser = "outsider"
-	o.Users = []*server.User{{Username: user, Password: password}, {Username: o.NoAuthUser, Account: account, Permissions: may}}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost) // it is random: nobody guesses it
+	if err != nil {
+		return fmt.Errorf("listen for NATS clients: %w", err)
+	}
+	o.Users = []*server.User{{Username: user, Password: string(hash)}, {Username: o.NoAuthUser, Account: account, Permissions: may}}
 	return nil
 }
 

@@ -31,10 +31,13 @@ func addressed(c Call) error {
 	if cmd.Project != "" && cmd.Project != project {
 		return mismatch("the attribute project names another project")
 	}
+	if named, err := tokenOf(body.Named.Project); err != nil || named != "" && named != project {
+		return mismatch("data names another project")
+	}
 	if cmd.Provider != "" && body.Provider != "" && cmd.Provider != body.Provider {
 		return mismatch("attribute and data name different providers")
 	}
-	instance, err := tokenOf(body.Instance)
+	instance, err := tokenOf(body.Named.Instance)
 	if err != nil {
 		return mismatch("data names no instance")
 	}
@@ -72,7 +75,11 @@ func ofSubject(c Call, b events.Backup) error {
 	if err != nil {
 		return err
 	}
-	if other(c.Command.Instance, instance) || other(c.Command.Provider, b.Provider) ||
+	named, err := tokenOf(c.Command.Body.Named.Instance)
+	if err != nil {
+		return err
+	}
+	if other(named, instance) || other(c.Command.Instance, instance) || other(c.Command.Provider, b.Provider) ||
 		c.At != nil && (c.At.Instance != instance || other(c.At.Provider, b.Provider)) {
 		return mismatch("the backup is of another instance")
 	}

@@ -78,6 +78,8 @@ func TestCommands_OnTheWrongSubject(t *testing.T) {
 		{on("orders", "cancel"), headers("11", "cancel"), `{"backupId":"bk_aaaaaaaaaaaaaaaaaaaaaaaaaa"}`, "BACKUP_NOT_FOUND"},
 		{on("orders", "verify"), headers("12", "verify"), `{"backupId":"` + good.BackupID + `","method":"GUESS"}`, events.SchemaViolation},
 		{on("orders", "create"), headers("13", "create", "ce-type", "dev.backupbus.backup.succeeded.v1"), `{"instance":"orders"}`, events.UnsupportedType},
+		{on("orders", "create"), headers("14", "create"), `{"instance":"orders","project":"other"}`, events.SubjectMismatch},
+		{on("orders", "verify"), headers("15", "verify"), `{"backupId":"` + good.BackupID + `","instance":"users"}`, events.SubjectMismatch},
 	}
 	for i, c := range cases {
 		b.Send(c.subject, c.header, []byte(c.body))

@@ -65,7 +65,7 @@ func (d *Door) Handle(ctx context.Context, m Message) error {
 	if t == nil {
 		return err
 	}
-	if done, dead := t.toldBefore(ctx); done || dead != nil {
+	if done, dead := t.toldBefore(ctx); done || dead != nil && !m.Last {
 		return dead
 	}
 	var accepted events.AcceptedRequest

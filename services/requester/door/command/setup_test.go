@@ -132,3 +132,6 @@ func decode[T any](t testing.TB, raw []byte) (v T) {
 	}
 	return v
 }
+
+// Events are those of the log; the outsider has a reader of the same name.
+func (b *bench) Events(project string) []events.Stored { return b.Pipeline.Events(project) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
@@ -64,16 +65,29 @@ func (t telling) refuse(ctx context.Context, err error) error {
 		r = &events.Rejection{Reason: string(intake.Fault), Retryable: true, RetryAfterSeconds: retryAfter,
 			Message: "the command could not be evaluated, however often it was tried: look whether it was done, then send it again"}
 	}
+	if t.message.Last { // nobody else will tell of it, also when this process has to stop
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+		defer cancel()
+	}
 	if failed := t.reject(ctx, r); failed != nil {
 		return failed
 	}
+	return t.fate(r.Reason, err)
+}
+
+// lastWord is how long the rejection of a command on its last delivery may take.
+const lastWord = 10 * time.Second
+
+// fate is what becomes of a message that was rejected for a reason.
+func (t telling) fate(reason string, cause error) error {
 	switch {
-	case r.Reason == events.MalformedEvent:
-		return &Dead{Unreadable, err}
-	case r.Reason == events.ForbiddenContent:
-		return &Dead{Forbidden, err}
-	case r.Reason == string(intake.Fault) && t.message.Last:
-		return &Dead{Failed, err}
+	case reason == events.MalformedEvent:
+		return &Dead{Unreadable, cause}
+	case reason == events.ForbiddenContent:
+		return &Dead{Forbidden, cause}
+	case reason == string(intake.Fault) && t.message.Last:
+		return &Dead{Failed, cause}
 	}
 	return nil
 }
@@ -159,11 +173,8 @@ func (t telling) toldBefore(ctx context.Context) (bool, error) {
 	}
 	t.reply(ctx, told)
 	r, err := events.Decode[events.RejectedRequest](told)
-	switch {
-	case err != nil:
+	if err != nil {
 		return false, err
-	case r.Reason == events.ForbiddenContent:
-		return true, &Dead{Forbidden, &events.Rejection{Reason: r.Reason, Message: r.Message}}
 	}
-	return true, nil
+	return true, t.fate(r.Reason, &events.Rejection{Reason: r.Reason, Message: r.Message})
 }

@@ -230,6 +230,11 @@ func (d *Door) at(ctx context.Context, project string, moment time.Time) (Past, 
 	if moment.After(d.now()) {
 		return nil, badRequest("asOf is in the future")
 	}
+	leave, err := d.reading.enter(ctx)
+	if err != nil {
+		return nil, d.problem(ctx, err)
+	}
+	defer leave()
 	past, err := d.log.AsOf(ctx, project, moment)
 	if err != nil {
 		return nil, d.problem(ctx, err)

@@ -32,6 +32,8 @@ type feedInput struct {
 const (
 	batchType = "application/cloudevents-batch+json"
 	eventType = "application/cloudevents+json"
+
+	asyncAPIType = "application/vnd.aai.asyncapi+json"
 )
 
 func (d *Door) events(api huma.API) {
@@ -105,6 +107,16 @@ func (d *Door) events(api huma.API) {
 			return nil, d.problem(ctx, &intake.Error{Kind: intake.NotFound, Reason: "EVENT_TYPE_NOT_FOUND", Message: "there is no such event type: /api/v1/event-types lists all"})
 		}
 		return &rawOutput{"application/schema+json", doc}, nil
+	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "getAsyncAPI", Method: http.MethodGet, Path: "/v1/asyncapi.json", Tags: []string{"events"},
+		Summary: "Read the AsyncAPI 3.0 document of the bus: subjects, messages, and who sends them",
+		Responses: map[string]*huma.Response{"200": {Description: "the document", Content: map[string]*huma.MediaType{
+			asyncAPIType: {Schema: &huma.Schema{Type: huma.TypeObject}},
+		}}},
+	}, func(context.Context, *struct{}) (*rawOutput, error) {
+		return &rawOutput{asyncAPIType, schemas.AsyncAPI()}, nil
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/filter"
 	"github.com/backupbus/backupbus/services/requester/intake"
@@ -64,8 +66,8 @@ type interest struct {
 
 // openFeed reads the parameters; its errors are answers.
 func (d *Door) openFeed(ctx context.Context, in *feedInput) (*feed, error) {
-	f := &feed{project: in.Project}
-	if _, err := events.Token(in.Project); err != nil {
+	f := &feed{project: norm.NFC.String(in.Project)}
+	if _, err := events.Token(f.project); err != nil {
 		return nil, badRequest("project: " + err.Error())
 	}
 	var err error
@@ -105,7 +107,7 @@ func interestOf(in *feedInput) (interest, error) {
 	}
 	var err error
 	if in.Instance != "" {
-		if i.instance, err = events.Token(in.Instance); err != nil {
+		if i.instance, err = events.Token(norm.NFC.String(in.Instance)); err != nil {
 			return i, badRequest("instance: " + err.Error())
 		}
 	}

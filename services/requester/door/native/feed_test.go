@@ -171,11 +171,22 @@ func TestPages_HoldEveryEventOnceInOrder(t *testing.T) { // case L7
 	if one := readPage(t, p, base+"/events?backup="+other+"&filter="+url.QueryEscape("state = 'SUCCESSFUL'")); len(one.events) != 1 || one.events[0].Step() != events.Succeeded {
 		t.Errorf("%+v", one.events)
 	}
-	if none := readPage(t, p, base+"/events?until="+url.QueryEscape(began)); len(none.events) != 0 {
-		t.Errorf("%+v", none.events)
+	// What goes on after a page with nothing in it misses nothing, and repeats nothing.
+	if none := readPage(t, p, base+"/events?until="+url.QueryEscape(began)); len(none.events) != 0 || none.next != "" || !strings.HasSuffix(none.cursor, "-0") {
+		t.Errorf("%+v", none)
 	}
-	if future := readPage(t, p, base+"/events?since="+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)); len(future.events) != 0 {
-		t.Errorf("%+v", future.events)
+	future := readPage(t, p, base+"/events?since="+time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	if len(future.events) != 0 || future.next != "" {
+		t.Errorf("%+v", future)
+	}
+	if after := readPage(t, p, base+"/events?cursor="+future.cursor); len(after.events) != 0 {
+		t.Errorf("after %s: %+v", future.cursor, after.events)
+	}
+	middle := p.Events("shop")[4]
+	first := readPage(t, p, base+"/events?until="+url.QueryEscape(middle.Time.UTC().Format(time.RFC3339Nano)))
+	rest := readPage(t, p, base+"/events?limit=1000&cursor="+first.cursor)
+	if len(first.events) == 0 || len(first.events)+len(rest.events) != len(p.Events("shop")) || !first.events[len(first.events)-1].Time.Before(middle.Time) {
+		t.Errorf("%d events before %s, %d after", len(first.events), middle.Time, len(rest.events))
 	}
 	if lost := readPage(t, p, base+"/events?cursor=00000000-9&limit=1"); lost.truncated != "true" || len(lost.events) != 1 || lost.events[0].Sequence != "0000000001" {
 		t.Errorf("%+v", lost)

@@ -12,8 +12,15 @@ import (
 	"github.com/backupbus/backupbus/events"
 )
 
-// maxPage bounds the bytes of one page; a page that would be longer ends earlier and has a next one.
-const maxPage = 4 << 20
+const (
+	maxPage   = 4 << 20 // bytes of one page; one that would be longer ends earlier and has a next one
+	maxLooked = 20_000  // events that are looked at for one page
+	// maxSkew is how far the clock that gave an event its time may be behind the log's: events come in the order of
+	// the log, not of their times.
+	maxSkew = time.Minute
+	// maxReading is how many requests read the log at once, for pages or a past state; others wait.
+	maxReading = 8
+)
 
 // errFull ends the reading of a page.
 var errFull = errors.New("the page is full")
@@ -27,14 +34,28 @@ func (d *Door) page(ctx context.Context, f *feed, in *feedInput) (*huma.StreamRe
 			return nil, badRequest("until is not an RFC 3339 time")
 		}
 	}
+	leave, err := d.reading.enter(ctx)
+	if err != nil {
+		return nil, d.problem(ctx, err)
+	}
+	defer leave()
 	batch := []byte{'['}
-	var at uint64 // the last one looked at
-	more, n := false, 0
+	at := max(f.start.Seq, 1) - 1 // the last one looked at
+	late := uint64(0)             // the first that is not before until
+	more, n, looked := false, 0, 0
 	end, err := d.log.Replay(ctx, f.project, f.start, func(ev events.Stored) error {
-		if !until.IsZero() && !ev.Time.Before(until) {
+		if looked++; looked > maxLooked {
+			more = true
 			return errFull
 		}
-		if f.wants(ev.Event) {
+		if !until.IsZero() && ev.Kept.After(until.Add(maxSkew)) {
+			return errFull
+		}
+		if early := until.IsZero() || ev.Time.Before(until); !early {
+			if late == 0 {
+				late = ev.Seq
+			}
+		} else if f.wants(ev.Event) {
 			line, err := events.Structured(ev.Event)
 			if err != nil {
 				return err
@@ -59,8 +80,8 @@ func (d *Door) page(ctx context.Context, f *feed, in *feedInput) (*huma.StreamRe
 	default:
 		at = max(at, end)
 	}
-	if at == 0 && f.start.Seq > 0 {
-		at = f.start.Seq - 1
+	if !more && late > 0 {
+		at = late - 1 // whoever goes on from here misses nothing
 	}
 	batch = append(batch, ']', '\n')
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
@@ -85,4 +106,16 @@ func nextPage(u url.URL, cursor string) string {
 	q.Del("since")
 	q.Set("cursor", cursor)
 	return "/api" + u.EscapedPath() + "?" + q.Encode()
+}
+
+// reading lets some requests at a time read the log.
+type reading chan struct{}
+
+func (r reading) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case r <- struct{}{}:
+		return func() { <-r }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }

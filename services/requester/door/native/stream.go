@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -37,7 +38,7 @@ func (d *Door) stream(f *feed, progress bool) (*huma.StreamResponse, error) {
 	if f.start == (Start{}) {
 		f.start.Seq = f.last + 1
 	}
-	s := &stream{feed: f, log: d.log, now: d.now, progress: progress}
+	s := &stream{feed: f, log: d.log, now: d.now, slog: d.slog, progress: progress}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		defer leave()
 		hc.SetHeader("Content-Type", "text/event-stream; charset=utf-8")
@@ -74,6 +75,7 @@ type stream struct {
 	*feed
 	log      Log
 	now      func() time.Time
+	slog     *slog.Logger
 	progress bool
 
 	out http.ResponseWriter
@@ -101,19 +103,27 @@ func (s *stream) run(hc huma.Context) {
 	news, ended := make(chan events.Stored), make(chan struct{})
 	readers.Go(func() {
 		defer close(ended)
-		_ = s.log.Follow(ctx, s.project, s.start, func(ev events.Stored) error {
+		s.report(ctx, "events", s.log.Follow(ctx, s.project, s.start, func(ev events.Stored) error {
 			select {
 			case news <- ev:
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-		})
+		}))
 	})
 	latest := newLatest()
 	if s.progress {
 		readers.Go(func() {
-			_ = s.log.FollowProgress(ctx, s.project, func(ev events.Stored) error { latest.put(ev); return nil })
+			for ctx.Err() == nil { // nobody comes back for progress alone
+				s.report(ctx, "progress", s.log.FollowProgress(ctx, s.project, func(ev events.Stored) error { latest.put(ev); return nil }))
+				timer := time.NewTimer(heartbeat)
+				select {
+				case <-timer.C:
+				case <-ctx.Done():
+					timer.Stop()
+				}
+			}
 		})
 	}
 	end := time.NewTimer(time.Duration(float64(maxStream) * (0.9 + 0.2*rand.Float64())))
@@ -149,6 +159,13 @@ func (s *stream) run(hc huma.Context) {
 		if err != nil {
 			return
 		}
+	}
+}
+
+// report says why a stream is read no further, unless the client has gone.
+func (s *stream) report(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.slog.WarnContext(ctx, "event stream is cut", "reading", what, "project", s.project, "error", err.Error())
 	}
 }
 
