@@ -2,6 +2,7 @@ package filter_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -160,4 +161,22 @@ func FuzzParseSQL(f *testing.F) {
 			_, _ = p.Match(full())
 		}
 	})
+}
+
+// What comes after one filter too many is not parsed: its mistakes are not even found.
+func TestParse_StopsAtTheLimit(t *testing.T) {
+	t.Parallel()
+	list := make([]any, 0, 1000)
+	for range cap(list) {
+		sql := "EXISTS state"
+		if len(list) >= 32 {
+			sql = "state ="
+		}
+		list = append(list, map[string]any{"sql": sql})
+	}
+	_, err := filter.Parse(list)
+	var problems filter.Problems
+	if !errors.As(err, &problems) || len(problems) != 1 {
+		t.Errorf("%d problems: %v", len(problems), err)
+	}
 }

@@ -32,7 +32,7 @@ func Parse(list any) (Filter, error) {
 		f.all = append(f.all, p.filter("/"+strconv.Itoa(i), item, 1))
 	}
 	if p.count > maxFilters {
-		p.wrong("", fmt.Sprintf("are %d filters with those inside, at most %d: split the subscription", p.count, maxFilters))
+		p.wrong("", fmt.Sprintf("are more filters than %d, those inside counted: split the subscription", maxFilters))
 	}
 	if len(p.problems) > 0 {
 		return Filter{}, p.problems
@@ -57,7 +57,9 @@ func (p *parser) wrong(pointer, message string) dialect {
 
 // filter reads one filter object that stands depth filters deep.
 func (p *parser) filter(at string, v any, depth int) dialect {
-	p.count++
+	if p.count++; p.count > maxFilters {
+		return all(nil) // Parse reports it; what more there is costs nothing
+	}
 	m, ok := v.(map[string]any)
 	switch {
 	case !ok:

@@ -88,6 +88,10 @@ func (n *notifier) take(ctx context.Context, e *delivery.Engine, p *position, me
 			at = evs[len(evs)-1].Seq
 		}
 		if m.Seq <= at {
+			// What came while nobody led was passed over by the scan if it is no event.
+			if _, err := n.event(ctx, m); err != nil {
+				return err
+			}
 			continue
 		}
 		if m.Seq > at+1 {
@@ -99,20 +103,18 @@ func (n *notifier) take(ctx context.Context, e *delivery.Engine, p *position, me
 			}
 			continue
 		}
-		ev, err := m.Event()
+		ev, err := n.event(ctx, m)
 		if err != nil {
-			if reason, refused := bus.Refused(err); refused {
-				if err := n.Bus.DeadLetter(ctx, service, reason, m, err); err != nil {
-					return err
-				}
-			}
+			return err
+		}
+		if ev == nil {
 			if err := match(); err != nil {
 				return err
 			}
 			p.Events = m.Seq
 			continue
 		}
-		evs = append(evs, ev)
+		evs = append(evs, *ev)
 	}
 	return match()
 }
@@ -120,13 +122,18 @@ func (n *notifier) take(ctx context.Context, e *delivery.Engine, p *position, me
 // catchUp matches what the log has above the position.
 func (n *notifier) catchUp(ctx context.Context, e *delivery.Engine, p *position) error {
 	var evs []events.Stored
-	end, err := n.Bus.Scan(ctx, events.EventRoot+".>", p.Events+1, false, func(_ string, ev events.Stored) error {
+	end, err := n.Bus.Scan(ctx, events.EventRoot+".>", p.Events+1, false, func(subject string, ev events.Stored) error {
+		if err := events.Mismatch(ev.Event, subject); err != nil {
+			return n.refuse(ctx, ev.Seq)
+		}
 		if evs = append(evs, ev); len(evs) < batch {
 			return nil
 		}
-		err := n.match(ctx, e, evs)
+		if err := n.match(ctx, e, evs); err != nil {
+			return err
+		}
 		p.Events, evs = ev.Seq, nil
-		return err
+		return nil
 	})
 	if err == nil && len(evs) > 0 {
 		err = n.match(ctx, e, evs)
@@ -136,6 +143,31 @@ func (n *notifier) catchUp(ctx context.Context, e *delivery.Engine, p *position)
 	}
 	p.Events = max(p.Events, end)
 	return nil
+}
+
+// refuse makes a dead letter of a message of the log that contradicts its subject.
+func (n *notifier) refuse(ctx context.Context, seq uint64) error {
+	m, err := n.Bus.MessageAt(ctx, seq)
+	if errors.Is(err, events.ErrNotFound) { // it was compacted away meanwhile
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = n.event(ctx, m)
+	return err
+}
+
+// event is the event in a message, nil for what is none, which is a dead letter then.
+func (n *notifier) event(ctx context.Context, m bus.Message) (*events.Stored, error) {
+	ev, err := m.Event()
+	if err == nil {
+		return &ev, nil
+	}
+	if reason, refused := bus.Refused(err); refused {
+		return nil, n.Bus.DeadLetter(ctx, service, reason, m, err)
+	}
+	return nil, nil
 }
 
 // match repeats until all deliveries are stored: an event that is not matched must not be passed over.

@@ -67,13 +67,16 @@ func (k keeper) forget(ctx context.Context, id string) error {
 func (k keeper) Turn(ctx context.Context, id string, to delivery.Turn, h delivery.Health) error {
 	h.ToldFailing = h.ToldFailing || !to.Disable
 	if err := k.SaveHealth(ctx, id, h); err != nil || k.store == nil {
-		return err
+		return err // health knows its target: another one does not take it over
 	}
 	step := events.Failing
 	if to.Disable {
 		step = events.Disabled
 	}
 	_, err := k.store.Change(ctx, "", id, 0, step, func(d *subscription.Document) ([]string, error) {
+		if d.Target != to.Target {
+			return nil, delivery.ErrTarget
+		}
 		if to.Disable && d.Spec.Disabled || !to.Disable && d.FailingSince.Equal(h.FirstFailure) {
 			return nil, nil
 		}

@@ -3,6 +3,8 @@ package notifier
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +24,9 @@ const (
 func (n *notifier) lead(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	if n.store != nil {
+		defer n.store.OnChange(nil)
+	}
 	p, err := readPosition(ctx, n.Bus, n.state)
 	if err != nil {
 		return n.again(ctx, err)
@@ -32,18 +37,16 @@ func (n *notifier) lead(ctx context.Context) error {
 	}
 	var running sync.WaitGroup
 	running.Go(func() { e.Run(ctx) })
-	running.Go(func() { tend(ctx, e) })
+	running.Go(func() { tend(ctx, func() { e.Tend(ctx) }) })
 	if n.store != nil {
 		running.Go(func() { n.askUnverified(ctx) })
 		running.Go(func() { n.replay(ctx, e) })
+		running.Go(func() { tend(ctx, func() { n.mend(ctx, e) }) })
 	}
 	n.Log.InfoContext(ctx, "notifier is active", "event_seq", p.Events)
 	err = n.follow(ctx, e, &p)
 	stop()
 	running.Wait()
-	if n.store != nil {
-		n.store.OnChange(nil)
-	}
 	n.active.Store(nil)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -73,6 +76,9 @@ func (n *notifier) engine(ctx context.Context, p position) (*delivery.Engine, er
 	}
 	for _, s := range n.registry.fixed {
 		h, err := n.keeper.Health(ctx, s.ID)
+		if h.Disables(n.Now()) && n.started.After(h.FirstFailure) {
+			h = h.Fresh() // it was disabled: starting anew enables it
+		}
 		if err == nil {
 			err = e.Set(ctx, s, h)
 		}
@@ -81,10 +87,9 @@ func (n *notifier) engine(ctx context.Context, p position) (*delivery.Engine, er
 		}
 	}
 	if n.store != nil {
-		if err := n.store.Repair(ctx); err != nil {
+		if err := n.subscriptions(ctx, e); err != nil {
 			return nil, err
 		}
-		n.store.OnChange(func(id string) { n.update(ctx, e, id) })
 	}
 	open, err := n.records.open(ctx, p.Log)
 	if err != nil {
@@ -94,20 +99,60 @@ func (n *notifier) engine(ctx context.Context, p position) (*delivery.Engine, er
 		return int(min(max(int64(a.EventSeq)-int64(b.EventSeq), -1), 1))
 	})
 	n.active.Store(e)
-	return e, e.Load(ctx, open)
+	e.Load(ctx, open)
+	return e, nil
 }
 
-// update tells the engine of the newest version of a subscription.
+// subscriptions tells the engine of all that the store has, and of their changes from now on. Without every one of
+// them nobody may lead: events would pass those that are missing without a record, and their deliveries would end.
+func (n *notifier) subscriptions(ctx context.Context, e *delivery.Engine) error {
+	if sealed := n.store.Sealed(); sealed > 0 {
+		return fmt.Errorf("%d subscriptions cannot be opened: start with the key of notifier.keyRef that they were sealed with", sealed)
+	}
+	if err := n.store.Repair(ctx); err != nil {
+		return err
+	}
+	n.updating.Lock()
+	n.behind = map[string]error{}
+	n.updating.Unlock()
+	n.store.OnChange(func(id string) { n.update(ctx, e, id) })
+	n.updating.Lock()
+	defer n.updating.Unlock()
+	for _, err := range n.behind {
+		return err
+	}
+	return nil
+}
+
+// mend does what failed at first: events of changes are told, changes reach the engine.
+func (n *notifier) mend(ctx context.Context, e *delivery.Engine) {
+	if err := n.store.Repair(ctx); err != nil && ctx.Err() == nil {
+		n.Log.WarnContext(ctx, "change of a subscription not told", "error", events.Redact(err.Error()))
+	}
+	n.updating.Lock()
+	ids := slices.Collect(maps.Keys(n.behind))
+	n.updating.Unlock()
+	for _, id := range ids {
+		n.update(ctx, e, id)
+	}
+}
+
+// update tells the engine of the newest version of a subscription; mend tries again what fails.
 func (n *notifier) update(ctx context.Context, e *delivery.Engine, id string) {
 	n.updating.Lock()
 	defer n.updating.Unlock()
 	d, there := n.store.Known(id)
 	var err error
 	if !there {
-		err = errors.Join(e.Remove(ctx, id), n.keeper.forget(ctx, id))
+		e.Remove(ctx, id)
 		n.registry.forget(id)
+		err = n.keeper.forget(ctx, id)
 	} else {
 		err = n.tellEngine(ctx, e, d)
+	}
+	delete(n.behind, id)
+	if err != nil {
+		n.behind[id] = err
 	}
 	if err != nil && ctx.Err() == nil {
 		n.Log.ErrorContext(ctx, "subscription not updated", "subscription_id", id, "error", events.Redact(err.Error()))
@@ -117,26 +162,30 @@ func (n *notifier) update(ctx context.Context, e *delivery.Engine, id string) {
 func (n *notifier) tellEngine(ctx context.Context, e *delivery.Engine, d subscription.Document) error {
 	s, _, err := n.registry.of(d)
 	if err != nil { // as of an address that the settings no longer allow
-		return err
+		n.Log.ErrorContext(ctx, "subscription cannot be used: its deliveries are suppressed", "subscription_id", d.ID,
+			"error", events.Redact(err.Error()))
+		s = unusable(d)
 	}
 	if n.handshakeOff {
 		s.Unverified = false
 	}
-	h, err := n.keeper.Health(ctx, d.ID)
-	if err != nil {
-		return err
+	var h delivery.Health
+	if !e.Has(d.ID) {
+		if h, err = n.keeper.Health(ctx, d.ID); err != nil {
+			return err
+		}
 	}
 	return e.Set(ctx, s, h)
 }
 
-// tend has its own goroutine: what it stores must not hold up what is new.
-func tend(ctx context.Context, e *delivery.Engine) {
+// tend has a goroutine for each task: what it stores must not hold up what is new.
+func tend(ctx context.Context, task func()) {
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			e.Tend(ctx)
+			task()
 		case <-ctx.Done():
 			return
 		}

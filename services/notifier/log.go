@@ -55,6 +55,22 @@ func (r records) Put(ctx context.Context, list []*delivery.Record) []error {
 	return errs
 }
 
+// Get implements delivery.Log.
+func (r records) Get(ctx context.Context, d *delivery.Record) (*delivery.Record, error) {
+	row, there, err := r.table.Get(ctx, bus.DeliverySubject(d.Project, d.SubscriptionID, d.DeliveryID))
+	if err != nil {
+		return nil, err
+	}
+	if !there {
+		return nil, fmt.Errorf("record of %s: %w", d.DeliveryID, events.ErrNotFound)
+	}
+	found, ok := r.read(ctx, row)
+	if !ok {
+		return nil, fmt.Errorf("record of %s: %w", d.DeliveryID, events.ErrUnreadable)
+	}
+	return found, nil
+}
+
 // open are the records that are to be sent, from a place in the log on.
 func (r records) open(ctx context.Context, from uint64) ([]*delivery.Record, error) {
 	var out []*delivery.Record

@@ -89,7 +89,7 @@ func newService(ctx context.Context, d Deps, c Config, plan delivery.Plan) (*not
 		return nil, fmt.Errorf("notifier: %w", err)
 	}
 	cidrs, _ := c.cidrs() // Validate has refused what cannot be read
-	n := &notifier{Deps: d, plan: plan, patience: patience, handshakeOff: c.Handshake == handshakeOff,
+	n := &notifier{Deps: d, plan: plan, started: d.Now(), behind: map[string]error{}, patience: patience, handshakeOff: c.Handshake == handshakeOff,
 		holder: "notifier-" + events.FreshKey(),
 		registry: &registry{sinks: map[string]generation{}, rules: sink.Rules{AllowCIDRs: cidrs, Ports: c.AllowedPorts, Origin: c.Origin,
 			Version: host.Version(), Resolver: d.Resolver}}}
@@ -151,6 +151,8 @@ type notifier struct {
 	store        *subscription.Store // nil without a key: only subscriptions of the settings
 	server       *host.Server        // likewise
 	updating     sync.Mutex          // one version after the other reaches the engine
+	behind       map[string]error    // of what subscriptions the engine has no newest version yet, and why
+	started      time.Time
 	active       atomic.Pointer[delivery.Engine]
 }
 

@@ -87,7 +87,19 @@ func (r *registry) of(d subscription.Document) (delivery.Subscription, *sink.Web
 		Timeout:     time.Duration(d.Spec.Settings.TimeoutMs) * time.Millisecond,
 		MaxInFlight: d.Spec.Settings.MaxInFlight, RatePerMinute: d.Rate(), Ordered: d.Spec.Settings.Ordering == subscription.BySubject,
 		Unverified: !d.Permitted, Disabled: d.Spec.Disabled, Reason: d.Reason,
+		Target: d.Target,
 	}, w, nil
+}
+
+// unusable stands for a document whose sink or secret the settings of now refuse: what it wants is recorded as
+// SUPPRESSED, so that a replay finds it when it can be used again.
+func unusable(d subscription.Document) delivery.Subscription {
+	s := delivery.Subscription{ID: d.ID, Name: d.Spec.Config.Name, Project: d.Project, Interest: d.Spec.Interest, Target: d.Target,
+		Disabled: true, Reason: d.Reason}
+	if s.Reason == "" {
+		s.Reason = delivery.ByAdmin
+	}
+	return s
 }
 
 func (r *registry) webhook(d subscription.Document) (*sink.Webhook, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/backupbus/backupbus/events/bus"
 	"github.com/backupbus/backupbus/services/notifier/api"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
+	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
 
 // A replay is a value in the bucket of the notifier's state until the active notifier has carried it out. Doing it
@@ -34,17 +35,37 @@ func (n *notifier) replay(ctx context.Context, e *delivery.Engine) {
 			}
 		})
 	}()
-	for entry := range asked {
+	var later []bus.Entry
+	run := func(entry bus.Entry) {
 		if err := n.replayOne(ctx, e, entry); err != nil && ctx.Err() == nil {
-			n.Log.ErrorContext(ctx, "replay not finished: it goes on when the notifier starts", "error", events.Redact(err.Error()))
+			later = append(later, entry)
+			n.Log.WarnContext(ctx, "replay put off", "error", events.Redact(err.Error()))
+		}
+	}
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case entry, open := <-asked:
+			if !open {
+				return
+			}
+			run(entry)
+		case <-tick.C:
+			again := later
+			later = nil
+			for _, entry := range again {
+				run(entry)
+			}
 		}
 	}
 }
 
 func (n *notifier) replayOne(ctx context.Context, e *delivery.Engine, entry bus.Entry) error {
 	var r api.Replay
-	if err := json.Unmarshal(entry.Value, &r); err != nil {
-		return err
+	if err := json.Unmarshal(entry.Value, &r); err != nil { // it will never be one
+		n.Log.ErrorContext(ctx, "replay cannot be read", "error", events.Redact(err.Error()))
+		return n.state.Delete(ctx, entry.Key, entry.Revision)
 	}
 	count := 0
 	send := func(ev events.Stored) error {
@@ -56,7 +77,10 @@ func (n *notifier) replayOne(ctx context.Context, e *delivery.Engine, entry bus.
 		if err != nil {
 			return err
 		}
-		if count++; !ok || count >= r.MaxEvents {
+		if !ok {
+			return n.refused(ctx, r)
+		}
+		if count++; count >= r.MaxEvents {
 			return errEnough
 		}
 		return nil
@@ -71,6 +95,22 @@ func (n *notifier) replayOne(ctx context.Context, e *delivery.Engine, entry bus.
 
 // errEnough ends a replay: so many were wanted, or the subscription is gone or disabled.
 var errEnough = errors.New("enough")
+
+// refused tells whether a replay that the engine does not take ends there, or waits until the engine knows that the
+// subscription was enabled.
+func (n *notifier) refused(ctx context.Context, r api.Replay) error {
+	d, err := n.store.Get(ctx, r.Project, r.SubscriptionID)
+	switch {
+	case errors.Is(err, subscription.ErrNotFound), err == nil && d.Spec.Disabled:
+		return errEnough
+	case err != nil:
+		return err
+	}
+	return errNotYet
+}
+
+// errNotYet puts a replay off.
+var errNotYet = errors.New("the subscription is enabled and not yet known to be")
 
 func (n *notifier) replayEvents(ctx context.Context, r api.Replay, send func(events.Stored) error) error {
 	project, err := events.Token(r.Project)

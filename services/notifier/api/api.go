@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -49,6 +50,7 @@ type API struct {
 	log     *slog.Logger
 	most    int
 	tests   limiter
+	making  sync.Mutex // quota and names hold until what was judged by them is stored
 }
 
 var _ http.Handler = (*API)(nil)

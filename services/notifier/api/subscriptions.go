@@ -27,12 +27,11 @@ func (a *API) create(w http.ResponseWriter, r *http.Request, c call) error {
 	if err := decode(b, &s); err != nil {
 		return err
 	}
-	have := a.store.List(c.project)
-	if len(have) >= a.most {
-		return conflict("QUOTA_EXCEEDED", "the project has "+strconv.Itoa(len(have))+" subscriptions, which is the most: delete one")
-	}
 	d := subscription.Document{ID: events.NewSubscriptionID(), Project: c.project, SecretGeneration: 1, Secret: subscription.NewSecret()}
-	if err := a.fill(&d, s, have); err != nil {
+	if err := a.fill(&d, s); err != nil {
+		return err
+	}
+	if err := a.room(d); err != nil { // before the sink is asked, which takes long
 		return err
 	}
 	if d.Spec.Disabled {
@@ -40,7 +39,12 @@ func (a *API) create(w http.ResponseWriter, r *http.Request, c call) error {
 	} else if err := a.backend.Ask(r.Context(), &d); err != nil {
 		return err
 	}
-	if d, err = a.store.Create(r.Context(), d); err != nil {
+	a.making.Lock()
+	if err = a.room(d); err == nil {
+		d, err = a.store.Create(r.Context(), d)
+	}
+	a.making.Unlock()
+	if err != nil {
 		return err
 	}
 	out := show(d, delivery.Health{}, a.now())
@@ -53,7 +57,7 @@ func (a *API) create(w http.ResponseWriter, r *http.Request, c call) error {
 }
 
 // fill puts what was asked for into a document, if nothing is wrong with it.
-func (a *API) fill(d *subscription.Document, s spec, have []subscription.Document) error {
+func (a *API) fill(d *subscription.Document, s spec) error {
 	d.Spec, d.SinkURL = s.spec(), s.Sink
 	violations := d.Spec.Violations()
 	to, err := a.backend.Judge(s.Sink)
@@ -70,8 +74,17 @@ func (a *API) fill(d *subscription.Document, s spec, have []subscription.Documen
 	}
 	d.Origin = to.Origin()
 	d.EnsurePair()
+	return nil
+}
+
+// room refuses one subscription too many, and a name that another one has.
+func (a *API) room(d subscription.Document) error {
+	have := a.store.List(d.Project)
+	if d.Generation == 0 && len(have) >= a.most {
+		return conflict("QUOTA_EXCEEDED", "the project has "+strconv.Itoa(len(have))+" subscriptions, which is the most: delete one")
+	}
 	for _, o := range have {
-		if o.ID != d.ID && o.Spec.Config.Name == s.Config.Name && s.Config.Name != "" {
+		if o.ID != d.ID && o.Spec.Config.Name == d.Spec.Config.Name && d.Spec.Config.Name != "" {
 			return conflict("NAME_TAKEN", "another subscription of the project has that config.name: change that one, or choose another name")
 		}
 	}
@@ -199,11 +212,19 @@ func (a *API) patch(w http.ResponseWriter, r *http.Request, c call) error {
 	if next.Spec.Disabled && !before.Spec.Disabled {
 		step = events.Disabled
 	}
+	a.making.Lock()
+	defer a.making.Unlock()
+	if err := a.room(next); err != nil {
+		return err
+	}
 	// What was asked of the sink was asked for this generation: another change in between means again.
 	d, err := a.store.Change(r.Context(), c.project, c.id, before.Generation, step, func(d *subscription.Document) ([]string, error) {
 		kept := *d
 		*d = next
 		d.Generation, d.CreateTime = kept.Generation, kept.CreateTime
+		if next.Target == kept.Target { // the sink was not asked for this change, perhaps for another meanwhile
+			d.Asked, d.Permitted, d.AllowedBy = kept.Asked, kept.Permitted, kept.AllowedBy
+		}
 		return fields, nil
 	})
 	if err != nil {
@@ -222,7 +243,10 @@ func (a *API) amended(ctx context.Context, before subscription.Document, patch [
 		return before, nil, err
 	}
 	next := before
-	if err := a.fill(&next, s, a.store.List(before.Project)); err != nil {
+	if err := a.fill(&next, s); err != nil {
+		return before, nil, err
+	}
+	if err := a.room(next); err != nil {
 		return before, nil, err
 	}
 	fields := changes(before, next)
@@ -236,9 +260,12 @@ func (a *API) amended(ctx context.Context, before subscription.Document, patch [
 	if next.Spec.Disabled && !before.Spec.Disabled {
 		next.Reason = delivery.ByAdmin
 	}
-	if (enabled || next.SinkURL != before.SinkURL) && !next.Spec.Disabled {
-		if err := a.backend.Ask(ctx, &next); err != nil {
-			return before, nil, err
+	if enabled || next.SinkURL != before.SinkURL {
+		next.Target = before.Generation + 1
+		if !next.Spec.Disabled {
+			if err := a.backend.Ask(ctx, &next); err != nil {
+				return before, nil, err
+			}
 		}
 	}
 	return next, fields, nil

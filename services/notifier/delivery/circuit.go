@@ -31,10 +31,14 @@ func (c *circuit) admit(h *Health) (time.Time, bool) {
 // begin notes that a request is made: of an open circuit it is the probe.
 func (c *circuit) begin(h *Health) { c.probing = h.OpenFor > 0 }
 
-// end draws the consequence of an attempt. THROTTLED counts neither way.
+// end draws the consequence of an attempt. THROTTLED counts neither way; as the answer to a probe it leaves the
+// circuit open for as long again.
 func (c *circuit) end(h *Health, o Outcome, now time.Time) {
 	c.probing = false
 	if o == Throttled {
+		if h.OpenFor > 0 && !now.Before(h.OpenUntil) {
+			h.OpenUntil = now.Add(h.OpenFor)
+		}
 		return
 	}
 	ok := o == Success

@@ -47,7 +47,7 @@ func (e *Engine) conclude(ctx context.Context, l *lane, s Subscription, i *item,
 		first = i.Attempts[0].StartTime.Time
 	}
 	v := e.Plan.judge(a, first, e.Random())
-	e.endpoint(ctx, l, a)
+	e.endpoint(ctx, l, s.Target, a)
 	i.Attempts = append(i.Attempts, a.Result())
 	i.State, i.Reason, i.NextAttemptTime = v.state, v.reason, events.Time{}
 	if v.state == Retrying {
@@ -66,19 +66,42 @@ func (e *Engine) conclude(ctx context.Context, l *lane, s Subscription, i *item,
 	if v.state == Dead {
 		e.tellDead(ctx, s, i, ev, a)
 	}
-	stored := e.store(ctx, i)
-	e.finish(l, i, !stored || !i.State.Open())
+	e.record(ctx, l, i)
 }
 
-// finish gives the slot back. ended forgets the delivery, else it waits for its next attempt.
-func (e *Engine) finish(l *lane, i *item, ended bool) {
+// record stores what became of a delivery and gives its slot back.
+func (e *Engine) record(ctx context.Context, l *lane, i *item) {
+	switch stored, lost := e.store(ctx, i); {
+	case lost || stored && !i.State.Open():
+		e.finish(l, i, forget)
+	case stored:
+		e.finish(l, i, again)
+	default:
+		e.finish(l, i, leave)
+	}
+}
+
+// whither is what becomes of a delivery whose attempt is over.
+type whither int
+
+const (
+	again  whither = iota // it waits for its next attempt
+	forget                // it has ended, or another notifier has it
+	leave                 // the notifier stops: whoever comes next finds it in the log, so that Floor has to count it
+)
+
+// finish gives the slot back.
+func (e *Engine) finish(l *lane, i *item, to whither) {
 	e.mu.Lock()
 	e.busy--
 	delete(l.inFlight, i.DeliveryID)
 	switch {
-	case ended:
+	case to == forget:
 		l.end(i)
-	case l.open[i.DeliveryID] != nil:
+	case to == again && l.open[i.DeliveryID] != nil && l.sub.Disabled: // since it was taken
+		l.end(i)
+		e.suppress([]*item{i}, l.sub.Reason)
+	case to == again && l.open[i.DeliveryID] != nil:
 		l.again(i)
 	}
 	l.circuit.probing = l.circuit.probing && len(l.inFlight) > 0
@@ -119,7 +142,7 @@ func (e *Engine) log(ctx context.Context, s Subscription, i *item, ev events.Eve
 		slog.String("project", s.Project), slog.String("subscription", s.Name), slog.String("subscription_id", s.ID),
 		slog.String("delivery_id", i.DeliveryID), slog.String("event_id", ev.ID), slog.String("event_type", ev.Type),
 		slog.Int("attempt", a.number), slog.Int64("duration_ms", a.took.Milliseconds()),
-		slog.String("sink", s.Endpoint.String()),
+		slog.String("sink", s.Endpoint.Origin()), // the path of some is a credential
 	}
 	if a.answer.Status != 0 {
 		attrs = append(attrs, slog.Int("status", a.answer.Status))

@@ -25,7 +25,8 @@
 // One process at a time: it holds a lease (bus.KeyValue.Lead), loads the records that are open, and keeps
 // order, rates and circuits in memory. What has to outlive it is stored: records in the log, Health by the
 // Keeper. A process that has lost its lease without noticing is refused by the compare-and-set of the
-// first record that it writes.
+// first record that it writes of those that were there; a new one that it stores first is taken in by its successor,
+// and may be sent by both.
 //
 // # What happens on each failure
 //
@@ -34,7 +35,8 @@
 //	sink slow                                 it holds its own maxInFlight slots; others go on
 //	sink away                                 the circuit opens: one probe in 30 s, up to 15 min
 //	bus away                                  finished attempts wait with their slot until they are recorded
-//	subscription deleted or disabled          what waits ends SUPPRESSED
+//	record stored, its answer lost            the next Match finds and takes it in
+//	subscription deleted or disabled          what waits ends SUPPRESSED; until that is stored Floor stays below it
 //
 // An event about a subscription or a delivery is never sent to the subscription that it is about, and
 // makes no further event when it dies, so that two broken sinks cannot feed each other (7.9).

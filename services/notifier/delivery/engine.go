@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -40,10 +41,12 @@ type Engine struct {
 	queue     []*project                  // those with something to send, in turn
 	projects  map[string]*project
 	sleeping  sleepers
-	busy      int    // slots taken
-	orders    uint64 // deliveries that ever came in
-	newest    uint64 // place of the newest record
-	accepting int    // calls that have stored records and not yet taken them in
+	busy      int              // slots taken
+	orders    uint64           // deliveries that ever came in
+	newest    uint64           // place of the newest record
+	accepting int              // calls that have stored records and not yet taken them in
+	ending    map[string]*item // suppressed, which is not stored yet; by delivery id
+	ends      sync.Mutex       // one writes them
 }
 
 // project is the turn of one project: its lanes that have something to send, in turn.
@@ -59,7 +62,7 @@ func New(d Deps) (*Engine, error) {
 		return nil, errors.New("delivery: a dependency is missing")
 	}
 	return &Engine{Deps: d, letters: newLetters(d.Events), recorder: &recorder{log: d.Log}, wake: make(chan struct{}, 1), lanes: map[string]*lane{},
-		byProject: map[string]map[string]*lane{}, projects: map[string]*project{}}, nil
+		byProject: map[string]map[string]*lane{}, projects: map[string]*project{}, ending: map[string]*item{}}, nil
 }
 
 // Set adds a subscription, or replaces it by a new version. Once it is disabled, what waits ends SUPPRESSED,
@@ -73,63 +76,67 @@ func (e *Engine) Set(ctx context.Context, s Subscription, h Health) error {
 	l := e.lanes[s.ID]
 	if l == nil {
 		l = newLane(token)
-		l.health = h
+		if l.health = h; h.Target != s.Target {
+			l.health, l.dirty = h.Fresh(), true
+		}
+		l.health.Target = s.Target
+		l.sub.Target = s.Target
 		e.lanes[s.ID] = l
 		if e.byProject[token] == nil {
 			e.byProject[token] = map[string]*lane{}
 		}
 		e.byProject[token][s.ID] = l
 	}
-	revived := l.sub.Disabled && !s.Disabled
+	fresh := l.sub.Disabled && !s.Disabled || l.sub.Target != s.Target
 	l.become(s, e.Now())
-	if revived {
+	if fresh {
 		l.stopped, l.circuit = "", circuit{}
-		l.health = Health{LastSuccess: l.health.LastSuccess, FilterErrors: l.health.FilterErrors, LastFilterError: l.health.LastFilterError}
-		l.dirty = true
+		l.health, l.dirty = l.health.Fresh(), true
+		l.health.Target = s.Target
 	}
-	var dropped []*item
 	if s.Disabled {
-		dropped = l.drop()
+		e.suppress(l.drop(), s.Reason)
 	}
 	e.settle(l)
 	e.mu.Unlock()
 	e.nudge()
-	return e.suppress(ctx, dropped, s.Reason)
+	e.storeEnds(ctx)
+	return nil
+}
+
+// Has tells whether a subscription is known: its Health is then at hand.
+func (e *Engine) Has(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lanes[id] != nil
 }
 
 // Remove forgets a subscription; what waits ends SUPPRESSED.
-func (e *Engine) Remove(ctx context.Context, id string) error {
+func (e *Engine) Remove(ctx context.Context, id string) {
 	e.mu.Lock()
 	l := e.lanes[id]
 	if l == nil {
 		e.mu.Unlock()
-		return nil
+		return
 	}
 	l.stopped = Removed
-	dropped := l.drop()
+	e.suppress(l.drop(), Removed)
 	delete(e.lanes, id)
 	delete(e.byProject[l.project], id)
 	e.settle(l)
 	e.mu.Unlock()
-	return e.suppress(ctx, dropped, Removed)
+	e.storeEnds(ctx)
 }
 
 // Load takes open records over from whoever ran them before, in the order in which they are to be sent.
-func (e *Engine) Load(ctx context.Context, records []*Record) error {
-	var orphans []*item
+func (e *Engine) Load(ctx context.Context, records []*Record) {
 	e.mu.Lock()
 	for _, r := range records {
-		l := e.lanes[r.SubscriptionID]
-		i := &item{Record: *r, due: r.NextAttemptTime.Time}
-		if l == nil || l.sub.Disabled {
-			orphans = append(orphans, i)
-			continue
-		}
-		e.add(l, i)
+		e.place(&item{Record: *r, due: r.NextAttemptTime.Time})
 	}
 	e.mu.Unlock()
 	e.nudge()
-	return e.suppress(ctx, orphans, Removed)
+	e.storeEnds(ctx)
 }
 
 // add gives a delivery to its lane; the caller holds the mutex, as for settle.
@@ -153,11 +160,18 @@ func (e *Engine) Floor(before uint64) uint64 {
 	if e.accepting > 0 {
 		return before
 	}
-	floor := e.newest
+	floor, open := uint64(math.MaxUint64), false
+	look := func(i *item) { floor, open = min(floor, i.Seq), true }
 	for _, l := range e.lanes {
 		for _, i := range l.open {
-			floor = min(floor, i.Seq)
+			look(i)
 		}
+	}
+	for _, i := range e.ending {
+		look(i)
+	}
+	if !open {
+		return max(before, e.newest)
 	}
 	return floor
 }

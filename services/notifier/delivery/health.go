@@ -2,15 +2,21 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
 )
 
 // endpoint notes what an attempt says about the sink: pause, circuit, failing for long, gone.
-func (e *Engine) endpoint(ctx context.Context, l *lane, a attempt) {
+// An attempt at an earlier target says nothing about this one.
+func (e *Engine) endpoint(ctx context.Context, l *lane, target int, a attempt) {
 	now := e.Now()
 	e.mu.Lock()
+	if l.sub.Target != target {
+		e.mu.Unlock()
+		return
+	}
 	h, before := &l.health, l.health
 	l.circuit.end(h, a.outcome, now)
 	if until := now.Add(a.wait); a.wait > 0 && until.After(h.PausedUntil) {
@@ -30,6 +36,7 @@ func (e *Engine) endpoint(ctx context.Context, l *lane, a attempt) {
 	if a.outcome == Gone {
 		turn, due = Turn{Disable: true, Reason: IsGone}, true
 	}
+	turn.Target = target
 	if due && turn.Disable {
 		l.stopped = turn.Reason
 	}
@@ -64,22 +71,41 @@ func (h *Health) turn(now time.Time) (Turn, bool) {
 	return Turn{}, false
 }
 
+// Disables tells whether the sink has failed for so long that its subscription is disabled.
+func (h Health) Disables(now time.Time) bool {
+	to, due := h.turn(now)
+	return due && to.Disable
+}
+
 // turn has a subscription turned and ends what waits for one that is disabled by it.
 func (e *Engine) turn(ctx context.Context, l *lane, id string, to Turn, h Health) {
 	e.Logger.WarnContext(ctx, "subscription failing", "subscription_id", id, "disabled", to.Disable, "reason", to.Reason)
-	if !e.keep(ctx, func(ctx context.Context) error { return e.Keeper.Turn(ctx, id, to, h) }) {
+	stale := false
+	if !e.keep(ctx, func(ctx context.Context) error {
+		err := e.Keeper.Turn(ctx, id, to, h)
+		if stale = errors.Is(err, ErrTarget); stale {
+			return nil
+		}
+		return err
+	}) {
 		return
 	}
 	e.mu.Lock()
-	var dropped []*item
-	if to.Disable {
-		dropped = l.drop()
+	switch {
+	case l.sub.Target != to.Target: // it was replaced meanwhile
+	case stale: // it is about to be
+		l.stopped = ""
+	default:
+		if to.Disable {
+			e.suppress(l.drop(), to.Reason)
+		}
+		l.health.ToldFailing = true
+		l.dirty = true
 	}
-	l.health.ToldFailing = true
-	l.dirty = true
 	e.settle(l)
 	e.mu.Unlock()
-	e.keep(ctx, func(ctx context.Context) error { return e.suppress(ctx, dropped, to.Reason) })
+	e.nudge()
+	e.storeEnds(ctx)
 }
 
 // Tend turns subscriptions that have failed for long although nothing is sent to them, and has Health stored
@@ -97,6 +123,7 @@ func (e *Engine) Tend(ctx context.Context) {
 	e.mu.Lock()
 	for id, l := range e.lanes {
 		turn, ripe := l.health.turn(now)
+		turn.Target = l.sub.Target
 		ripe = ripe && l.stopped == "" && !l.sub.Disabled
 		if ripe && turn.Disable {
 			l.stopped = turn.Reason
@@ -120,6 +147,7 @@ func (e *Engine) Tend(ctx context.Context) {
 			e.Logger.WarnContext(ctx, "health of a subscription not stored", "subscription_id", d.id, "error", events.Redact(err.Error()))
 		}
 	}
+	e.storeEnds(ctx)
 }
 
 // saveEvery bounds how often what only users look at is stored.

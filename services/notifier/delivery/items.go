@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 )
 
@@ -56,16 +57,27 @@ func (s sources) add(i *item) bool {
 	return len(s[i.EventSource]) == 1
 }
 
-// end forgets i and returns the one that may be sent now, nil if there is none.
+// end forgets i, wherever it stands, and returns the one whose turn it is now, nil if it is that of none or of the
+// same as before.
 func (s sources) end(i *item) *item {
 	q := s[i.EventSource]
-	if len(q) == 0 || q[0] != i {
+	at := slices.Index(q, i)
+	switch {
+	case at < 0:
 		return nil
-	}
-	if q = q[1:]; len(q) == 0 {
+	case len(q) == 1:
 		delete(s, i.EventSource)
 		return nil
+	case at > 0:
+		s[i.EventSource] = slices.Delete(q, at, at+1)
+		return nil
 	}
-	s[i.EventSource] = q
-	return q[0]
+	s[i.EventSource] = q[1:]
+	return q[1]
+}
+
+// behind tells whether another one of its source comes before i.
+func (s sources) behind(i *item) bool {
+	q := s[i.EventSource]
+	return len(q) > 0 && q[0] != i
 }

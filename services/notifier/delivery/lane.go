@@ -85,7 +85,9 @@ func (l *lane) again(i *item) {
 		l.replays.add(i)
 		return
 	}
-	l.plain.add(i)
+	if !l.sub.Ordered || !l.order.behind(i) {
+		l.plain.add(i)
+	}
 }
 
 // end forgets a delivery that has ended; the next of its source may go.
@@ -94,7 +96,11 @@ func (l *lane) end(i *item) {
 	if i.ReplayID != "" || !l.sub.Ordered {
 		return
 	}
-	if next := l.order.end(i); next != nil {
+	next := l.order.end(i)
+	if next == nil {
+		return
+	}
+	if _, running := l.inFlight[next.DeliveryID]; !running {
 		l.plain.add(next)
 	}
 }

@@ -72,7 +72,8 @@ func (e *Engine) newItem(l *lane, ev *events.Stored, id string) *item {
 	return i
 }
 
-// accept stores what is new and takes it in. What is there already is somebody's, perhaps our own.
+// accept stores what is new and takes it in. What is there already and in no lane of ours is taken in as it stands:
+// its writer never learnt that it was stored, or has lost the lease since.
 func (e *Engine) accept(ctx context.Context, made []*item) error {
 	if len(made) == 0 {
 		return nil
@@ -81,32 +82,63 @@ func (e *Engine) accept(ctx context.Context, made []*item) error {
 	for n, i := range made {
 		records[n] = &i.Record
 	}
-	var failed []error
-	var late []*item
 	e.mu.Lock()
 	e.accepting++
 	e.mu.Unlock()
 	errs := e.Log.Put(ctx, records)
-	e.mu.Lock()
-	e.accepting--
 	for n, i := range made {
-		switch {
-		case errors.Is(errs[n], events.ErrContended):
-		case errs[n] != nil:
-			failed = append(failed, fmt.Errorf("store %s: %w", i.DeliveryID, errs[n]))
-		case i.State == Suppressed:
-		default:
-			l := e.lanes[i.SubscriptionID]
-			if l == nil || l.sub.Disabled { // meanwhile
-				late = append(late, i)
-				continue
-			}
-			e.add(l, i)
+		if errors.Is(errs[n], events.ErrContended) {
+			errs[n] = e.adopt(ctx, i)
 		}
 	}
+	e.mu.Lock()
+	e.accepting--
+	failed := e.takeIn(made, errs)
 	e.mu.Unlock()
 	e.nudge()
-	return errors.Join(append(failed, e.suppress(ctx, late, Removed))...)
+	e.storeEnds(ctx)
+	return failed
+}
+
+// adopt makes i the record that is stored of it, unless it is at hand: then i is left as one that has ended.
+func (e *Engine) adopt(ctx context.Context, i *item) error {
+	e.mu.Lock()
+	l := e.lanes[i.SubscriptionID]
+	known := l != nil && l.open[i.DeliveryID] != nil || e.ending[i.DeliveryID] != nil
+	e.mu.Unlock()
+	if known {
+		i.State = Suppressed
+		return nil
+	}
+	r, err := e.Log.Get(ctx, &i.Record)
+	switch {
+	case errors.Is(err, events.ErrUnreadable): // the log has reported it
+		i.State = Suppressed
+		return nil
+	case err != nil:
+		return err
+	}
+	i.Record, i.due = *r, r.NextAttemptTime.Time
+	return nil
+}
+
+// takeIn gives what is stored to its lanes. Of a source nothing is taken in behind one that could not be stored, or
+// it would overtake it (events.md 7.10): the next call finds it stored. The caller holds the mutex.
+func (e *Engine) takeIn(made []*item, errs []error) error {
+	var failed []error
+	behind := map[[2]string]bool{}
+	for n, i := range made {
+		way := [2]string{i.SubscriptionID, i.EventSource}
+		switch {
+		case errs[n] != nil:
+			behind[way] = true
+			failed = append(failed, fmt.Errorf("store %s: %w", i.DeliveryID, errs[n]))
+		case behind[way] || !i.State.Open():
+		default:
+			e.place(i)
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // wants tells whether ev is for a lane, and counts a filter that cannot be evaluated. Progress never goes to
@@ -122,25 +154,6 @@ func (e *Engine) wants(l *lane, ev events.Event) bool {
 		l.dirty = true
 	}
 	return ok && err == nil
-}
-
-// suppress ends deliveries that will not be sent.
-func (e *Engine) suppress(ctx context.Context, list []*item, reason string) error {
-	if len(list) == 0 {
-		return nil
-	}
-	records := make([]*Record, len(list))
-	for n, i := range list {
-		i.State, i.Reason, i.NextAttemptTime = Suppressed, reason, events.Time{}
-		records[n] = &i.Record
-	}
-	var failed []error
-	for _, err := range e.Log.Put(ctx, records) {
-		if err != nil && !errors.Is(err, events.ErrContended) {
-			failed = append(failed, err)
-		}
-	}
-	return errors.Join(failed...)
 }
 
 // about tells whether ev is one about this subscription or its deliveries.

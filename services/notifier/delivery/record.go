@@ -99,13 +99,13 @@ func ReadRecord(b []byte, seq uint64) (*Record, error) {
 // maxPreview keeps twelve attempts within one message; events.md 7.11 allows 4 KiB.
 const maxPreview = 2 << 10
 
-// preview is what users see of an answer.
+// preview is what users see of an answer. What is secret is taken out of the whole first: half a secret that a cut
+// has left would not be known as one.
 func preview(body string) string {
-	clean := strings.Map(func(r rune) rune {
+	return events.Clip(strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || unicode.IsControl(r) && r != '\n' && r != '\t' {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(events.Clip(body, maxPreview), " "))
-	return events.Redact(clean)
+	}, events.Redact(strings.ToValidUTF8(body, " "))), maxPreview)
 }

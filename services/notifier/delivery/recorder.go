@@ -94,10 +94,9 @@ func (e *Engine) keep(ctx context.Context, write func(ctx context.Context) error
 	}
 }
 
-// store writes the record. false means that somebody else has the delivery, or that the process stops.
-func (e *Engine) store(ctx context.Context, i *item) bool {
-	lost := false
-	return e.keep(ctx, func(ctx context.Context) error {
+// store writes the record. lost means that somebody else has the delivery; neither, that the process stops.
+func (e *Engine) store(ctx context.Context, i *item) (stored, lost bool) {
+	held := e.keep(ctx, func(ctx context.Context) error {
 		r := i.Record // others look at the item's place meanwhile
 		err := e.recorder.put(ctx, &r)
 		if err == nil {
@@ -111,5 +110,6 @@ func (e *Engine) store(ctx context.Context, i *item) bool {
 			return nil
 		}
 		return err
-	}) && !lost
+	})
+	return held && !lost, lost
 }

@@ -28,6 +28,11 @@ func (e *Engine) deliver(ctx context.Context, l *lane, i *item) {
 	e.mu.Lock()
 	s := l.sub
 	e.mu.Unlock()
+	if s.Endpoint == nil { // it cannot be used any more
+		i.State, i.Reason, i.NextAttemptTime = Suppressed, s.Reason, events.Time{}
+		e.record(ctx, l, i)
+		return
+	}
 	ev, err := e.letters.at(ctx, i.EventSeq)
 	var a attempt
 	if err == nil {
@@ -44,14 +49,13 @@ func (e *Engine) deliver(ctx context.Context, l *lane, i *item) {
 		// The event was compacted away: there is nothing to send any more.
 		e.Logger.WarnContext(ctx, "delivery without its event", "delivery_id", i.DeliveryID, "event_id", i.EventID)
 		i.State, i.Reason, i.NextAttemptTime = Dead, Expired, events.Time{}
-		e.store(ctx, i)
-		e.finish(l, i, true)
+		e.record(ctx, l, i)
 		return
 	default:
 		e.Logger.WarnContext(ctx, "delivery put off", "delivery_id", i.DeliveryID, "error", events.Redact(err.Error()))
 	}
 	i.due = e.Now().Add(time.Second)
-	e.finish(l, i, false)
+	e.finish(l, i, again)
 }
 
 // Send makes one signed attempt. An error means that none was made, or that nothing is known of it.

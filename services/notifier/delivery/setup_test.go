@@ -31,7 +31,9 @@ type world struct {
 	outcome map[Outcome]int
 	subs    map[string]Subscription
 	began   time.Time
-	matched map[string]bool // delivery ids of what the subscriptions want
+	matched map[string]bool       // delivery ids of what the subscriptions want
+	refuse  func(r *Record) error // of a write, before it is stored
+	lose    func(r *Record) error // of a write, after it is stored
 }
 
 // Put implements Log: compare-and-set on Seq.
@@ -44,13 +46,34 @@ func (w *world) Put(_ context.Context, records []*Record) []error {
 			errs[i] = events.ErrContended
 			continue
 		}
+		if w.refuse != nil {
+			if errs[i] = w.refuse(r); errs[i] != nil {
+				continue
+			}
+		}
 		w.seq++
-		r.Seq = w.seq
 		kept := *r
-		kept.Attempts = slices.Clone(r.Attempts)
+		kept.Seq, kept.Attempts = w.seq, slices.Clone(r.Attempts)
 		w.records[r.DeliveryID] = kept
+		if w.lose != nil {
+			if errs[i] = w.lose(r); errs[i] != nil {
+				continue
+			}
+		}
+		r.Seq = w.seq
 	}
 	return errs
+}
+
+// Get implements Log.
+func (w *world) Get(_ context.Context, r *Record) (*Record, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	kept, there := w.records[r.DeliveryID]
+	if !there {
+		return nil, events.ErrNotFound
+	}
+	return &kept, nil
 }
 
 // At implements Events.
@@ -77,6 +100,9 @@ func (w *world) Turn(ctx context.Context, id string, to Turn, h Health) error {
 	w.turns = append(w.turns, fmt.Sprintf("%s disable=%v after %s", to.Reason, to.Disable, time.Since(w.began).Round(time.Minute)))
 	s := w.subs[id]
 	w.mu.Unlock()
+	if s.Target != to.Target {
+		return ErrTarget
+	}
 	s.Disabled, s.Reason = to.Disable, to.Reason
 	return w.Set(ctx, s, h)
 }
@@ -130,9 +156,7 @@ func (w *world) restart(subs ...Subscription) {
 			open = append(open, &r)
 		}
 	}
-	if err := e.Load(context.Background(), open); err != nil {
-		w.t.Fatal(err)
-	}
+	e.Load(context.Background(), open)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

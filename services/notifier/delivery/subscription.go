@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -20,6 +21,9 @@ type Subscription struct {
 	Unverified        bool   // the sink has given no permission: a trickle only
 	Disabled          bool   // what matches is SUPPRESSED
 	Reason            string // why it is disabled
+	// Target is another number once the sink has changed or the subscription was enabled again: what attempts at
+	// an earlier target came to is not held against this one.
+	Target int
 }
 
 // Interest tells which events a subscription wants; it looks at attributes only. An error means that it does
@@ -71,6 +75,7 @@ type Answer struct {
 
 // Health is what has to outlive the process that runs a subscription.
 type Health struct {
+	Target          int           `json:"target,omitempty"`     // whose it is
 	PausedUntil     time.Time     `json:"pausedUntil,omitzero"` // Retry-After
 	OpenUntil       time.Time     `json:"openUntil,omitzero"`   // circuit: no request before, then one probe
 	OpenFor         time.Duration `json:"openFor,omitempty"`    // how long it was opened for; 0: closed
@@ -85,12 +90,19 @@ type Health struct {
 	OldestPending   time.Time     `json:"oldestPending,omitzero"`
 }
 
+// Fresh is h without what is held against the sink.
+func (h Health) Fresh() Health {
+	return Health{Target: h.Target, LastSuccess: h.LastSuccess, FilterErrors: h.FilterErrors, LastFilterError: h.LastFilterError,
+		Pending: h.Pending, OldestPending: h.OldestPending}
+}
+
 // Keeper keeps what is known of subscriptions.
 type Keeper interface {
 	// SaveHealth returns when h is stored.
 	SaveHealth(ctx context.Context, id string, h Health) error
 	// Turn makes a subscription FAILING or DISABLED, tells so by an event, and has given the engine the new
-	// version when it returns. Doing it again changes nothing.
+	// version when it returns. Doing it again changes nothing. ErrTarget means that the subscription has another
+	// target by now, and was left as it is.
 	Turn(ctx context.Context, id string, to Turn, h Health) error
 }
 
@@ -98,13 +110,19 @@ type Keeper interface {
 type Turn struct {
 	Disable bool   // else FAILING
 	Reason  string // GONE or FAILING
+	Target  int    // that failed
 }
+
+// ErrTarget is returned by Keeper.Turn for a target that is not the subscription's any more.
+var ErrTarget = errors.New("the subscription has another target by now")
 
 // Log keeps the records of deliveries.
 type Log interface {
 	// Put writes records, each if it is as it was read, and returns one error or nil for each. events.ErrContended
 	// means that somebody else has written it; for a new record, that it is there. It sets Seq of what it wrote.
 	Put(ctx context.Context, records []*Record) []error
+	// Get reads the record of r's delivery: events.ErrNotFound if there is none.
+	Get(ctx context.Context, r *Record) (*Record, error)
 }
 
 // Events reads an event of the log again.

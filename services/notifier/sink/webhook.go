@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -113,7 +115,7 @@ func (w *Webhook) Post(ctx context.Context, r delivery.Request) delivery.Answer 
 	defer func() { _ = resp.Body.Close() }()
 	a := delivery.Answer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}
 	if resp.StatusCode >= 200 {
-		a.Body = read(resp.Body)
+		a.Body = w.hide(read(resp.Body))
 	}
 	return a
 }
@@ -124,6 +126,35 @@ func read(body io.Reader) string {
 	_, _ = io.CopyN(&head, body, maxKept)
 	_, _ = io.CopyN(io.Discard, body, maxBody-maxKept)
 	return head.String()
+}
+
+// leastSecret is the length below which a value is too common a word to be taken out wherever it stands.
+const leastSecret = 4
+
+// hide takes what the sink was sent of its own credentials out of its answer: header values and the query.
+func (w *Webhook) hide(answer string) string {
+	var secret []string
+	add := func(v string) {
+		for _, v := range append(strings.Fields(v), v) { // Bearer …, and the whole
+			secret = append(secret, v, url.QueryEscape(v))
+		}
+	}
+	for _, v := range w.options.Headers {
+		add(v)
+	}
+	for _, values := range w.url.Query() {
+		for _, v := range values {
+			add(v)
+		}
+	}
+	add(w.url.RawQuery)
+	slices.SortFunc(secret, func(a, b string) int { return len(b) - len(a) }) // the whole before its parts
+	for _, v := range secret {
+		if len(v) >= leastSecret {
+			answer = strings.ReplaceAll(answer, v, events.Redacted)
+		}
+	}
+	return answer
 }
 
 // Encode implements delivery.Endpoint.

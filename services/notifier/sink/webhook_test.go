@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -264,4 +266,18 @@ func TestPost_ConnectionsServeOneSubscriptionOnly(t *testing.T) {
 func port(s *httptest.Server) string {
 	_, p, _ := net.SplitHostPort(s.Listener.Addr().String())
 	return p
+}
+
+// A sink that echoes what it was sent shows none of our credentials to those who read its answer.
+func TestPost_EchoedCredentialsAreTakenOut(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse("https://hooks.example.com/in?token=canary%2Bquery&x=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &Webhook{Sink: Sink{url: u}, options: Options{Headers: map[string]string{"Authorization": "Bearer canary-header"}}}
+	got := w.hide("Authorization: Bearer canary-header; canary-header; token=canary%2Bquery canary+query; x=1 is fine")
+	if strings.Contains(got, "canary") || !strings.Contains(got, "is fine") {
+		t.Errorf("got %q", got)
+	}
 }

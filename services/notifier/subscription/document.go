@@ -31,6 +31,8 @@ type Document struct {
 	FailingSince  time.Time // of which subscription.failing has been told
 	LastSuccess   time.Time // as far as known with the last event
 
+	Target int // generation of the last enabling or change of the sink; 0: neither
+
 	SecretGeneration int
 	Secret           string // whsec_…
 	PreviousSecret   string

@@ -36,6 +36,8 @@ type Store struct {
 
 	mu      sync.Mutex
 	known   map[string]held // by id
+	told    map[string]int  // generation whose event is known to be stored, by id
+	sealed  map[string]bool // documents that the key does not open, by id
 	changed func(id string) // told of every change; may be nil
 }
 
@@ -48,7 +50,8 @@ type held struct {
 
 // NewStore makes a store over a bucket. Nothing is known before Run is ready.
 func NewStore(kv *bus.KeyValue, s *Sealer, a Appender, now func() time.Time, log *slog.Logger) *Store {
-	return &Store{kv: kv, sealer: s, appender: a, now: now, log: log, known: map[string]held{}}
+	return &Store{kv: kv, sealer: s, appender: a, now: now, log: log, known: map[string]held{},
+		told: map[string]int{}, sealed: map[string]bool{}}
 }
 
 // Run follows the bucket until ctx ends and calls ready when all that is there is known.
@@ -57,14 +60,30 @@ func (s *Store) Run(ctx context.Context, ready func()) error {
 		h := held{revision: e.Revision, gone: true}
 		if e.Value != nil {
 			d, err := s.sealer.open(e.Key, e.Value)
+			s.mu.Lock()
+			if delete(s.sealed, e.Key); err != nil {
+				s.sealed[e.Key] = true
+			}
+			s.mu.Unlock()
 			if err != nil {
 				s.log.ErrorContext(ctx, "subscription left out", "subscription_id", e.Key, "error", err.Error())
 				return
 			}
 			h.doc, h.gone = d, d.Step == events.Deleted
+		} else {
+			s.mu.Lock()
+			delete(s.sealed, e.Key)
+			s.mu.Unlock()
 		}
 		s.learn(e.Key, h)
 	})
+}
+
+// Sealed is how many documents the key does not open.
+func (s *Store) Sealed() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sealed)
 }
 
 // OnChange sets who is told of changes from now on, and tells it of all that is known; nil for nobody.
@@ -199,6 +218,9 @@ func (s *Store) Delete(ctx context.Context, project, id string, wanted int) (Doc
 	if err != nil {
 		return d, err
 	}
+	if s.untold(d) { // Repair tells it, then forgets
+		return d, nil
+	}
 	return d, s.forget(ctx, id)
 }
 
@@ -213,13 +235,14 @@ func (s *Store) forget(ctx context.Context, id string) error {
 	return nil
 }
 
-// Repair tells what writers that died have left untold.
+// Repair tells what writers that died, or had no answer, have left untold. It asks only about changes that this
+// process has not seen told.
 func (s *Store) Repair(ctx context.Context) error {
 	s.mu.Lock()
 	all := slices.Collect(maps.Values(s.known))
 	s.mu.Unlock()
 	for _, h := range all {
-		if h.doc.ID == "" {
+		if h.doc.ID == "" || !h.gone && !s.untold(h.doc) {
 			continue
 		}
 		if err := s.tell(ctx, h.doc); err != nil {
@@ -244,11 +267,24 @@ func (s *Store) put(ctx context.Context, d Document, revision uint64) error {
 		return err
 	}
 	s.learn(d.ID, held{d, next, d.Step == events.Deleted})
-	return s.tell(ctx, d)
+	if err := s.tell(ctx, d); err != nil { // the change is made: the active notifier tells of it (Repair)
+		s.log.WarnContext(ctx, "change of a subscription not told yet", "subscription_id", d.ID, "error", events.Redact(err.Error()))
+	}
+	return nil
+}
+
+// untold tells whether it is unknown that the event of a document's generation is stored.
+func (s *Store) untold(d Document) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.told[d.ID] < d.Generation
 }
 
 // tell appends the event of a document's generation, unless it is there.
 func (s *Store) tell(ctx context.Context, d Document) error {
+	if !s.untold(d) {
+		return nil
+	}
 	p := d.public()
 	_, err := s.appender.Append(ctx, events.Draft{
 		Aggregate: p.Aggregate(), Step: d.Step, At: d.UpdateTime,
@@ -264,10 +300,13 @@ func (s *Store) tell(ctx context.Context, d Document) error {
 			return p, err
 		},
 	})
-	if errors.Is(err, errTold) {
-		return nil
+	if err != nil && !errors.Is(err, errTold) {
+		return err
 	}
-	return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told[d.ID] = max(s.told[d.ID], d.Generation)
+	return nil
 }
 
 var errTold = errors.New("a later change has been told")

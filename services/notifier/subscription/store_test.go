@@ -62,14 +62,65 @@ func steps(t *testing.T, b *bus.Bus, id string) []string {
 	return out
 }
 
+// A change whose event could not be told is a change; the active notifier tells of it without another change.
+func TestStore_UntoldChangeIsToldByRepair(t *testing.T) {
+	t.Parallel()
+	b, open := setup(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	active, dying := open(b), open(silent{})
+	ready := make(chan struct{})
+	go func() { _ = active.Run(ctx, func() { close(ready) }) }()
+	<-ready
+	seen := make(chan string, 10)
+	active.OnChange(func(id string) { seen <- id })
+	d, err := dying.Create(ctx, document())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-seen
+	if err := active.Repair(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"created-1"}, steps(t, b, d.ID)); diff != "" {
+		t.Error(diff)
+	}
+	if active.untold(d) {
+		t.Error("it would be asked about for ever")
+	}
+}
+
+// A document under another key is counted: whoever leads has to know all of them.
+func TestStore_CountsWhatItCannotOpen(t *testing.T) {
+	t.Parallel()
+	b, open := setup(t)
+	if _, err := open(b).Create(t.Context(), document()); err != nil {
+		t.Fatal(err)
+	}
+	other := open(b)
+	var err error
+	if other.sealer, err = NewSealer(NewSealKey()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ready := make(chan struct{})
+	go func() { _ = other.Run(ctx, func() { close(ready) }) }()
+	<-ready
+	if n := other.Sealed(); n != 1 {
+		t.Errorf("%d", n)
+	}
+}
+
 func TestStore_WhatADeadWriterLeftUntoldIsTold(t *testing.T) {
 	t.Parallel()
 	b, open := setup(t)
 	ctx := t.Context()
 	s, dying := open(b), open(silent{})
 	d := document()
-	if _, err := dying.Create(ctx, d); err == nil {
-		t.Fatal("the event was not stored and nobody says so")
+	// The document is stored: an error would have its secret thrown away, or the call made again.
+	if _, err := dying.Create(ctx, d); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := s.Change(ctx, "shop", d.ID, 1, events.Updated, describe); err != nil { // tells of the creation first
 		t.Fatal(err)
