@@ -1,8 +1,10 @@
 package native_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -267,13 +269,21 @@ func TestEventTypes_CarrySchemasThatStandAlone(t *testing.T) {
 func TestStream_ASlowClientCostsLittleAndMissesNothing(t *testing.T) { // case L3
 	t.Parallel()
 	p := setup(t, "orders")
-	slow := listen(t, p, "type=instance.*", "")
+	// A small receive buffer, so that the server's own is what fills.
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil {
+			err = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+		}
+		return conn, err
+	}
+	slow := listenBy(t.Context(), t, &http.Client{Transport: &http.Transport{DialContext: dial}}, p, "type=instance.*", "")
 	slow.next()
-	const many = 3000 // about 15 MB on the wire
-	pad := strings.Repeat("x", 200)
+	const many = 700 // about 7 MB on the wire, more than a socket buffers
+	pad := strings.Repeat("x", 240)
 	for n := range many {
 		labels := []string{}
-		for k := range 16 {
+		for k := range 32 {
 			labels = append(labels, fmt.Sprintf(`"k%d":"%d%s"`, k, n, pad))
 		}
 		body := `{"provider":"sqlite","instance":"orders","config":{"file":"/srv/orders.db","labels":{` + strings.Join(labels, ",") + `}}}`

@@ -28,6 +28,11 @@ func listen(t *testing.T, p *pipelinetest.Pipeline, query, lastID string) *liste
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), pipelinetest.Patience)
 	t.Cleanup(cancel)
+	return listenBy(ctx, t, http.DefaultClient, p, query, lastID)
+}
+
+func listenBy(ctx context.Context, t *testing.T, c *http.Client, p *pipelinetest.Pipeline, query, lastID string) *listener {
+	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL+base+"/events?"+query, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +41,7 @@ func listen(t *testing.T, p *pipelinetest.Pipeline, query, lastID string) *liste
 	if lastID != "" {
 		req.Header.Set("Last-Event-ID", lastID)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
