@@ -173,15 +173,6 @@ func EventFilter(project, id string) (string, error) {
 	return bounded(strings.Join([]string{EventRoot, p, "*.*.*", aggregate, step}, "."))
 }
 
-// ProjectProgressFilter matches all progress of a project.
-func ProjectProgressFilter(project string) (string, error) {
-	p, err := Token(project)
-	if err != nil {
-		return "", fmt.Errorf("project: %w", err)
-	}
-	return ProgressRoot + "." + p + ".>", nil
-}
-
 // WorkFilters match what an executor of a provider has to do (events.md 4.3).
 func WorkFilters(provider string) []string {
 	head := EventRoot + ".*." + provider + ".*."

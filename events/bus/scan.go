@@ -39,7 +39,7 @@ func (b *Bus) read(ctx context.Context, r reader) (end uint64, err error) {
 // Replay calls fn as Tail does, from start up to the last event that was stored when it began, and returns that
 // one's sequence. The zero Start is the first event.
 func (b *Bus) Replay(ctx context.Context, filter string, start Start, fn func(subject string, s events.Stored) error) (end uint64, err error) {
-	r := reader{filter: filter, next: start.Seq, since: start.Time, ahead: start.Ahead, fn: fn}
+	r := reader{filter: filter, next: start.Seq, since: start.Time, fn: fn}
 	if r.since.IsZero() {
 		r.next = max(r.next, 1)
 	}
@@ -50,16 +50,13 @@ func (b *Bus) Replay(ctx context.Context, filter string, start Start, fn func(su
 type Start struct {
 	Seq  uint64    // the first stream sequence wanted
 	Time time.Time // else: what was stored at that time or later
-	// Ahead is how many messages, of a mebibyte at most together, are fetched before fn has taken them: what a slow
-	// reader costs. Default 1024, of any size.
-	Ahead int
 }
 
 // Tail calls fn for every event that matches filter, in the order of the log and without a gap, until ctx
 // ends (then it returns ctx's error) or fn returns an error (then that). It survives reconnects and server
 // restarts. A message that is no event is logged and passed over.
 func (b *Bus) Tail(ctx context.Context, filter string, start Start, fn func(subject string, s events.Stored) error) error {
-	r := reader{bus: b, stream: streamFor(filter), filter: filter, next: start.Seq, since: start.Time, ahead: start.Ahead, fn: fn}
+	r := reader{bus: b, stream: streamFor(filter), filter: filter, next: start.Seq, since: start.Time, fn: fn}
 	if start.Seq == 0 && start.Time.IsZero() {
 		info, err := b.streamInfo(ctx, r.stream)
 		if err != nil {
@@ -78,7 +75,6 @@ func (b *Bus) TailProgress(ctx context.Context, filter string, fn func(subject s
 
 const (
 	readAhead      = 1024
-	aheadBytes     = 1 << 20
 	readHeartbeat  = 2 * time.Second
 	readerLifetime = 30 * time.Second // an ephemeral consumer that nobody pulls from goes away
 	retryPause     = 200 * time.Millisecond
@@ -92,7 +88,6 @@ type reader struct {
 	next           uint64    // the first stream sequence still wanted; 0: by time
 	since          time.Time // if next is 0
 	latest         bool
-	ahead          int    // 0: readAhead
 	end            uint64 // the last sequence wanted; 0: no end
 	fn             func(subject string, s events.Stored) error
 	raw            func(subject string, seq uint64, data []byte) error // instead of fn, for what is no event
@@ -138,11 +133,7 @@ func (r *reader) once(ctx context.Context) error {
 	if r.end > 0 && cons.CachedInfo().NumPending == 0 {
 		return nil
 	}
-	var fetch jetstream.PullMessagesOpt = jetstream.PullMaxMessages(readAhead)
-	if r.ahead > 0 {
-		fetch = jetstream.PullMaxMessagesWithBytesLimit(r.ahead, aheadBytes)
-	}
-	iter, err := cons.Messages(fetch, jetstream.PullHeartbeat(readHeartbeat))
+	iter, err := cons.Messages(jetstream.PullMaxMessages(readAhead), jetstream.PullHeartbeat(readHeartbeat))
 	if err != nil {
 		return fmt.Errorf("read %s of %s: %w", r.filter, r.stream, err)
 	}

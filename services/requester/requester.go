@@ -145,21 +145,24 @@ func (t truth) End(ctx context.Context) (view.Checkpoint, error) {
 type eventLog struct{ bus *bus.Bus }
 
 // Follow implements native.Log.
-func (l eventLog) Follow(ctx context.Context, project string, start native.Start, fn func(events.Stored) error) error {
-	filter, err := events.ProjectFilter(project)
-	if err != nil {
-		return err
-	}
-	return l.bus.Tail(ctx, filter, bus.Start{Seq: start.Seq, Time: start.Time, Ahead: native.Buffered}, func(_ string, s events.Stored) error { return fn(s) })
+func (l eventLog) Follow(ctx context.Context, from uint64, fn func(string, events.Stored) error) error {
+	return l.bus.Tail(ctx, events.EventRoot+".>", bus.Start{Seq: from}, ofProject(fn))
 }
 
 // FollowProgress implements native.Log.
-func (l eventLog) FollowProgress(ctx context.Context, project string, fn func(events.Stored) error) error {
-	filter, err := events.ProjectProgressFilter(project)
-	if err != nil {
-		return err
+func (l eventLog) FollowProgress(ctx context.Context, fn func(string, events.Stored) error) error {
+	return l.bus.TailProgress(ctx, events.ProgressRoot+".>", ofProject(fn))
+}
+
+// ofProject names the project by its token, as the subject has it. A subject that cannot be read is nobody's.
+func ofProject(fn func(string, events.Stored) error) func(string, events.Stored) error {
+	return func(subject string, ev events.Stored) error {
+		s, err := events.ParseSubject(subject)
+		if err != nil {
+			return nil //nolint:nilerr // the tracker puts it among the dead letters
+		}
+		return fn(s.Project, ev)
 	}
-	return l.bus.TailProgress(ctx, filter, func(_ string, s events.Stored) error { return fn(s) })
 }
 
 // Replay implements native.Log.
@@ -168,7 +171,7 @@ func (l eventLog) Replay(ctx context.Context, project string, start native.Start
 	if err != nil {
 		return 0, err
 	}
-	return l.bus.Replay(ctx, filter, bus.Start{Seq: start.Seq, Time: start.Time, Ahead: native.Buffered}, func(_ string, s events.Stored) error { return fn(s) })
+	return l.bus.Replay(ctx, filter, bus.Start{Seq: start.Seq, Time: start.Time}, func(_ string, s events.Stored) error { return fn(s) })
 }
 
 // Event implements native.Log. An event's id begins with that of its aggregate and its step (events.md 1.4).

@@ -24,11 +24,11 @@ type Start struct {
 // Log is what the event stream reads from. Sequences are those of the log that epoch names. Calls of fn come in the
 // order of the log; its error ends the reading and is returned.
 type Log interface {
-	// Follow calls fn for each event of a project until ctx ends.
-	Follow(ctx context.Context, project string, start Start, fn func(events.Stored) error) error
-	// FollowProgress calls fn for each new progress of a project's backups until ctx ends.
-	FollowProgress(ctx context.Context, project string, fn func(events.Stored) error) error
-	// Replay calls fn for what is stored now, and says up to which sequence that was.
+	// Follow calls fn for each event of all projects from a sequence on, with the token of its project, until ctx ends.
+	Follow(ctx context.Context, from uint64, fn func(token string, ev events.Stored) error) error
+	// FollowProgress calls fn for each new progress of all backups until ctx ends.
+	FollowProgress(ctx context.Context, fn func(token string, ev events.Stored) error) error
+	// Replay calls fn for what is stored now of a project, and says up to which sequence that was.
 	Replay(ctx context.Context, project string, start Start, fn func(events.Stored) error) (end uint64, err error)
 	// Event is one event by its id; false if there is none.
 	Event(ctx context.Context, project, id string) (events.Stored, bool, error)

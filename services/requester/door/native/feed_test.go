@@ -1,10 +1,7 @@
 package native_test
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -262,48 +259,6 @@ func TestEventTypes_CarrySchemasThatStandAlone(t *testing.T) {
 	}
 	refused(t, p, http.MethodGet, "/api/v1/event-types/dev.backupbus.nothing.v1/schema", "", 404, "EVENT_TYPE_NOT_FOUND")
 	refused(t, p, http.MethodGet, "/api/v1/event-types/defs/schema", "", 404, "EVENT_TYPE_NOT_FOUND")
-}
-
-// TestStream_ASlowClientCostsLittleAndMissesNothing: it does not read while more is told than all buffers hold, and
-// then has every event in order.
-func TestStream_ASlowClientCostsLittleAndMissesNothing(t *testing.T) { // case L3
-	t.Parallel()
-	p := setup(t, "orders")
-	// A small receive buffer, so that the server's own is what fills.
-	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-		if err == nil {
-			err = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
-		}
-		return conn, err
-	}
-	slow := listenBy(t.Context(), t, &http.Client{Transport: &http.Transport{DialContext: dial}}, p, "type=instance.*", "")
-	slow.next()
-	const many = 700 // about 7 MB on the wire, more than a socket buffers
-	pad := strings.Repeat("x", 240)
-	for n := range many {
-		labels := []string{}
-		for k := range 32 {
-			labels = append(labels, fmt.Sprintf(`"k%d":"%d%s"`, k, n, pad))
-		}
-		body := `{"provider":"sqlite","instance":"orders","config":{"file":"/srv/orders.db","labels":{` + strings.Join(labels, ",") + `}}}`
-		if code, answer := p.Call(http.MethodPost, base+"/instances", body); code != 200 {
-			t.Fatalf("%d %s", code, answer)
-		}
-	}
-	var last uint64
-	for n := range many {
-		m := slow.next()
-		ev, err := events.Parse(nil, []byte(m.Data))
-		if err != nil {
-			t.Fatal(n, err)
-		}
-		var seq uint64
-		if _, err := fmt.Sscanf(ev.Sequence, "%d", &seq); err != nil || last > 0 && seq != last+1 {
-			t.Fatalf("%d after %d: %v", seq, last, err)
-		}
-		last = seq
-	}
 }
 
 // TestBackups_AsOfAPastTime: before, between and after the steps of a backup that is deleted by now.

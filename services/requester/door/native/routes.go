@@ -58,6 +58,7 @@ type Door struct {
 	dead     DeadLetters
 	streams  streams
 	reading  reading
+	live     *live
 	now      func() time.Time
 	slog     *slog.Logger
 	http     http.Handler
@@ -67,7 +68,7 @@ var _ http.Handler = (*Door)(nil)
 
 // New makes the door; log is what the event stream reads from.
 func New(in Intake, log Log, commands Commands, dead DeadLetters, now func() time.Time, l *slog.Logger, c Config) *Door {
-	d := &Door{intake: in, log: log, commands: commands, dead: dead, streams: streams{open: map[string]int{}}, reading: make(reading, maxReading), now: now, slog: l}
+	d := &Door{intake: in, log: log, commands: commands, dead: dead, streams: streams{open: map[string]int{}}, reading: make(reading, maxReading), live: &live{log: log, slog: l}, now: now, slog: l}
 	mux := http.NewServeMux()
 	conf := huma.DefaultConfig("backupbus", c.Version)
 	conf.DocsPath = "" // its page loads scripts from elsewhere

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,8 +25,11 @@ const (
 	retryLater = 10        // seconds, for a client that is one too many
 )
 
-// Buffered is how many events wait for a slow client; then the log is read no further for it.
-const Buffered = 256
+// What one reading of the log takes for a stream that is behind; then it is sent before more is read.
+const (
+	behindEvents = 1000
+	behindBytes  = 1 << 20
+)
 
 // stream answers with server-sent events until the client goes.
 func (d *Door) stream(f *feed, progress bool) (*huma.StreamResponse, error) {
@@ -38,7 +42,14 @@ func (d *Door) stream(f *feed, progress bool) (*huma.StreamResponse, error) {
 	if f.start == (Start{}) {
 		f.start.Seq = f.last + 1
 	}
-	s := &stream{feed: f, log: d.log, now: d.now, slog: d.slog, progress: progress}
+	token, err := events.Token(f.project)
+	if err != nil {
+		return nil, badRequest("project: " + err.Error())
+	}
+	s := &stream{feed: f, token: token, log: d.log, live: d.live, reading: d.reading, now: d.now, slog: d.slog}
+	if progress {
+		s.progress = newLatest()
+	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		defer leave()
 		hc.SetHeader("Content-Type", "text/event-stream; charset=utf-8")
@@ -70,14 +81,18 @@ func (s *streams) enter(project string) (leave func(), ok bool) {
 	}, true
 }
 
-// stream is one client's event stream. One goroutine writes; those that read the log hand it what they have.
+// stream is one client's event stream: one goroutine, which sends what is live and, while it is behind, reads the log.
 type stream struct {
 	*feed
+	token    string // of the project
 	log      Log
+	live     *live
+	reading  reading
 	now      func() time.Time
 	slog     *slog.Logger
-	progress bool
+	progress *latest // nil: not asked for
 
+	at  uint64 // everything up to here has been sent; nowhere: not known yet
 	out http.ResponseWriter
 	ctl *http.ResponseController
 }
@@ -88,66 +103,50 @@ func (s *stream) run(hc huma.Context) {
 		return
 	}
 	s.ctl = http.NewResponseController(s.out)
-	ctx, stop := context.WithCancel(hc.Context())
-	var readers sync.WaitGroup
-	defer readers.Wait()
-	defer stop()
 	hello := "retry: 3000\n"
 	if s.lost {
 		hello += "event: backupbus.reset\ndata: {\"reason\":\"CURSOR_UNKNOWN\"}\n\n"
 	}
-	at := s.before()
-	if s.send(hello+s.idBlock(at)) != nil {
+	s.at = s.before()
+	in, leave := s.live.enter(s.token, s.progress)
+	defer leave()
+	if s.send(hello+s.idBlock(s.at)) != nil {
 		return
 	}
-	news, ended := make(chan events.Stored), make(chan struct{})
-	readers.Go(func() {
-		defer close(ended)
-		s.report(ctx, "events", s.log.Follow(ctx, s.project, s.start, func(ev events.Stored) error {
-			select {
-			case news <- ev:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}))
-	})
-	latest := newLatest()
-	if s.progress {
-		readers.Go(func() {
-			for ctx.Err() == nil { // nobody comes back for progress alone
-				s.report(ctx, "progress", s.log.FollowProgress(ctx, s.project, func(ev events.Stored) error { latest.put(ev); return nil }))
-				timer := time.NewTimer(heartbeat)
-				select {
-				case <-timer.C:
-				case <-ctx.Done():
-					timer.Stop()
-				}
-			}
-		})
-	}
+	ctx := hc.Context()
 	end := time.NewTimer(time.Duration(float64(maxStream) * (0.9 + 0.2*rand.Float64())))
 	defer end.Stop()
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
-		var err error
-		select {
-		case ev := <-news:
-			if at = ev.Seq; !s.wants(ev.Event) {
-				continue
+		list, more, err := s.read(ctx, in)
+		if err != nil && ctx.Err() == nil {
+			s.slog.WarnContext(ctx, "event stream is cut", "project", s.project, "error", err.Error())
+			s.goAway()
+		}
+		if err != nil {
+			return
+		}
+		for _, ev := range list {
+			if s.one(ev, "id: "+s.cursor(ev.Seq)+"\n") != nil {
+				return
 			}
-			err = s.one(ev, "id: "+s.cursor(at)+"\n")
 			beat.Reset(heartbeat)
-		case <-latest.there:
-			for _, ev := range latest.take() {
-				if err == nil && s.wants(ev.Event) {
-					err = s.one(ev, "")
+		}
+		select {
+		case <-more:
+		case <-s.progress.news():
+			for _, ev := range s.progress.take() {
+				if t, err := tell(ev); err != nil || s.wants(ev.Event) && s.one(t, "") != nil {
+					return
 				}
 			}
 		case <-beat.C:
-			err = s.send(":hb\n" + s.idBlock(at))
-		case <-ended:
+			if s.send(":hb\n"+s.idBlock(s.at)) != nil {
+				return
+			}
+		case <-in.of.ended:
+			s.goAway()
 			return
 		case <-end.C:
 			s.goAway()
@@ -155,18 +154,64 @@ func (s *stream) run(hc huma.Context) {
 		case <-s.log.Stopping(ctx):
 			s.goAway()
 			return
-		}
-		if err != nil {
+		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// report says why a stream is read no further, unless the client has gone.
-func (s *stream) report(ctx context.Context, what string, err error) {
-	if err != nil && ctx.Err() == nil {
-		s.slog.WarnContext(ctx, "event stream is cut", "reading", what, "project", s.project, "error", err.Error())
+// atOnce: there is more to read now.
+var atOnce = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// read is what comes next of what is wanted, from the room or from the log; more is closed when there may be more.
+func (s *stream) read(ctx context.Context, in *listener) (list []told, more <-chan struct{}, err error) {
+	if s.at == nowhere {
+		return s.behind(ctx, s.start)
 	}
+	list, upTo, more, missed := in.after(s.at + 1)
+	if missed {
+		return s.behind(ctx, Start{Seq: s.at + 1})
+	}
+	s.at = max(s.at, upTo)
+	return slices.DeleteFunc(list, func(t told) bool { return !s.due(t.Stored) }), more, nil
+}
+
+// behind reads a part of the log.
+func (s *stream) behind(ctx context.Context, from Start) (list []told, more <-chan struct{}, err error) {
+	leave, err := s.reading.enter(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer leave()
+	size, looked, at := 0, 0, s.at
+	end, err := s.log.Replay(ctx, s.project, from, func(ev events.Stored) error {
+		if looked == maxLooked || len(list) == behindEvents || size >= behindBytes {
+			return errFull
+		}
+		looked, at = looked+1, ev.Seq
+		if !s.due(ev) {
+			return nil
+		}
+		t, err := tell(ev)
+		list, size = append(list, t), size+len(t.line)
+		return err
+	})
+	switch {
+	case errors.Is(err, errFull):
+	case err != nil:
+		return nil, nil, err
+	case at == nowhere:
+		at = end
+	default:
+		at = max(at, end)
+	}
+	s.at = at
+	return list, atOnce, nil
+}
+
+// due tells whether an event is wanted, by what it is and by when it was stored.
+func (s *stream) due(ev events.Stored) bool {
+	return s.wants(ev.Event) && !ev.Kept.Before(s.start.Time)
 }
 
 // goAway says goodbye: the client comes back with its last id and misses nothing.
@@ -182,12 +227,8 @@ func (s *stream) send(text string) error {
 	return s.ctl.Flush()
 }
 
-func (s *stream) one(ev events.Stored, id string) error {
-	line, err := events.Structured(ev.Event)
-	if err != nil {
-		return err
-	}
-	return s.send(fmt.Sprintf("%sevent: %s\ndata: %s\n\n", id, ev.Type, line))
+func (s *stream) one(t told, id string) error {
+	return s.send(fmt.Sprintf("%sevent: %s\ndata: %s\n\n", id, t.Type, t.line))
 }
 
 // nowhere stands for a place in the log that is not known yet: a stream that starts at a time has none
@@ -228,6 +269,14 @@ func (l *latest) put(ev events.Stored) {
 	case l.there <- struct{}{}:
 	default:
 	}
+}
+
+// news is nil for who has not asked for progress.
+func (l *latest) news() <-chan struct{} {
+	if l == nil {
+		return nil
+	}
+	return l.there
 }
 
 func (l *latest) take() map[string]events.Stored {
