@@ -8,7 +8,6 @@ import (
 	"github.com/backupbus/backupbus/events/bus"
 	"github.com/backupbus/backupbus/services/notifier/api"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
-	"github.com/backupbus/backupbus/services/notifier/sink"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
 
@@ -18,7 +17,7 @@ type backend struct{ *notifier }
 var _ api.Backend = backend{}
 
 // Judge implements api.Backend.
-func (b backend) Judge(raw string) (sink.Sink, error) { return b.registry.rules.Parse(raw) }
+func (b backend) Judge(raw string) (string, error) { return b.registry.judge(raw) }
 
 // Ask implements api.Backend.
 func (b backend) Ask(ctx context.Context, d *subscription.Document) error {
@@ -76,7 +75,7 @@ func (b backend) Replay(ctx context.Context, r api.Replay) error {
 
 // Test implements api.Backend. It has no effect on circuit or counters.
 func (b backend) Test(ctx context.Context, d subscription.Document) (delivery.Attempt, error) {
-	s, _, err := b.registry.of(d)
+	s, err := b.registry.of(d)
 	if err != nil {
 		return delivery.Attempt{}, err
 	}

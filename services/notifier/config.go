@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/backupbus/backupbus/services/host"
+	"github.com/backupbus/backupbus/services/notifier/mail"
 	"github.com/backupbus/backupbus/services/notifier/sink"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
@@ -30,6 +31,8 @@ type Config struct {
 	Handshake string `yaml:"handshake"`
 	// MaxSubscriptions are allowed in a project over the API, default 50.
 	MaxSubscriptions int `yaml:"maxSubscriptions"`
+	// Mail is the server by which sinks mailto: are written to.
+	Mail mail.Config `yaml:"mail"`
 	// Subscriptions are what is delivered to whom, besides those of the API.
 	Subscriptions []subscription.Subscription `yaml:"subscriptions"`
 }
@@ -74,17 +77,29 @@ func (c Config) Validate() error {
 	if c.MaxSubscriptions < 0 {
 		errs = append(errs, fmt.Errorf("maxSubscriptions: %d is negative", c.MaxSubscriptions))
 	}
+	for _, err := range c.Mail.Problems() {
+		errs = append(errs, fmt.Errorf("mail.%w", err))
+	}
+	if c.Mail.PasswordRef != "" {
+		if err := checkRef(c.Mail.PasswordRef); err != nil {
+			errs = append(errs, fmt.Errorf("mail.passwordRef: %w", err))
+		}
+	}
 	cidrs, problems := c.cidrs()
 	errs = append(errs, problems...)
-	rules := sink.Rules{AllowCIDRs: cidrs, Ports: c.AllowedPorts}
+	ways := registry{rules: sink.Rules{AllowCIDRs: cidrs, Ports: c.AllowedPorts}, mail: mail.NewServer(c.Mail, "", "")}
 	names := map[[2]string]int{}
 	for i, s := range c.Subscriptions {
 		path := fmt.Sprintf("subscriptions[%d]", i)
 		errs = append(errs, s.Problems(path)...)
-		if _, err := rules.Parse(string(s.Sink)); err != nil {
+		if _, err := ways.judge(string(s.Sink)); err != nil {
 			errs = append(errs, fmt.Errorf("%s.sink: %w", path, err))
 		}
-		if err := checkRef(s.SecretRef); err != nil {
+		if mail.Is(string(s.Sink)) {
+			if s.SecretRef != "" || s.Format != "" {
+				errs = append(errs, fmt.Errorf("%s: an e-mail is not signed and has no format: remove secretRef and format", path))
+			}
+		} else if err := checkRef(s.SecretRef); err != nil {
 			errs = append(errs, fmt.Errorf("%s.secretRef: %w", path, err))
 		}
 		key := [2]string{s.Project, s.Name}

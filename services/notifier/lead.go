@@ -160,7 +160,7 @@ func (n *notifier) update(ctx context.Context, e *delivery.Engine, id string) {
 }
 
 func (n *notifier) tellEngine(ctx context.Context, e *delivery.Engine, d subscription.Document) error {
-	s, _, err := n.registry.of(d)
+	s, err := n.registry.of(d)
 	if err != nil { // as of an address that the settings no longer allow
 		n.Log.ErrorContext(ctx, "subscription cannot be used: its deliveries are suppressed", "subscription_id", d.ID,
 			"error", events.Redact(err.Error()))

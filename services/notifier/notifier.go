@@ -20,6 +20,7 @@ import (
 	"github.com/backupbus/backupbus/services/host"
 	"github.com/backupbus/backupbus/services/notifier/api"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
+	"github.com/backupbus/backupbus/services/notifier/mail"
 	"github.com/backupbus/backupbus/services/notifier/sink"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
@@ -80,7 +81,7 @@ func (n *Notifier) Addr() string {
 	return n.server.Addr()
 }
 
-func newService(ctx context.Context, d Deps, c Config, plan delivery.Plan) (*notifier, error) {
+func newService(ctx context.Context, d Deps, c Config, plan delivery.Plan) (_ *notifier, err error) {
 	if d.Bus == nil || d.Log == nil || d.Now == nil {
 		return nil, errors.New("notifier: a dependency is missing")
 	}
@@ -96,10 +97,25 @@ func newService(ctx context.Context, d Deps, c Config, plan delivery.Plan) (*not
 	if n.registry.rules.Origin == "" {
 		n.registry.rules.Origin = d.Bus.Name()
 	}
+	if n.registry.mail, err = mailServer(c.Mail, n.registry.rules.Origin, d.Env); err != nil {
+		return nil, fmt.Errorf("notifier: %w", err)
+	}
 	if err := n.open(ctx, c); err != nil {
 		return nil, fmt.Errorf("notifier: %w", err)
 	}
 	return n, nil
+}
+
+// mailServer reads the password; without a server it is one that refuses every sink.
+func mailServer(c mail.Config, origin string, env func(string) (string, bool)) (*mail.Server, error) {
+	var password string
+	if c.PasswordRef != "" {
+		var err error
+		if password, err = readRef(c.PasswordRef, env); err != nil {
+			return nil, fmt.Errorf("mail.passwordRef: %w", err)
+		}
+	}
+	return mail.NewServer(c, password, origin), nil
 }
 
 // open is what can fail of making a notifier.

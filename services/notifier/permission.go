@@ -34,7 +34,7 @@ func (n *notifier) askUnverified(ctx context.Context) {
 }
 
 func (n *notifier) askAgain(ctx context.Context, d subscription.Document) error {
-	w, err := n.registry.webhook(d)
+	w, err := n.registry.way(d)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -48,6 +49,9 @@ func (h *hook) flags(c *cobra.Command) {
 // body is what the API has of it; what is not said is left out.
 func (h hook) body() map[string]any {
 	out := map[string]any{"protocol": "HTTP"}
+	if strings.HasPrefix(strings.ToLower(h.Sink), "mailto:") {
+		out["protocol"] = "SMTP"
+	}
 	put := func(into map[string]any, name string, v any, said bool) {
 		if said {
 			into[name] = v

@@ -60,9 +60,10 @@ func newSubscription(o *options) *cobra.Command {
 func newSubscriptionCreate(o *options) *cobra.Command {
 	var h hook
 	c := &cobra.Command{
-		Use: "create SINK", Short: "Send events to a URL; prints the signing secret, once", Args: cobra.ExactArgs(1),
+		Use: "create SINK", Short: "Send events to a URL, or by e-mail; prints the signing secret of a URL, once", Args: cobra.ExactArgs(1),
 		Example: "  backupbus subscription create https://hooks.example.com/backups --name pager --type dev.backupbus.backup.failed.v1\n" +
-			"  backupbus subscription create https://hooks.example.com/chat --name chat --format slack --filter 'severitynumber >= 13'",
+			"  backupbus subscription create https://hooks.example.com/chat --name chat --format slack --filter 'severitynumber >= 13'\n" +
+			"  backupbus subscription create mailto:ops@example.com --name ops --type dev.backupbus.backup.failed.v1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			h.Sink = args[0]
 			return o.answered(cmd, http.MethodPost, "/subscriptions", h.body(), describeSubscription)
@@ -82,7 +83,9 @@ func newSubscriptionUpdate(o *options) *cobra.Command {
 				return err
 			}
 			patch := h.body()
-			delete(patch, "protocol")
+			if h.Sink == "" {
+				delete(patch, "protocol")
+			}
 			if len(patch) == 0 {
 				return &exit{exitUsage, errors.New("nothing to change: name it with flags")}
 			}
@@ -90,7 +93,7 @@ func newSubscriptionUpdate(o *options) *cobra.Command {
 		},
 	}
 	h.flags(c)
-	c.Flags().StringVar(&h.Sink, "sink", "", "another URL")
+	c.Flags().StringVar(&h.Sink, "sink", "", "another URL or address")
 	return c
 }
 

@@ -15,14 +15,13 @@ import (
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
-	"github.com/backupbus/backupbus/services/notifier/sink"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
 
 // Backend is what the API stands on, besides the store.
 type Backend interface {
-	// Judge accepts or refuses a sink's URL; the error says what to write instead.
-	Judge(raw string) (sink.Sink, error)
+	// Judge accepts or refuses a sink, and returns what events may tell of it; the error says what to write instead.
+	Judge(raw string) (origin string, err error)
 	// Ask asks the sink for permission and notes the answer in d.
 	Ask(ctx context.Context, d *subscription.Document) error
 	// Health is what was last stored of a subscription's deliveries.

@@ -48,7 +48,7 @@ func (a *API) create(w http.ResponseWriter, r *http.Request, c call) error {
 		return err
 	}
 	out := show(d, delivery.Health{}, a.now())
-	if slices.Contains(d.Spec.Settings.Signing, subscription.SchemeV1) {
+	if slices.Contains(d.Spec.Settings.Signing, subscription.SchemeV1) { // an e-mail is not signed
 		out.SigningSecret = d.Secret
 	}
 	w.Header().Set("Location", "/api/v1/projects/"+escape(c.project)+"/subscriptions/"+d.ID)
@@ -60,7 +60,7 @@ func (a *API) create(w http.ResponseWriter, r *http.Request, c call) error {
 func (a *API) fill(d *subscription.Document, s spec) error {
 	d.Spec, d.SinkURL = s.spec(), s.Sink
 	violations := d.Spec.Violations()
-	to, err := a.backend.Judge(s.Sink)
+	origin, err := a.backend.Judge(s.Sink)
 	if err != nil {
 		violations = append(violations, subscription.Violation{Path: "/sink", Message: err.Error()})
 	}
@@ -72,7 +72,7 @@ func (a *API) fill(d *subscription.Document, s spec) error {
 	if len(violations) > 0 {
 		return invalid("the subscription cannot be used as it is", violations...)
 	}
-	d.Origin = to.Origin()
+	d.Origin = origin
 	d.EnsurePair()
 	return nil
 }

@@ -44,6 +44,8 @@ type Settings struct {
 // Words of Spec.
 const (
 	HTTP        = "HTTP"
+	SMTP        = "SMTP" // to a sink mailto:
+	Email       = "email"
 	BySubject   = "subject"
 	BinaryMode  = "binary"
 	SchemeV1    = "v1"
@@ -62,9 +64,13 @@ func (s Spec) WithDefaults() Spec {
 	}
 	or(&s.Settings.Ordering, "none")
 	or(&s.Settings.ContentMode, "structured")
-	or(&s.Settings.Format, "cloudevent")
-	if len(s.Settings.Signing) == 0 {
-		s.Settings.Signing = []string{SchemeV1}
+	if s.Protocol == SMTP {
+		or(&s.Settings.Format, Email)
+	} else {
+		or(&s.Settings.Format, "cloudevent")
+		if len(s.Settings.Signing) == 0 {
+			s.Settings.Signing = []string{SchemeV1}
+		}
 	}
 	s.Settings.TimeoutMs = orDefault(s.Settings.TimeoutMs, defaultTimeout)
 	s.Settings.MaxInFlight = orDefault(s.Settings.MaxInFlight, defaultInFlight)
@@ -87,9 +93,7 @@ func (s Spec) Violations() []Violation {
 			out = append(out, Violation{path, err.Error()})
 		}
 	}
-	if s.Protocol != HTTP {
-		add("/protocol", errors.New("has to be HTTP"))
-	}
+	add("/protocol", oneOf(s.Protocol, HTTP, SMTP))
 	s.typeProblems(func(n int, err error) {
 		if n < 0 {
 			add("/types", err)
@@ -107,7 +111,20 @@ func (s Spec) Violations() []Violation {
 	p := s.Settings
 	add(at+"ordering", oneOf(p.Ordering, "none", BySubject))
 	add(at+"contentMode", oneOf(p.ContentMode, "structured", BinaryMode))
-	add(at+"format", checkFormat(p.Format))
+	if s.Protocol == SMTP {
+		add(at+"format", oneOf(p.Format, Email))
+		if len(p.Headers) > 0 {
+			add(at+"headers", errors.New("are for HTTP"))
+		}
+		if len(p.Signing) > 0 {
+			add(at+"signing", errors.New("is for HTTP: an e-mail is not signed"))
+		}
+	} else {
+		add(at+"format", checkFormat(p.Format))
+	}
+	if mailto := strings.HasPrefix(strings.ToLower(string(s.Sink)), "mailto:"); mailto != (s.Protocol == SMTP) {
+		add("/protocol", errors.New("has to be SMTP for a sink mailto:, and HTTP for a URL"))
+	}
 	if p.ContentMode == BinaryMode && p.Format != "cloudevent" {
 		add(at+"contentMode", errors.New("binary is for the format cloudevent only"))
 	}

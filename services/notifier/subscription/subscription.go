@@ -14,7 +14,7 @@ import (
 type Subscription struct {
 	Name    string `yaml:"name"`
 	Project string `yaml:"project"`
-	// Sink is the URL that is posted to (events.md 7.7). Its query is kept, and treated as a secret.
+	// Sink is the URL that is posted to (events.md 7.7), its query kept as a secret, or mailto: and who is written to.
 	Sink URL `yaml:"sink"`
 	// Interest is which events are wanted; nothing means all.
 	Interest `yaml:",inline"`
