@@ -105,6 +105,7 @@ func TestAPI_RefusesWithThePlace(t *testing.T) {
 		`{"sink":"https://a.example/","protocol":"HTTP","colour":"red"}`:                              "/colour",
 		`{"sink":"https://a.example/","protocol":"HTTP","config":{"x":1}}`:                            "/config/x",
 		`{"sink":"https://a.example/","protocol":"HTTP","types":"all"}`:                               "/types",
+		`{"sink":"https://a.example/","protocol":"HTTP","types":[]}`:                                  "/types",
 		`{"sink":"https://a.example/","protocol":"HTTP","filters":[{"regexp":{"type":"x"}}]}`:         "/filters/0/regexp",
 		`{"sink":"https://a.example/","protocol":"HTTP","filters":[{"any":[{"sql":"state = 'X"}]}]}`:  "/filters/0/any/0/sql",
 		`{"sink":"https://a.example/","protocol":"HTTP","protocolsettings":{"headers":{"Host":"x"}}}`: "/protocolsettings/headers/Host",

@@ -3,6 +3,7 @@ package notifier
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/bus"
@@ -69,7 +70,10 @@ func (b backend) Replay(ctx context.Context, r api.Replay) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.state.Put(ctx, replayPrefix+r.ReplayID, doc, 0)
+	_, err = b.state.Put(ctx, replayPrefix+r.SubscriptionID, doc, 0)
+	if errors.Is(err, bus.ErrConflict) {
+		return api.ErrReplaying
+	}
 	return err
 }
 

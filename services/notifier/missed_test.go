@@ -126,6 +126,23 @@ func TestReplay_WaitsForTheEngine(t *testing.T) {
 	}
 }
 
+// A subscription has one replay at a time that is not yet taken in, so that they cannot pile up.
+func TestReplay_OneAtATime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.withKey()
+	b := backend{w.build()} // nobody leads
+	const a, other = "su_aaaaaaaaaaaaaaaaaaaaaaaaaa", "su_bbbbbbbbbbbbbbbbbbbbbbbbbb"
+	for _, step := range []struct {
+		id   string
+		want error
+	}{{a, nil}, {a, api.ErrReplaying}, {other, nil}} {
+		if err := b.Replay(t.Context(), api.Replay{ReplayID: events.NewReplayID(), Project: "shop", SubscriptionID: step.id}); !errors.Is(err, step.want) {
+			t.Errorf("%s: %v, want %v", step.id, err, step.want)
+		}
+	}
+}
+
 // Many at once pass neither the quota nor a name.
 func TestAPI_ManyAtOnceKeepQuotaAndName(t *testing.T) {
 	t.Parallel()

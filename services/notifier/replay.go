@@ -16,7 +16,8 @@ import (
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
 
-// A replay is a value in the bucket of the notifier's state until the active notifier has carried it out. Doing it
+// A replay is a value in the bucket of the notifier's state, one of a subscription at a time, until the active notifier
+// has carried it out. Doing it
 // again after a crash makes the same deliveries, which are there already.
 const replayPrefix = "replay."
 

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
@@ -77,6 +79,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	project, err := url.PathUnescape(part[0])
+	project = norm.NFC.String(project)
 	if err != nil || project == "" || len(project) > 100 {
 		a.refuse(w, r, invalid("the project's name has to be 1 to 100 bytes"))
 		return

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -28,6 +29,12 @@ type Replay struct {
 	Filters        filter.Filter    `json:"filters,omitzero"`
 	MaxEvents      int              `json:"maxEvents,omitempty"`
 }
+
+// ErrReplaying is returned by Backend.Replay while an earlier one of the subscription is not yet taken in.
+var ErrReplaying = errors.New("a replay is being taken in")
+
+// replayWait is after how long it is worth asking again.
+const replayWait = 5 * time.Second
 
 const (
 	maxReplayIDs = 100
@@ -68,7 +75,10 @@ func (a *API) replay(w http.ResponseWriter, r *http.Request, c call) error {
 	if d.Spec.Disabled {
 		return conflict("DISABLED", "the subscription is disabled: enable it first")
 	}
-	if err := a.backend.Replay(r.Context(), out); err != nil {
+	switch err := a.backend.Replay(r.Context(), out); {
+	case errors.Is(err, ErrReplaying):
+		return tooMany("a replay of this subscription is being taken in: wait for it", replayWait)
+	case err != nil:
 		return err
 	}
 	answer(w, http.StatusAccepted, "application/json", map[string]string{"replayId": out.ReplayID})

@@ -64,7 +64,7 @@ func (e *Engine) conclude(ctx context.Context, l *lane, s Subscription, i *item,
 	e.mu.Unlock()
 	e.log(ctx, s, i, ev, a, v)
 	if v.state == Dead {
-		e.tellDead(ctx, s, i, ev, a)
+		e.tellDead(ctx, s, i, ev)
 	}
 	e.record(ctx, l, i)
 }
@@ -112,15 +112,16 @@ func (e *Engine) finish(l *lane, i *item, to whither) {
 }
 
 // tellDead appends delivery.dead_lettered. Doing it again for the same delivery stores nothing.
-func (e *Engine) tellDead(ctx context.Context, s Subscription, i *item, ev events.Event, a attempt) {
+func (e *Engine) tellDead(ctx context.Context, s Subscription, i *item, ev events.Event) {
 	if aboutDelivery(ev) {
 		return
 	}
+	last := i.Attempts[len(i.Attempts)-1]
 	dead := events.DeadDelivery{
 		Project: s.Project, DeliveryID: i.DeliveryID, SubscriptionID: s.ID, SinkOrigin: s.Endpoint.Origin(),
 		EventID: ev.ID, EventType: ev.Type, EventSource: ev.Source, EventSequence: ev.Sequence,
-		Attempts: a.number, FirstAttemptTime: i.Attempts[0].StartTime, LastAttemptTime: events.At(a.started),
-		LastOutcome: string(a.outcome), LastStatusCode: a.answer.Status, Reason: i.Reason,
+		Attempts: last.Number, FirstAttemptTime: i.Attempts[0].StartTime, LastAttemptTime: last.StartTime,
+		LastOutcome: string(last.Outcome), LastStatusCode: last.StatusCode, Reason: i.Reason,
 	}
 	e.keep(ctx, func(ctx context.Context) error {
 		_, err := e.Appender.Append(ctx, events.Draft{

@@ -25,7 +25,10 @@ type Deps struct {
 	Count    func(Outcome)  // called once for every finished attempt
 	Plan     Plan
 	Slots    int // requests at once, of all subscriptions together
+	MaxOpen  int // deliveries of one subscription that wait, default 100,000: they are held in memory
 }
+
+const defaultMaxOpen = 100_000
 
 // Engine makes the deliveries of all subscriptions. Safe for concurrent use.
 type Engine struct {
@@ -60,6 +63,9 @@ func New(d Deps) (*Engine, error) {
 	if d.Log == nil || d.Events == nil || d.Keeper == nil || d.Appender == nil || d.Logger == nil || d.Now == nil ||
 		d.Random == nil || d.Count == nil || len(d.Plan.Delays) == 0 || d.Slots <= 0 {
 		return nil, errors.New("delivery: a dependency is missing")
+	}
+	if d.MaxOpen <= 0 {
+		d.MaxOpen = defaultMaxOpen
 	}
 	return &Engine{Deps: d, letters: newLetters(d.Events), recorder: &recorder{log: d.Log}, wake: make(chan struct{}, 1), lanes: map[string]*lane{},
 		byProject: map[string]map[string]*lane{}, projects: map[string]*project{}, ending: map[string]*item{}}, nil

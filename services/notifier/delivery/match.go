@@ -35,6 +35,9 @@ func (e *Engine) Match(ctx context.Context, evs ...events.Stored) error {
 // Replay makes a delivery of an event once more, whatever the filters say (events.md 7.11). false means that
 // the subscription is not there or disabled.
 func (e *Engine) Replay(ctx context.Context, subscriptionID, replayID string, ev events.Stored) (bool, error) {
+	if about(ev.Event, subscriptionID) { // it never gets its own (events.md 7.9)
+		return true, nil
+	}
 	id, err := events.ReplayedDeliveryID(subscriptionID, ev.Source, ev.ID, replayID)
 	if err != nil {
 		return false, err
@@ -63,11 +66,13 @@ func (e *Engine) newItem(l *lane, ev *events.Stored, id string) *item {
 		EventSource: ev.Source, EventSequence: ev.Sequence, EventSeq: ev.Seq, State: Pending, CreateTime: now, NextAttemptTime: now,
 	}}
 	e.letters.keep(ev.Seq, ev.Event)
-	if l.sub.Disabled || l.stopped != "" {
+	switch {
+	case l.stopped != "":
+		i.State, i.Reason, i.NextAttemptTime = Suppressed, l.stopped, events.Time{}
+	case l.sub.Disabled:
 		i.State, i.Reason, i.NextAttemptTime = Suppressed, l.sub.Reason, events.Time{}
-		if l.stopped != "" {
-			i.Reason = l.stopped
-		}
+	case len(l.open) >= e.MaxOpen:
+		i.State, i.Reason, i.NextAttemptTime = Suppressed, Backlog, events.Time{}
 	}
 	return i
 }

@@ -32,6 +32,11 @@ func (p Plan) delay(n int, r float64) time.Duration {
 	return time.Duration(float64(d) * (0.8 + 0.4*r))
 }
 
+// over tells whether no further attempt may begin.
+func (p Plan) over(i *item, now time.Time) bool {
+	return len(i.Attempts) > 0 && now.After(i.Attempts[0].StartTime.Add(p.Limit))
+}
+
 const maxRetryAfter = 24 * time.Hour
 
 // retryAfter reads the header of that name: seconds or an HTTP date. 0 for one that is missing,

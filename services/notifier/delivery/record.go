@@ -35,6 +35,7 @@ const (
 	Failing   = "FAILING"
 	ByAdmin   = "ADMIN"
 	Removed   = "DELETED"
+	Backlog   = "BACKLOG_FULL" // so many of the subscription waited already; a replay sends it
 )
 
 // Record is all that is known of one delivery: what the log keeps and users read (events.md 7.11). It holds no

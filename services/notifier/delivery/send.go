@@ -34,6 +34,12 @@ func (e *Engine) deliver(ctx context.Context, l *lane, i *item) {
 		return
 	}
 	ev, err := e.letters.at(ctx, i.EventSeq)
+	if err == nil && e.Plan.over(i, e.Now()) { // it waited behind a pause or a circuit
+		i.State, i.Reason, i.NextAttemptTime = Dead, Expired, events.Time{}
+		e.tellDead(ctx, s, i, ev.Event)
+		e.record(ctx, l, i)
+		return
+	}
 	var a attempt
 	if err == nil {
 		a, err = send(ctx, e.Now, s, i.DeliveryID, len(i.Attempts)+1, i.ReplayID != "", ev)

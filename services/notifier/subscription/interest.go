@@ -30,6 +30,9 @@ func (i Interest) Wants(ev events.Event) (bool, error) {
 
 // typeProblems lists what is wrong with the types; where names the place of the n-th.
 func (i Interest) typeProblems(add func(n int, err error)) {
+	if i.Types != nil && len(i.Types) == 0 {
+		add(-1, errors.New("is empty: leave it out for all types"))
+	}
 	if n := len(i.Types); n > maxTypes {
 		add(-1, fmt.Errorf("are %d, at most %d: use a prefix filter", n, maxTypes))
 	}
