@@ -85,6 +85,7 @@ func New(in Intake, log Log, commands Commands, dead DeadLetters, now func() tim
 	d.events(api)
 	d.postEvents(api)
 	d.deadLetters(api)
+	subscriptions(api)
 	mux.HandleFunc("/", unknown)
 	d.http = http.StripPrefix("/api", splitVerb(mux))
 	return d
