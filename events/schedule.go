@@ -57,6 +57,7 @@ type ScheduleConfig struct {
 	NextDueTime         Time       `json:"nextDueTime,omitzero"`
 
 	CloudSQL *CloudSQLSettings `json:"cloudsql,omitempty"` // what that door keeps beside
+	GaussDB  *GaussDBSettings  `json:"gaussdb,omitempty"`  // what that door keeps beside
 }
 
 // Missed says what becomes of due times that passed while nobody was there (closed set). Absent: ONCE.
@@ -99,6 +100,11 @@ type CloudSQLSettings struct {
 type CloudSQLFinalBackup struct {
 	Enabled       bool `json:"enabled,omitempty"`
 	RetentionDays int  `json:"retentionDays,omitempty"`
+}
+
+// GaussDBSettings are those of GaussDB's backup policy that have no counterpart here (gaussdb.md 4.6).
+type GaussDBSettings struct {
+	RetainedLevel1 int `json:"retainedLevel1,omitempty"` // retention_num_backup_level1, 0 or 1; kept and shown
 }
 
 // Aggregate names the schedule.

@@ -9,6 +9,7 @@ import (
 	"github.com/backupbus/backupbus/services/notifier/mail"
 	"github.com/backupbus/backupbus/services/notifier/sink"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
+	"github.com/backupbus/backupbus/services/secret"
 )
 
 // Config of the notifier. The zero value works and delivers nothing.
@@ -64,7 +65,7 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.KeyRef != "" {
-		if err := checkRef(c.KeyRef); err != nil {
+		if err := secret.Check(c.KeyRef); err != nil {
 			errs = append(errs, fmt.Errorf("keyRef: %w", err))
 		}
 	}
@@ -81,7 +82,7 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("mail.%w", err))
 	}
 	if c.Mail.PasswordRef != "" {
-		if err := checkRef(c.Mail.PasswordRef); err != nil {
+		if err := secret.Check(c.Mail.PasswordRef); err != nil {
 			errs = append(errs, fmt.Errorf("mail.passwordRef: %w", err))
 		}
 	}
@@ -99,7 +100,7 @@ func (c Config) Validate() error {
 			if s.SecretRef != "" || s.Format != "" {
 				errs = append(errs, fmt.Errorf("%s: an e-mail is not signed and has no format: remove secretRef and format", path))
 			}
-		} else if err := checkRef(s.SecretRef); err != nil {
+		} else if err := secret.Check(s.SecretRef); err != nil {
 			errs = append(errs, fmt.Errorf("%s.secretRef: %w", path, err))
 		}
 		key := [2]string{s.Project, s.Name}

@@ -101,7 +101,7 @@ func TestValidate_ReportsAllMistakesAtOnce(t *testing.T) {
 		"subscriptions[2].timeoutMs: 1 is not between 1000 and 30000",
 		"subscriptions[2].maxInFlight: -1 is not between 1 and 64",
 		"subscriptions[2].sink: address is not allowed: http goes to addresses of allowCidrs only, not to 10.0.0.1",
-		"subscriptions[2].secretRef: is missing: name where the secret is, as env:WEBHOOK_SECRET or file:/path",
+		"subscriptions[2].secretRef: is missing: name where the secret is, as env:NAME or file:/path",
 		"subscriptions[4].secretRef: is no absolute path: write it as file:/path",
 	}
 	err := c.Validate()

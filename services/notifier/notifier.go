@@ -23,6 +23,7 @@ import (
 	"github.com/backupbus/backupbus/services/notifier/mail"
 	"github.com/backupbus/backupbus/services/notifier/sink"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
+	"github.com/backupbus/backupbus/services/secret"
 )
 
 // service is its name for parts, logs and dead letters.
@@ -111,7 +112,7 @@ func mailServer(c mail.Config, origin string, env func(string) (string, bool)) (
 	var password string
 	if c.PasswordRef != "" {
 		var err error
-		if password, err = readRef(c.PasswordRef, env); err != nil {
+		if password, err = secret.Read(c.PasswordRef, env); err != nil {
 			return nil, fmt.Errorf("mail.passwordRef: %w", err)
 		}
 	}
@@ -134,7 +135,7 @@ func (n *notifier) open(ctx context.Context, c Config) (err error) {
 	if c.KeyRef == "" {
 		return nil
 	}
-	key, err := readRef(c.KeyRef, n.Env)
+	key, err := secret.Read(c.KeyRef, n.Env)
 	if err != nil {
 		return fmt.Errorf("keyRef: %w", err)
 	}

@@ -1,42 +1,15 @@
 package notifier
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/backupbus/backupbus/services/notifier/delivery"
+	"github.com/backupbus/backupbus/services/secret"
 )
 
-const (
-	envRef, fileRef = "env:", "file:"
-	maxSecretFile   = 1 << 10
-)
-
-// checkRef looks at the form of a reference. It does not repeat it: somebody may have put the secret there.
-func checkRef(ref string) error {
-	name, isEnv := strings.CutPrefix(ref, envRef)
-	path, isFile := strings.CutPrefix(ref, fileRef)
-	switch {
-	case ref == "":
-		return errors.New("is missing: name where the secret is, as env:WEBHOOK_SECRET or file:/path")
-	case isEnv && (name == "" || strings.Contains(name, "=")):
-		return errors.New("names no environment variable: write it as env:WEBHOOK_SECRET")
-	case isFile && !filepath.IsAbs(path):
-		return errors.New("is no absolute path: write it as file:/path")
-	case !isEnv && !isFile:
-		return errors.New("is neither env:NAME nor file:/path: the secret itself does not belong into the settings")
-	}
-	return nil
-}
-
-// readSecret follows a reference that checkRef accepts.
+// readSecret follows a reference that secret.Check accepts.
 func readSecret(ref string, env func(string) (string, bool)) (delivery.Secret, error) {
-	text, err := readRef(ref, env)
+	text, err := secret.Read(ref, env)
 	if err != nil {
 		return delivery.Secret{}, err
 	}
@@ -45,44 +18,4 @@ func readSecret(ref string, env func(string) (string, bool)) (delivery.Secret, e
 		return delivery.Secret{}, fmt.Errorf("the secret in %s %w", ref, err)
 	}
 	return s, nil
-}
-
-func readRef(ref string, env func(string) (string, bool)) (string, error) {
-	if name, ok := strings.CutPrefix(ref, envRef); ok {
-		v, set := env(name)
-		if !set {
-			return "", fmt.Errorf("environment variable %s is not set: set it to the secret", name)
-		}
-		return strings.TrimSpace(v), nil
-	}
-	return readFile(strings.TrimPrefix(ref, fileRef))
-}
-
-// readFile refuses a file that others than its owner may read, or write, or that is no plain file.
-func readFile(path string) (string, error) {
-	if info, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("read the secret: %w", err)
-	} else if !info.Mode().IsRegular() { // opening a pipe would hang
-		return "", fmt.Errorf("%s is no plain file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("read the secret: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return "", fmt.Errorf("read the secret: %w", err)
-	}
-	if wide := info.Mode().Perm() &^ fs.FileMode(0o600); wide != 0 {
-		return "", fmt.Errorf("%s has mode %04o, which is wider than 0600: run chmod 600 on it", path, info.Mode().Perm())
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
-	if err != nil {
-		return "", fmt.Errorf("read the secret: %w", err)
-	}
-	if len(b) > maxSecretFile {
-		return "", fmt.Errorf("%s has more than %d bytes: it has to hold the secret and nothing else", path, maxSecretFile)
-	}
-	return strings.TrimSpace(string(b)), nil
 }

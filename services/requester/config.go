@@ -9,6 +9,7 @@ import (
 
 	"github.com/backupbus/backupbus/services/host"
 	"github.com/backupbus/backupbus/services/requester/door/cloudsql"
+	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
 )
 
 // Config of the requester. The zero value works.
@@ -26,6 +27,8 @@ type Config struct {
 	Notifier string `yaml:"notifier"`
 	// CloudSQL are the settings of that door.
 	CloudSQL cloudsql.Config `yaml:"cloudsql"`
+	// GaussDB are the settings of that door.
+	GaussDB gaussdb.Config `yaml:"gaussdb"`
 }
 
 // Validate reports all mistakes at once.
@@ -50,6 +53,9 @@ func (c Config) Validate() error {
 	}
 	if err := c.CloudSQL.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("cloudsql: %w", err))
+	}
+	if err := c.GaussDB.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("gaussdb: %w", err))
 	}
 	return errors.Join(errs...)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -15,13 +16,14 @@ import (
 	"github.com/backupbus/backupbus/services/host"
 	"github.com/backupbus/backupbus/services/requester/door/cloudsql"
 	"github.com/backupbus/backupbus/services/requester/door/command"
+	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
 	"github.com/backupbus/backupbus/services/requester/door/native"
 	"github.com/backupbus/backupbus/services/requester/intake"
 	"github.com/backupbus/backupbus/services/requester/schedule"
 	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
 
-// Deps are what the service stands on. All are needed but Ops.
+// Deps are what the service stands on. All are needed but Ops and Env.
 type Deps struct {
 	Bus     *bus.Bus
 	View    view.Reader
@@ -29,6 +31,9 @@ type Deps struct {
 	Now     func() time.Time
 	Version string       // shown in the API's document
 	Ops     http.Handler // /metrics, /livez, /readyz on the same port; may be nil
+
+	// Env is where references to secrets as env:NAME are looked up, os.LookupEnv if nil.
+	Env func(string) (string, bool)
 }
 
 // Requester is the service; Addr is known as soon as New returns.
@@ -74,6 +79,9 @@ func New(d Deps, c Config) (*Requester, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("requester: %w", err)
 	}
+	if d.Env == nil {
+		d.Env = os.LookupEnv
+	}
 	reader := view.NewFallback(d.View, truth{d.Bus}, d.Now)
 	in := intake.New(d.Bus, reader, d.Now, d.Log, intake.Config{Bus: d.Bus.Name(), MaxAttempts: c.MaxAttempts, VisibleIn: c.VisibleIn, Providers: c.providers()})
 	evaluator := command.NewEvaluator(in, d.Bus, d.Now)
@@ -92,6 +100,13 @@ func New(d Deps, c Config) (*Requester, error) {
 	for _, prefix := range cloudsql.Prefixes {
 		h = append(handler{{prefix, cloud}}, h...)
 	}
+	gauss, err := gaussdb.New(in, d.Now, d.Log, c.GaussDB, d.Env)
+	if err != nil {
+		return nil, fmt.Errorf("requester: gaussdb: %w", err)
+	}
+	for _, prefix := range gaussdb.Prefixes {
+		h = append(handler{{prefix, gauss}}, h...)
+	}
 	s, err := host.Listen("requester", c.listen(), h)
 	if err != nil {
 		return nil, err
@@ -102,7 +117,8 @@ func New(d Deps, c Config) (*Requester, error) {
 }
 
 // handler sends a request to the door whose prefix its path has. http.ServeMux is not used here: it
-// redirects paths that are not in its own canonical form, and no door may redirect.
+// redirects paths that are not in its own canonical form, and no door may redirect. A prefix without the slash at its
+// end is its door's too.
 type handler []struct {
 	prefix string
 	http.Handler
@@ -110,7 +126,7 @@ type handler []struct {
 
 func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, d := range h {
-		if strings.HasPrefix(r.URL.EscapedPath(), d.prefix) {
+		if path := r.URL.EscapedPath(); strings.HasPrefix(path, d.prefix) || path+"/" == d.prefix {
 			d.ServeHTTP(w, r)
 			return
 		}

@@ -24,6 +24,10 @@ type Log interface {
 type Reader interface {
 	Backup(ctx context.Context, project, id string) (events.Backup, error)
 	BackupByCloudSQL(ctx context.Context, project, instance, runID string) (events.Backup, error)
+	BackupByGaussDB(ctx context.Context, project, id string) (events.Backup, error)
+	InstanceNameByGaussDB(ctx context.Context, project, id string) (string, error)
+	Listed(ctx context.Context, project string, l lifecycle.Listing, offset, limit int) ([]events.Backup, int, error)
+	Restorable(ctx context.Context, project, instance string, from, to time.Time, limit int) ([]time.Time, error)
 	Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
 	Active(ctx context.Context, project, instance string) ([]events.Backup, uint64, error)
 	Restoring(ctx context.Context, project, backupID string) ([]events.Restore, error)

@@ -116,6 +116,30 @@ func (f *Fallback) BackupByCloudSQL(ctx context.Context, project, instance, runI
 	})
 }
 
+// BackupByGaussDB implements Reader.
+func (f *Fallback) BackupByGaussDB(ctx context.Context, project, id string) (events.Backup, error) {
+	return read(ctx, f, project, func(r Reader) (events.Backup, error) { return r.BackupByGaussDB(ctx, project, id) })
+}
+
+// InstanceNameByGaussDB implements Reader.
+func (f *Fallback) InstanceNameByGaussDB(ctx context.Context, project, id string) (string, error) {
+	return read(ctx, f, project, func(r Reader) (string, error) { return r.InstanceNameByGaussDB(ctx, project, id) })
+}
+
+// Listed implements Reader.
+func (f *Fallback) Listed(ctx context.Context, project string, l lifecycle.Listing, offset, limit int) (list []events.Backup, total int, err error) {
+	list, err = read(ctx, f, project, func(r Reader) (list []events.Backup, err error) {
+		list, total, err = r.Listed(ctx, project, l, offset, limit)
+		return list, err
+	})
+	return list, total, err
+}
+
+// Restorable implements Reader.
+func (f *Fallback) Restorable(ctx context.Context, project, instance string, from, to time.Time, limit int) ([]time.Time, error) {
+	return read(ctx, f, project, func(r Reader) ([]time.Time, error) { return r.Restorable(ctx, project, instance, from, to, limit) })
+}
+
 // Backups implements Reader.
 func (f *Fallback) Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error) {
 	return page(ctx, f, project, func(r Reader) ([]events.Backup, string, error) {
@@ -201,7 +225,7 @@ func (f *Fallback) Health(ctx context.Context, project, instance string, since t
 func read[T any](ctx context.Context, f *Fallback, project string, get func(Reader) (T, error)) (T, error) {
 	if f.current(ctx, project) || f.caughtUp(ctx, project) {
 		got, err := get(f.view)
-		if err == nil || errors.Is(err, events.ErrNotFound) || ctx.Err() != nil {
+		if err == nil || errors.Is(err, events.ErrNotFound) || errors.Is(err, lifecycle.ErrTooMany) || ctx.Err() != nil {
 			return got, err
 		}
 	}

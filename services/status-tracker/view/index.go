@@ -42,6 +42,9 @@ func entriesOf(d Doc, shard int) (entries, error) {
 		if err != nil {
 			return e, err
 		}
+		if i.IDs.GaussDB != "" {
+			e.refs[refKey(shard, byGaussInst, i.Project, i.IDs.GaussDB)] = i.Instance
+		}
 		if d.Head.State == lifecycle.Present {
 			e.refs[refKey(shard, byInstanceName, i.Project, i.Instance)] = i.InstanceID
 			e.add(setKey(shard, instancesOf, i.Project), i.Instance)
@@ -75,6 +78,8 @@ func (e entries) backup(shard int, b events.Backup) {
 		e.add(setKey(shard, backupsOf, b.Project), m)
 		e.add(setKey(shard, backupsOf, b.Project, b.Instance), m)
 	}
+	e.refs[refKey(shard, byGaussDB, b.Project, b.IDs.GaussDB)] = b.BackupID
+	e.listed(shard, b)
 	if trusted(b) {
 		e.add(setKey(shard, goodOf, b.Project, b.Instance), goodMember(b))
 	}

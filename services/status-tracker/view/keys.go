@@ -32,7 +32,7 @@ func tag(shard int) string { return fmt.Sprintf("bb:{v%02d}:", shard) }
 
 // layout is the number of the layout above. A view of another one has no checkpoint under this key: it is dropped
 // and rebuilt, and not read meanwhile.
-const layout = "3"
+const layout = "4"
 
 func checkpointKey(shard int) string { return tag(shard) + "checkpoint:" + layout }
 
@@ -51,6 +51,8 @@ const (
 	byInstanceName index = "instance"  // project, instance name → in_…
 	byCloudSQL     index = "cloudsql"  // project, instance name, run id → bk_…
 	byOperation    index = "operation" // project, operation id → {entity}/{id}
+	byGaussDB      index = "gaussdb"   // project, backup id of GaussDB → bk_…
+	byGaussInst    index = "gaussinst" // project, instance id of GaussDB → name of the instance, be it there or not
 )
 
 func refKey(shard int, i index, project string, parts ...string) string {
@@ -70,6 +72,8 @@ const (
 	operationsOf  set = "operations" // project [, instance]: by start, else insert time
 	goodOf        set = "good"       // project, instance: what can be restored, by the time of its data
 	slotsOf       set = "slots"      // project, instance: due times with their outcomes, those of deleted backups too
+	listedOf      set = "listed"     // project, instance or "", trigger or "": the numbered lists, newest first
+	namedOf       set = "named"      // project: the same by name, then newest first
 )
 
 func fleetKey(shard int) string { return tag(shard) + "fleet" }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -88,6 +89,53 @@ func (m *Memory) Range(_ context.Context, set string, r Range) ([]string, error)
 		}
 		out = append(out, s)
 		return len(out) < r.Limit
+	})
+	return out, nil
+}
+
+// Count implements Store.
+func (m *Memory) Count(_ context.Context, set, after, before string) (int, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	t := m.sets[set]
+	if t == nil {
+		return 0, nil
+	}
+	from, to := 0, t.Len()
+	if after != "" {
+		from = rank(t, func(s string) bool { return s > after })
+	}
+	if before != "" {
+		to = rank(t, func(s string) bool { return s >= before })
+	}
+	return max(0, to-from), nil
+}
+
+// rank is that of the first member that has reached a bound: the tree counts its branches, so members can be looked
+// at by rank.
+func rank(t *btree.BTreeG[string], reached func(string) bool) int {
+	return sort.Search(t.Len(), func(i int) bool {
+		s, _ := t.GetAt(i)
+		return reached(s)
+	})
+}
+
+// Ranked implements Store.
+func (m *Memory) Ranked(_ context.Context, set string, rank, limit int) ([]string, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	t := m.sets[set]
+	if t == nil || limit <= 0 {
+		return nil, nil
+	}
+	first, there := t.GetAt(rank)
+	if !there {
+		return nil, nil
+	}
+	var out []string
+	t.Ascend(first, func(s string) bool {
+		out = append(out, s)
+		return len(out) < limit
 	})
 	return out, nil
 }

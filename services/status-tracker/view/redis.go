@@ -78,6 +78,34 @@ func (r *Redis) Range(ctx context.Context, set string, q Range) ([]string, error
 	return out, nil
 }
 
+// Count implements Store by ZLEXCOUNT.
+func (r *Redis) Count(ctx context.Context, set, after, before string) (int, error) {
+	low, high := "-", "+"
+	if after != "" {
+		low = "(" + after
+	}
+	if before != "" {
+		high = "(" + before
+	}
+	n, err := r.c.ZLexCount(ctx, set, low, high).Result()
+	if err != nil {
+		return 0, fmt.Errorf("read view: %w", err)
+	}
+	return int(n), nil
+}
+
+// Ranked implements Store by ZRANGE with indexes.
+func (r *Redis) Ranked(ctx context.Context, set string, rank, limit int) ([]string, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	out, err := r.c.ZRange(ctx, set, int64(rank), int64(rank)+int64(limit)-1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read view: %w", err)
+	}
+	return out, nil
+}
+
 // Commit implements Store by one MULTI.
 func (r *Redis) Commit(ctx context.Context, w Writes) error {
 	_, err := r.c.TxPipelined(ctx, func(p redis.Pipeliner) error {

@@ -18,6 +18,16 @@ type Reader interface {
 	Backup(ctx context.Context, project, id string) (events.Backup, error)
 	// BackupByCloudSQL finds a backup by the run id that Cloud SQL shows.
 	BackupByCloudSQL(ctx context.Context, project, instance, runID string) (events.Backup, error)
+	// BackupByGaussDB finds a backup by the id that GaussDB shows.
+	BackupByGaussDB(ctx context.Context, project, id string) (events.Backup, error)
+	// InstanceNameByGaussDB is the name of the instance with that id, also of one that was deregistered.
+	InstanceNameByGaussDB(ctx context.Context, project, id string) (string, error)
+	// Listed is a page of a numbered list, newest first, from the one with that offset on, and how many there are.
+	// Within limits (ErrTooMany) it is exact for every selection.
+	Listed(ctx context.Context, project string, l lifecycle.Listing, offset, limit int) ([]events.Backup, int, error)
+	// Restorable are the moments of an instance whose data can be put back, the oldest first: at most limit, the
+	// newest of those between from and to, both inclusive. Zero is no bound.
+	Restorable(ctx context.Context, project, instance string, from, to time.Time, limit int) ([]time.Time, error)
 	// Backups are those not deleted, newest first; of one instance, or of the project if it is empty.
 	Backups(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error)
 	// Active are the backups that occupy an instance, with the stream sequence up to which this is known.

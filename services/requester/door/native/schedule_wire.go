@@ -57,7 +57,7 @@ func (c scheduleConfig) over(before *events.Schedule) events.ScheduleConfig {
 		out.Retention = &events.Retention{KeepLast: r.KeepLast, MaxAgeSeconds: r.MaxAgeSeconds, Daily: r.Daily, Weekly: r.Weekly, Monthly: r.Monthly}
 	}
 	if before != nil {
-		out.CloudSQL, out.Paused = before.Config.CloudSQL, before.Config.Paused
+		out.CloudSQL, out.GaussDB, out.Paused = before.Config.CloudSQL, before.Config.GaussDB, before.Config.Paused
 	}
 	if c.Paused != nil {
 		out.Paused = *c.Paused

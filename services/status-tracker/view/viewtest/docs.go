@@ -134,6 +134,7 @@ func apply(t testing.TB, v *view.View, log []events.Stored, n int) {
 // everything a reader can see, for comparison.
 type everything struct {
 	Backups, Active, Restoring, Into []string
+	Listed                           []string
 	Operations                       []lifecycle.Operation
 	Instances, Schedules             []string
 	Docs                             []view.Doc
@@ -149,6 +150,13 @@ func look(t testing.TB, v *view.View) everything {
 	}
 	for _, b := range list {
 		e.Backups = append(e.Backups, b.BackupID+" "+string(b.State))
+	}
+	listed, total, err := v.Listed(ctx, "p", lifecycle.Listing{}, 0, 100)
+	if err != nil || total != len(listed) {
+		t.Fatal(total, err)
+	}
+	for _, b := range listed {
+		e.Listed = append(e.Listed, b.BackupID)
 	}
 	active, _, err := v.Active(ctx, "p", "a")
 	if err != nil {
@@ -205,6 +213,9 @@ func testView(t *testing.T, h Harness) {
 	got := look(t, v)
 	if diff := cmp.Diff([]string{"bk_a4 RUNNING", "bk_a3 FAILED", "bk_a2 SUCCESSFUL"}, got.Backups); diff != "" {
 		t.Errorf("list, newest first, without the deleted one:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"bk_a4", "bk_a3", "bk_a2"}, got.Listed); diff != "" {
+		t.Errorf("numbered list:\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"bk_a4"}, got.Active); diff != "" {
 		t.Errorf("active:\n%s", diff)

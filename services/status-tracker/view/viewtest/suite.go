@@ -38,6 +38,9 @@ func Run(t *testing.T, h Harness) {
 		"layout":   testLayout,
 		"health":   testHealth,
 		"fleet":    testFleet,
+		"ranks":    testRanks,
+		"listing":  testListing,
+		"gauss":    testGaussIDs,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, h) })
 	}

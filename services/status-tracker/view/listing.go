@@ -1,0 +1,202 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+)
+
+// The numbered lists are sets whose byte order is that of gaussdb.md 4.2: when a backup began, descending, then
+// GaussDB's id, ascending. A count and a page are then a matter of ranks, however deep the page is.
+
+// listed adds a backup to the lists that show it. All names share one set, each with its members together: a set of
+// its own per name would cost a key per backup, as most names differ.
+func (e entries) listed(shard int, b events.Backup) {
+	if !lifecycle.Listed(b) {
+		return
+	}
+	m := listedMember(b)
+	for _, instance := range []string{"", b.Instance} {
+		for _, trigger := range []events.Trigger{"", b.Trigger} {
+			e.add(listedKey(shard, b.Project, instance, trigger), m)
+		}
+	}
+	e.add(setKey(shard, namedOf, b.Project), named(lifecycle.ListedName(b))+m)
+}
+
+func listedKey(shard int, project, instance string, t events.Trigger) string {
+	return setKey(shard, listedOf, project, instance, string(t))
+}
+
+func named(name string) string { return escaped(name) + "." }
+
+// listedMember has GaussDB's id at its end, not ours: it is what sorts, and names a backup as well.
+func listedMember(b events.Backup) string {
+	return fromNewest(lifecycle.Begun(b)) + "." + b.IDs.GaussDB
+}
+
+// lastSecond is the last of ten digits, in the year 2286.
+const lastSecond = 9_999_999_999
+
+// fromNewest is a moment in seconds, counted back from lastSecond: what began later sorts first.
+func fromNewest(t time.Time) string {
+	return fmt.Sprintf("%010d", lastSecond-min(max(t.Unix(), 0), lastSecond))
+}
+
+// part is the members of a set that lie strictly between two bounds.
+type part struct{ set, after, before string }
+
+// within is the part of a set, or of what begins with a prefix in it, that a listing's times leave.
+func within(set, prefix string, l lifecycle.Listing) part {
+	p := part{set: set, after: prefix}
+	if prefix != "" {
+		p.before = strings.TrimSuffix(prefix, ".") + "/" // the byte after the point
+	}
+	if !l.To.IsZero() {
+		p.after = prefix + fromNewest(l.To)
+	}
+	if !l.From.IsZero() {
+		p.before = prefix + fromNewest(l.From) + "/"
+	}
+	return p
+}
+
+func (p part) has(member string) bool {
+	return (p.after == "" || member > p.after) && (p.before == "" || member < p.before)
+}
+
+// Listed implements Reader. A selection by instance and trigger, or by name alone, is a part of one set, with the
+// costs of Store.Count and Store.Ranked. One by name and something else reads the records of the smaller of the two
+// parts that it is the intersection of, up to maxRead of them.
+func (v *View) Listed(ctx context.Context, project string, l lifecycle.Listing, offset, limit int) ([]events.Backup, int, error) {
+	s := v.shard(project)
+	p := within(listedKey(s, project, l.Instance, l.Trigger), "", l)
+	if l.Name != "" {
+		byName := within(setKey(s, namedOf, project), named(l.Name), l)
+		if l.Instance != "" || l.Trigger != "" {
+			return v.intersection(ctx, project, l, p, byName, offset, limit)
+		}
+		p = byName
+	}
+	total, err := v.store.Count(ctx, p.set, p.after, p.before)
+	if err != nil || offset >= total {
+		return nil, total, err
+	}
+	list, err := v.ranked(ctx, project, p, offset, limit)
+	return list, total, err
+}
+
+// ranked is what a part has from a rank of its own on.
+func (v *View) ranked(ctx context.Context, project string, p part, rank, limit int) ([]events.Backup, error) {
+	if p.after != "" {
+		first, err := v.store.Count(ctx, p.set, "", p.after)
+		if err != nil {
+			return nil, err
+		}
+		rank += first
+	}
+	members, err := v.store.Ranked(ctx, p.set, rank, limit)
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for _, m := range members {
+		if p.has(m) {
+			keys = append(keys, refKey(v.shard(project), byGaussDB, project, idOf(m)))
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	found, err := v.store.Get(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	return many[events.Backup](ctx, v, project, events.Backups, texts(found))
+}
+
+// maxRead bounds the records that are read for one intersection, readAtOnce those of one call.
+const (
+	maxRead    = 50_000
+	readAtOnce = 1000
+)
+
+func (v *View) intersection(ctx context.Context, project string, l lifecycle.Listing, p, byName part, offset, limit int) (list []events.Backup, total int, err error) {
+	n, err := v.store.Count(ctx, p.set, p.after, p.before)
+	if err != nil {
+		return nil, 0, err
+	}
+	m, err := v.store.Count(ctx, byName.set, byName.after, byName.before)
+	if err != nil {
+		return nil, 0, err
+	}
+	if m < n {
+		p, n = byName, m
+	}
+	if n > maxRead {
+		return nil, 0, fmt.Errorf("%d backups to look at: %w", n, lifecycle.ErrTooMany)
+	}
+	for rank := 0; rank < n; rank += readAtOnce {
+		read, err := v.ranked(ctx, project, p, rank, readAtOnce)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, b := range read {
+			if !l.Matches(b) {
+				continue
+			}
+			if total++; total > offset && len(list) < limit {
+				list = append(list, b)
+			}
+		}
+	}
+	return list, total, nil
+}
+
+// BackupByGaussDB implements Reader.
+func (v *View) BackupByGaussDB(ctx context.Context, project, id string) (events.Backup, error) {
+	ref, err := v.ref(ctx, refKey(v.shard(project), byGaussDB, project, id))
+	if err != nil {
+		return events.Backup{}, err
+	}
+	return v.Backup(ctx, project, ref)
+}
+
+// InstanceNameByGaussDB implements Reader.
+func (v *View) InstanceNameByGaussDB(ctx context.Context, project, id string) (string, error) {
+	return v.ref(ctx, refKey(v.shard(project), byGaussInst, project, id))
+}
+
+// Restorable implements Reader: the members of goodOf begin with the moment.
+func (v *View) Restorable(ctx context.Context, project, instance string, from, to time.Time, limit int) ([]time.Time, error) {
+	r := Range{Reverse: true, Limit: limit}
+	if !from.IsZero() {
+		r.After = moment(from)
+	}
+	if !to.IsZero() {
+		r.Before = moment(to) + "/"
+	}
+	members, err := v.store.Range(ctx, setKey(v.shard(project), goodOf, project, instance), r)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]time.Time, len(members))
+	for i, m := range members {
+		digits, _, _ := strings.Cut(m, ".")
+		ms, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil {
+			return nil, errors.New("the view holds a copy of no time")
+		}
+		out[len(members)-1-i] = time.UnixMilli(ms).UTC()
+	}
+	return out, nil
+}
+
+// moment is the form in which sets sort by time.
+func moment(t time.Time) string { return fmt.Sprintf("%015d", max(t.UnixMilli(), 0)) }
