@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -245,6 +246,15 @@ func (w *world) do(method, path, body string, header map[string]string) *httptes
 		}
 		r.Header.Set(k, v)
 	}
+	rec := httptest.NewRecorder()
+	w.door.ServeHTTP(rec, r)
+	return rec
+}
+
+// doUnsized sends a body whose length the request does not say.
+func (w *world) doUnsized(method, path, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, io.MultiReader(strings.NewReader(body)))
+	r.ContentLength = -1
 	rec := httptest.NewRecorder()
 	w.door.ServeHTTP(rec, r)
 	return rec
