@@ -25,6 +25,12 @@ const patience = 60 * time.Second
 // startUp runs all of backupbus in this process and returns its address.
 func startUp(t *testing.T) string {
 	t.Helper()
+	return startUpWith(t, "")
+}
+
+// startUpWith is startUp with a file of settings; none if it is empty.
+func startUpWith(t *testing.T, settings string) string {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
@@ -33,7 +39,7 @@ func startUp(t *testing.T) string {
 	ready, done := make(chan string, 1), make(chan error, 1)
 	data := t.TempDir()
 	go func() {
-		done <- up.Run(ctx, up.Options{Data: data, Listen: "127.0.0.1:0", LogWriter: log}, func(addr string) { ready <- addr })
+		done <- up.Run(ctx, up.Options{Data: data, Settings: settings, Listen: "127.0.0.1:0", LogWriter: log}, func(addr string) { ready <- addr })
 	}()
 	t.Cleanup(func() {
 		cancel()
