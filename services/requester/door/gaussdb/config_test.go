@@ -1,0 +1,75 @@
+package gaussdb_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
+	"github.com/backupbus/backupbus/services/requester/intake"
+	"github.com/backupbus/backupbus/services/secret"
+)
+
+func TestConfig_SaysAllMistakesAndNoSecret(t *testing.T) {
+	t.Parallel()
+	const leak = "bbExampleSecretKey"
+	good := gaussdb.Access{AccessKey: ak, SecretKeyRef: "env:SK", Projects: []string{project}}
+	c := gaussdb.Config{Access: []gaussdb.Access{
+		good, good,
+		{AccessKey: "a b", SecretKeyRef: leak, SecurityTokenRef: leak},
+		{TokenRef: "file:relative" + leak, Projects: []string{"{project_id}", "a\n", strings.Repeat("x", 101)}, Region: "Cn", Actions: []string{"gaussdb:backup:fly", "backup:create"}},
+		{AccessKey: "k", SecretKeyRef: "env:SK", TokenRef: "env:T", Projects: []string{"p"}},
+		{AccessKey: "l", SecretKeyRef: "env:SK", Expires: time.Unix(1, 0), Projects: []string{"p"}},
+		{Projects: []string{"p"}},
+	}}
+	err := c.Validate()
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{
+		"access[1].accessKey is in an entry before", "access[2].accessKey: letters", "access[2].secretKeyRef is neither", "access[2].securityTokenRef is neither", "access[2].projects: 1 to",
+		"access[3].tokenRef is no absolute path", "access[3].projects[0] is no name", "access[3].projects[1] is no name", "access[3].projects[2] is no name", "access[3].region:",
+		"access[3].actions[0] is none", "access[3].actions[1] is none", "access[4]: has keys and a token", "access[5].expires is of a token", "access[6].tokenRef is missing",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("nothing says %q:\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), leak) {
+		t.Errorf("a secret in %v", err)
+	}
+	if err := (gaussdb.Config{Access: []gaussdb.Access{good}}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConfig_SecretsAreReadAtTheStart(t *testing.T) {
+	t.Parallel()
+	log := slog.New(slog.DiscardHandler)
+	in := intake.New(nil, nil, time.Now, log, intake.Config{})
+	for name, env := range map[string]map[string]string{"not set": {}, "empty": {"SK": " "}} {
+		_, err := gaussdb.New(in, time.Now, log, granted, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+		if err == nil || !strings.Contains(err.Error(), "access[0].secretKeyRef") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestSecret_CannotBePrinted(t *testing.T) {
+	t.Parallel()
+	v := secret.Of(sk)
+	raw, err := json.Marshal(map[string]any{"v": v})
+	var text strings.Builder
+	slog.New(slog.NewJSONHandler(&text, nil)).Info("m", "v", v)
+	for _, shown := range []string{fmt.Sprint(v), fmt.Sprintf("%+v %#v %s %x %d", v, v, v, v, v), fmt.Sprintf("%+v", struct{ V secret.Value }{v}), string(raw), text.String()} {
+		if strings.Contains(shown, sk) || strings.Contains(shown, fmt.Sprintf("%x", sk)) {
+			t.Errorf("it is in %q", shown)
+		}
+	}
+	if err != nil || string(v.Reveal()) != sk || !v.Is(sk) || v.Is(sk+"x") || (secret.Value{}).Is("") || !(secret.Value{}).None() {
+		t.Error("it is not what it was made of")
+	}
+}
