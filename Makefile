@@ -70,6 +70,7 @@ FUZZTIME ?= 60s
 fuzz: ## feed what reads requests with what no client would send, FUZZTIME (60s) each
 	go test -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/cloudsql
 	go test -run '^$$' -fuzz FuzzFields -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/cloudsql
+	go test -run '^$$' -fuzz FuzzRequest -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/gaussdb
 	go test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/filter
 	go test -run '^$$' -fuzz FuzzCommand -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./events
 	go test -run '^$$' -fuzz FuzzParseSQL -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./events/filter

@@ -22,16 +22,27 @@ func (e entries) listed(shard int, b events.Backup) {
 		return
 	}
 	m := listedMember(b)
-	for _, instance := range []string{"", b.Instance} {
-		for _, trigger := range []events.Trigger{"", b.Trigger} {
-			e.add(listedKey(shard, b.Project, instance, trigger), m)
-		}
+	lists := setKey(shard, listedOf, b.Project)
+	for _, instance := range []string{everything, escaped(b.Instance)} {
+		e.add(lists+":"+instance+":"+everything, m)
+		e.add(lists+":"+instance+":"+string(b.Trigger), m)
 	}
 	e.add(setKey(shard, namedOf, b.Project), named(lifecycle.ListedName(b))+m)
 }
 
+// everything stands for an instance or a trigger that is not selected; no name's token is like it.
+const everything = "_"
+
+// listedKey is made so often that its parts are not escaped twice: triggers have no need.
 func listedKey(shard int, project, instance string, t events.Trigger) string {
-	return setKey(shard, listedOf, project, instance, string(t))
+	parts := []string{everything, everything}
+	if instance != "" {
+		parts[0] = escaped(instance)
+	}
+	if t != "" {
+		parts[1] = string(t)
+	}
+	return setKey(shard, listedOf, project) + ":" + parts[0] + ":" + parts[1]
 }
 
 func named(name string) string { return escaped(name) + "." }
@@ -46,7 +57,8 @@ const lastSecond = 9_999_999_999
 
 // fromNewest is a moment in seconds, counted back from lastSecond: what began later sorts first.
 func fromNewest(t time.Time) string {
-	return fmt.Sprintf("%010d", lastSecond-min(max(t.Unix(), 0), lastSecond))
+	digits := strconv.FormatInt(lastSecond-min(max(t.Unix(), 0), lastSecond), 10)
+	return "0000000000"[len(digits):] + digits
 }
 
 // part is the members of a set that lie strictly between two bounds.

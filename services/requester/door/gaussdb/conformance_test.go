@@ -1,10 +1,15 @@
 package gaussdb_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +17,7 @@ import (
 	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/pipelinetest"
 	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
+	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
 
 // The cases of gaussdb.md 9 over the real pipeline.
@@ -347,6 +353,69 @@ func TestAnswers_WhenTheBusOrTheViewIsAway(t *testing.T) { // case 37, row 41
 	p.Await(project, lastBackup(p), events.Requested)
 	if n := len(p.Events(project)); n <= before {
 		t.Errorf("%d events", n)
+	}
+}
+
+// broken is a store that can be switched off.
+type broken struct {
+	view.Store
+	off atomic.Bool
+}
+
+var errOff = errors.New("the store is off")
+
+func (b *broken) Get(ctx context.Context, keys ...string) ([][]byte, error) {
+	if b.off.Load() {
+		return nil, errOff
+	}
+	return b.Store.Get(ctx, keys...)
+}
+
+func (b *broken) Count(ctx context.Context, set, after, before string) (int, error) {
+	if b.off.Load() {
+		return 0, errOff
+	}
+	return b.Store.Count(ctx, set, after, before)
+}
+
+// A view that cannot be read is no reason for a refusal (design.md 2): the log has the same answer. Without either
+// there is none, and never an empty list.
+func TestAnswers_WhenTheStoreOfTheViewIsAway(t *testing.T) { // case 37
+	t.Parallel()
+	store := &broken{Store: view.NewMemory(time.Now)}
+	p := pipelinetest.Start(t, pipelinetest.Options{Store: store})
+	p.Register(project, "orders")
+	c := made(t, p, "orders", "backup-1")
+	p.Tracker.Stop()
+	store.off.Store(true)
+	for _, query := range []string{"", "backup_id=" + c.Backup.ID, "instance_id=" + c.Backup.InstanceID, "name=backup-1"} {
+		if l := list(p, query); l.TotalCount != 1 || l.Backups[0].Status != "COMPLETED" {
+			t.Errorf("%s from the log: %+v", query, l)
+		}
+	}
+	p.NATS.Stop()
+	refused(t, p, http.MethodGet, path("backups"), "", 500, "DBS.200005")
+	p.NATS.Start(t)
+	store.off.Store(false)
+}
+
+func TestCreate_OneOfTwentyAtOnce(t *testing.T) { // row 22
+	t.Parallel()
+	p := setup(t, gaussdb.Config{}, "orders")
+	codes := make([]int, 20)
+	var wg sync.WaitGroup
+	for i := range codes {
+		wg.Go(func() {
+			codes[i], _ = p.Call(http.MethodPost, path("backups", "create"), body(t, "orders", "backup", ""))
+		})
+	}
+	wg.Wait()
+	slices.Sort(codes)
+	if codes[0] != http.StatusCreated || codes[1] != http.StatusConflict || codes[19] != http.StatusConflict {
+		t.Errorf("%v", codes)
+	}
+	if n := requests(p); n != 1 {
+		t.Errorf("%d are stored", n)
 	}
 }
 

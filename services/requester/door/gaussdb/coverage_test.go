@@ -24,7 +24,7 @@ import (
 //	R14          TestErrors_OfIntake
 //	R15 - R20    TestCreate_Names; wire/refusals
 //	R21          TestCreate_Names, TestPolicy_ShowsWhatWasSet, TestInstance_Detail
-//	R22          TestCreate_OneAtATime, TestTerraform_LifeOfABackupResource; wire/backup
+//	R22          TestCreate_OneAtATime, TestCreate_OneOfTwentyAtOnce, TestTerraform_LifeOfABackupResource; wire/backup
 //	R23, R24     TestCreate_OfAnInstanceThatCannot
 //	R25, R26     TestList_Pages; wire/refusals
 //	R27 - R29    TestList_Filters
@@ -67,7 +67,7 @@ import (
 //	C34          TestBackup_FromRequestToCompletion, TestJob_OfEveryOutcome, TestJob_ProgressNeverFalls; compat
 //	C35          TestLanguage, TestErrors_HaveBothLanguages; wire/refusals
 //	C36          TestAnswers_HaveAnIdAndAreJSON; refused, the helper of all these tests
-//	C37          TestAnswers_WhenTheBusOrTheViewIsAway, TestErrors_OfIntake
+//	C37          TestAnswers_WhenTheStoreOfTheViewIsAway, TestAnswers_WhenTheBusOrTheViewIsAway, TestErrors_OfIntake
 //	C38          TestCreate_OneAtATime
 func TestCoverage_NamesEveryRowAndTestsThatExist(t *testing.T) {
 	t.Parallel()

@@ -87,7 +87,7 @@ func (a *access) verify(c *call, now time.Time) error {
 		return unauthorized(badSignature)
 	}
 	k.tried(true, now)
-	c.who = identity{name: auth.access, grants: k.Access}
+	c.who = identity{name: callerName("ak", auth.access), grants: k.Access}
 	return nil
 }
 

@@ -1,0 +1,60 @@
+package secret_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/backupbus/backupbus/services/secret"
+)
+
+func TestValue_CannotBePrinted(t *testing.T) {
+	t.Parallel()
+	const text = "bbExampleSecretKey0123456789"
+	v := secret.Of(text)
+	raw, err := json.Marshal(map[string]any{"v": v})
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("m", "v", v)
+	for _, shown := range []string{fmt.Sprint(v), fmt.Sprintf("%+v %#v %s %x %d", v, v, v, v, v), fmt.Sprintf("%+v", struct{ V secret.Value }{v}), string(raw), log.String()} {
+		if strings.Contains(shown, text) || strings.Contains(shown, fmt.Sprintf("%x", text)) {
+			t.Errorf("it is in %q", shown)
+		}
+	}
+	if err != nil || string(v.Reveal()) != text || !v.Is(text) || v.Is(text+"x") || (secret.Value{}).Is("") || !(secret.Value{}).None() {
+		t.Error("it is not what it was made of")
+	}
+}
+
+func TestRead_FollowsReferences(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name string, mode os.FileMode, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return "file:" + path
+	}
+	env := func(name string) (string, bool) { return " of the environment\n", name == "THERE" }
+	for ref, want := range map[string]string{
+		"env:THERE": "of the environment", file("good", 0o600, "of a file\n"): "of a file",
+		"env:NOT_THERE": "", file("wide", 0o644, "x"): "", file("long", 0o600, strings.Repeat("x", 2000)): "", "file:" + dir: "", "file:" + dir + "/none": "",
+	} {
+		if err := secret.Check(ref); err != nil {
+			t.Errorf("%s: %v", ref, err)
+		}
+		got, err := secret.Read(ref, env)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %q, %v", ref, got, err)
+		}
+	}
+	for _, ref := range []string{"", "env:", "env:A=B", "file:relative", "hunter22hunter22"} {
+		if err := secret.Check(ref); err == nil || ref != "" && strings.Contains(err.Error(), "hunter22") {
+			t.Errorf("%q: %v", ref, err)
+		}
+	}
+}
