@@ -159,11 +159,11 @@ func TestGaussDB_SDK(t *testing.T) { // gaussdb.md 9: cases 1, 11, 19, 20, 22, 2
 	if b := (*listOne().Backups)[0]; *b.Status != "COMPLETED" || *b.TakeUpTime < 1 || *b.Size < 1 || b.EndTime == nil || b.BackupLevel != nil {
 		t.Errorf("completed: %+v", b)
 	}
-	in, err := c.ShowGaussMySqlInstanceInfo(&model.ShowGaussMySqlInstanceInfoRequest{InstanceId: id})
+	in, err := showInstance(c, id)
 	if err != nil || *in.Instance.Status != "ACTIVE" || in.Instance.Name != "orders" {
 		t.Errorf("instance: %+v, %v", in, err)
 	}
-	if _, err := c.ShowGaussMySqlInstanceInfo(&model.ShowGaussMySqlInstanceInfoRequest{InstanceId: "d8e6ca5a624745bcb546a227aa3ae1cfin01"}); err == nil {
+	if _, err := showInstance(c, "d8e6ca5a624745bcb546a227aa3ae1cfin01"); err == nil {
 		t.Error("an unknown instance is there")
 	} else {
 		refusedWith(t, err, 404, "DBS.201028", "does not exist")
@@ -217,6 +217,10 @@ func policyCalls(t *testing.T, c *gaussdb.GaussDBClient, id string) {
 	if err != nil || p.BackupPolicy.KeepDays != 7 || *p.BackupPolicy.StartTime != "19:00-20:00" || *p.BackupPolicy.Period != "1,2,3" {
 		t.Errorf("policy: %+v, %v", p, err)
 	}
+}
+
+func showInstance(c *gaussdb.GaussDBClient, id string) (*model.ShowGaussMySqlInstanceInfoResponse, error) {
+	return c.ShowGaussMySqlInstanceInfo(&model.ShowGaussMySqlInstanceInfoRequest{InstanceId: id}) //nolint:staticcheck // deprecated, and what clients wait on
 }
 
 // waitForJob polls a job as the API's users do.

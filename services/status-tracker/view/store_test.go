@@ -1,10 +1,15 @@
 package view_test
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/status-tracker/view"
 	"github.com/backupbus/backupbus/services/status-tracker/view/viewtest"
 )
@@ -74,6 +79,45 @@ func TestKeys_OfAProjectShareTheirHashTag(t *testing.T) {
 	for _, p := range []string{"a", "shop", "example.com:proj"} {
 		if s := view.Shard(p, 16); s < 0 || s > 15 || s != view.Shard(p, 16) {
 			t.Errorf("Shard(%q) = %d", p, s)
+		}
+	}
+}
+
+// A selection that would read too many records is refused, and those that are read by rank are not.
+func TestListed_RefusesWhatCostsTooMuch(t *testing.T) {
+	t.Parallel()
+	const n = 50_001
+	v := view.New(view.NewMemory(time.Now), 1)
+	at := time.Unix(1768442400, 0)
+	changes := make([]view.Change, n)
+	for i := range changes {
+		id := fmt.Sprintf("bk_%026d", i)
+		data, err := json.Marshal(events.Backup{BackupID: id, Project: "p", Provider: "sqlite", Instance: "a", Name: "nightly", Trigger: events.OnDemand,
+			IDs: events.NewBackupIDs(id, "", at), State: lifecycle.Failed, MaxAttempts: 1, EnqueuedTime: events.At(at.Add(time.Duration(i) * time.Second))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := view.Key{Project: "p", Entity: events.Backups, ID: id}
+		changes[i] = view.Change{Before: view.Doc{Key: key}, After: view.Doc{Key: key, Head: lifecycle.Head{Sequence: 1, State: lifecycle.Failed}, Seq: 1, Data: data}}
+	}
+	if err := v.Save(t.Context(), changes, view.Checkpoint{Epoch: "e", Seq: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		l     lifecycle.Listing
+		total int
+		err   error
+	}{
+		{lifecycle.Listing{Name: "nightly"}, n, nil},
+		{lifecycle.Listing{Instance: "a", Trigger: events.OnDemand}, n, nil},
+		{lifecycle.Listing{Name: "nightly", Instance: "a"}, 0, lifecycle.ErrTooMany},
+		{lifecycle.Listing{Name: "nightly", Instance: "a", From: at.Add(time.Second)}, n - 1, nil},
+		{lifecycle.Listing{Name: "nightly", Instance: "none"}, 0, nil},
+		{lifecycle.Listing{Name: "nightly", Trigger: events.Scheduled}, 0, nil},
+	} {
+		list, total, err := v.Listed(t.Context(), "p", c.l, 5, 10)
+		if !errors.Is(err, c.err) || total != c.total || c.total > 0 && len(list) != 10 {
+			t.Errorf("%+v: %d of %d, %v", c.l, len(list), total, err)
 		}
 	}
 }

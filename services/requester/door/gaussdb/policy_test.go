@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/pipelinetest"
 	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
 )
@@ -129,6 +130,28 @@ func TestPolicy_IsTheScheduleOfTheOtherDoors(t *testing.T) {
 	policy(t, p, "orders", `{"backup_policy":{"start_time":"21:00-22:00","keep_days":10,"period":"2"}}`)
 	if c := shownThere().Settings.BackupConfiguration; !c.Enabled {
 		t.Errorf("who sets a policy has automated backups: %+v", c)
+	}
+}
+
+// A number of backups that somebody chose at the Cloud SQL door stays beside keep_days; that door's default does not.
+func TestPolicy_RetentionOfTheOtherDoor(t *testing.T) {
+	t.Parallel()
+	for chosen, want := range map[string]events.Retention{
+		"": {MaxAgeSeconds: 30 * 86400}, `,"backupRetentionSettings":{"retainedBackups":9}`: {KeepLast: 9, MaxAgeSeconds: 30 * 86400},
+	} {
+		p := setup(t, gaussdb.Config{}, "orders")
+		pipelinetest.JSON[struct{}](p, http.MethodPatch, "/sql/v1beta4/projects/"+project+"/instances/orders", `{"settings":{"backupConfiguration":{"enabled":true`+chosen+`}}}`)
+		policy(t, p, "orders", `{"backup_policy":{"start_time":"21:00-22:00","keep_days":30,"period":"1,2,3,4,5,6,7"}}`)
+		s, err := p.View.SchedulesByID(t.Context(), project, []string{scheduleID(t, "orders")})
+		if err != nil || len(s) != 1 {
+			t.Fatal(s, err)
+		}
+		if diff := cmp.Diff(&want, s[0].Config.Retention); diff != "" {
+			t.Errorf("%q:\n%s", chosen, diff)
+		}
+		if c := s[0].Config; c.WindowSeconds != 3600 || c.SpreadSeconds > 3600 || c.Cron != "0 21 * * *" || c.Paused {
+			t.Errorf("%+v", c)
+		}
 	}
 }
 

@@ -244,7 +244,24 @@ func TestSignature_OfOtherClients(t *testing.T) { // 3.3: Python signs all heade
 	}
 }
 
-func TestSignature_BareplusSignedAsItself(t *testing.T) { // 3.2
+func TestSignature_SeveralValuesOfOneHeader(t *testing.T) { // 3.1, part 4: sorted, one line each
+	t.Parallel()
+	w := locked(t)
+	const path, date = "/v3/" + project + "/backups", vectorDay
+	text := "GET\n" + path + "/\n\nx-odd:a\nx-odd:b  c\nx-sdk-date:" + date + "\n\nx-odd;x-sdk-date\ne3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	sum := sha256.Sum256([]byte(text))
+	mac := hmac.New(sha256.New, []byte(sk))
+	fmt.Fprintf(mac, "SDK-HMAC-SHA256\n%s\n%x", date, sum)
+	r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
+	r.Header = http.Header{"X-Odd": {"b  c", "a"}, "X-Sdk-Date": {date}, "Authorization": {authorization("x-odd;x-sdk-date", hex.EncodeToString(mac.Sum(nil)))}}
+	rec := httptest.NewRecorder()
+	w.door.ServeHTTP(rec, r)
+	if rec.Code != http.StatusOK {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+func TestSignature_BarePlusSignedAsItself(t *testing.T) { // 3.2
 	t.Parallel()
 	w := locked(t)
 	r := httptest.NewRequest(http.MethodGet, path("backups")+"?begin_time=2020-07-06T10:41:14%2B0800", http.NoBody)
