@@ -125,9 +125,11 @@ const (
 
 // Encryption says how the stored copy is protected. Names only, never keys.
 type Encryption struct {
-	Type       string `json:"type"` // NONE, PROVIDER_MANAGED, CUSTOMER_MANAGED
-	KeyName    string `json:"keyName,omitempty"`
-	KeyVersion string `json:"keyVersion,omitempty"`
+	Type    string `json:"type"` // NONE, PROVIDER_MANAGED, CUSTOMER_MANAGED
+	KeyName string `json:"keyName,omitempty"`
+	// KeyNames are all of several keys, one per region; KeyName is then the first.
+	KeyNames   []string `json:"keyNames,omitempty"`
+	KeyVersion string   `json:"keyVersion,omitempty"`
 }
 
 // ProviderRef is where the provider keeps the work or the copy: strings of at most 512 bytes, never a
@@ -234,6 +236,8 @@ type Deletion struct {
 	Error       *Failure `json:"error,omitempty"`
 	NextTryTime Time     `json:"nextTryTime,omitzero"`
 	Resource    bool     `json:"resource,omitempty"` // Cloud SQL: asked for as a Backup, not as a backup run
+	// Insist: its door said that the backup is gone (spanner.md (a)), so a try that fails is followed by another.
+	Insist bool `json:"insist,omitempty"`
 
 	// Earlier are the tries that failed before this one, the oldest first. At most MaxEarlierTries.
 	Earlier []DeletionTry `json:"earlier,omitempty"`

@@ -57,6 +57,7 @@ type ScheduleConfig struct {
 	NextDueTime         Time       `json:"nextDueTime,omitzero"`
 
 	CloudSQL *CloudSQLSettings `json:"cloudsql,omitempty"` // what that door keeps beside
+	Spanner  *SpannerSettings  `json:"spanner,omitempty"`  // the same of the Spanner door
 }
 
 // Missed says what becomes of due times that passed while nobody was there (closed set). Absent: ONCE.
@@ -93,6 +94,13 @@ type CloudSQLSettings struct {
 	ReplicationLogArchivingEnabled bool                 `json:"replicationLogArchivingEnabled,omitempty"`
 	RetainBackupsOnDelete          bool                 `json:"retainBackupsOnDelete,omitempty"`
 	FinalBackup                    *CloudSQLFinalBackup `json:"finalBackupConfig,omitempty"`
+}
+
+// SpannerSettings are those of Spanner's BackupSchedule that have no counterpart here (spanner.md 3.2).
+type SpannerSettings struct {
+	RetentionSeconds int64       `json:"retentionSeconds,omitempty"` // each backup expires so long after it was made
+	Encryption       *Encryption `json:"encryption,omitempty"`       // of each backup; absent: that of its database
+	Incremental      bool        `json:"incremental,omitempty"`
 }
 
 // CloudSQLFinalBackup says whether a last backup is wanted when the instance goes.

@@ -22,6 +22,9 @@ type Change struct {
 
 	// Resource: a deletion was asked for as Cloud SQL's Backup, not as a backup run; its operation shows it.
 	Resource bool
+
+	// Insist: the caller is told that the backup is gone, so a deletion that fails is tried again until it is.
+	Insist bool
 }
 
 // Cancel appends `cancel_requested`; a backup that nobody works on is `cancelled` at once, any other by
@@ -113,7 +116,7 @@ func (i *Intake) deleteOnce(ctx context.Context, c Change) (Receipt, error) {
 				return b, err
 			}
 		}
-		return lifecycle.AskDeletion(b, events.Deletion{Cause: cause(c), RequestTime: events.At(i.now()), RequestID: rq, RequestedBy: c.Name, Resource: c.Resource}), nil
+		return lifecycle.AskDeletion(b, events.Deletion{Cause: cause(c), RequestTime: events.At(i.now()), RequestID: rq, RequestedBy: c.Name, Resource: c.Resource, Insist: c.Insist}), nil
 	}
 	return i.change(ctx, c, ch)
 }

@@ -104,6 +104,16 @@ func (f *Fallback) Passed(ctx context.Context, project string, seq uint64) error
 	return f.view.Passed(ctx, project, seq)
 }
 
+// Reached implements Reader: that of the view.
+func (f *Fallback) Reached(ctx context.Context, project string) (uint64, error) {
+	return f.view.Reached(ctx, project)
+}
+
+// Moved implements Reader. It asks for nothing that is known to be there, so it does not make the view's readers wait.
+func (f *Fallback) Moved(ctx context.Context, project string, seq uint64) error {
+	return f.view.Moved(ctx, project, seq)
+}
+
 // Backup implements Reader.
 func (f *Fallback) Backup(ctx context.Context, project, id string) (events.Backup, error) {
 	return read(ctx, f, project, func(r Reader) (events.Backup, error) { return r.Backup(ctx, project, id) })
@@ -113,6 +123,20 @@ func (f *Fallback) Backup(ctx context.Context, project, id string) (events.Backu
 func (f *Fallback) BackupByCloudSQL(ctx context.Context, project, instance, runID string) (events.Backup, error) {
 	return read(ctx, f, project, func(r Reader) (events.Backup, error) {
 		return r.BackupByCloudSQL(ctx, project, instance, runID)
+	})
+}
+
+// BackupBySpanner implements Reader.
+func (f *Fallback) BackupBySpanner(ctx context.Context, project, instance, name string) (events.Backup, error) {
+	return read(ctx, f, project, func(r Reader) (events.Backup, error) {
+		return r.BackupBySpanner(ctx, project, instance, name)
+	})
+}
+
+// Creations implements Reader.
+func (f *Fallback) Creations(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error) {
+	return page(ctx, f, project, func(r Reader) ([]events.Backup, string, error) {
+		return r.Creations(ctx, project, instance, cursor, limit)
 	})
 }
 
@@ -135,6 +159,11 @@ func (f *Fallback) Active(ctx context.Context, project, instance string) (list [
 // Restoring implements Reader.
 func (f *Fallback) Restoring(ctx context.Context, project, backupID string) ([]events.Restore, error) {
 	return read(ctx, f, project, func(r Reader) ([]events.Restore, error) { return r.Restoring(ctx, project, backupID) })
+}
+
+// RestoringFrom implements Reader.
+func (f *Fallback) RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error) {
+	return read(ctx, f, project, func(r Reader) ([]events.Restore, error) { return r.RestoringFrom(ctx, project, instance) })
 }
 
 // RestoringInto implements Reader.
@@ -184,6 +213,11 @@ func (f *Fallback) Schedules(ctx context.Context, project, instance, cursor stri
 // Operation implements Reader.
 func (f *Fallback) Operation(ctx context.Context, project, id string) (lifecycle.Operation, error) {
 	return read(ctx, f, project, func(r Reader) (lifecycle.Operation, error) { return r.Operation(ctx, project, id) })
+}
+
+// ShortOperation implements Reader.
+func (f *Fallback) ShortOperation(ctx context.Context, project, digits string) (lifecycle.Operation, error) {
+	return read(ctx, f, project, func(r Reader) (lifecycle.Operation, error) { return r.ShortOperation(ctx, project, digits) })
 }
 
 // Operations implements Reader.

@@ -18,12 +18,18 @@ type Reader interface {
 	Backup(ctx context.Context, project, id string) (events.Backup, error)
 	// BackupByCloudSQL finds a backup by the run id that Cloud SQL shows.
 	BackupByCloudSQL(ctx context.Context, project, instance, runID string) (events.Backup, error)
+	// BackupBySpanner finds the backup that stands (lifecycle.Standing) by the id that Spanner shows.
+	BackupBySpanner(ctx context.Context, project, instance, name string) (events.Backup, error)
+	// Creations are the backups of an instance that were ever asked for, gone ones too, newest first.
+	Creations(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error)
 	// Backups are those not deleted, newest first; of one instance, or of the project if it is empty.
 	Backups(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error)
 	// Active are the backups that occupy an instance, with the stream sequence up to which this is known.
 	Active(ctx context.Context, project, instance string) ([]events.Backup, uint64, error)
 	// Restoring are the restores that read a backup and have not ended.
 	Restoring(ctx context.Context, project, backupID string) ([]events.Restore, error)
+	// RestoringFrom are the restores that read a backup of an instance and have not ended.
+	RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error)
 	// RestoringInto are the restores that write into an instance and have not ended.
 	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
 	Progress(ctx context.Context, project, backupID string) (events.Progress, error)
@@ -38,12 +44,18 @@ type Reader interface {
 	// Schedules are sorted by id; of one instance, or of the project if it is empty.
 	Schedules(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Schedule, string, error)
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
+	// ShortOperation finds a creation or a restore by the first 16 hex digits of its operation's id.
+	ShortOperation(ctx context.Context, project, digits string) (lifecycle.Operation, error)
 	// Operations are sorted by start time, newest first; of one instance, or of the project if it is empty.
 	Operations(ctx context.Context, project, instance string, cursor string, limit int) ([]lifecycle.Operation, string, error)
 	// Health is the last good backup of an instance and what became of the slots that were due since a moment.
 	Health(ctx context.Context, project, instance string, since time.Time) (lifecycle.Health, error)
 	// Position is how far the view is, and in which log.
 	Position(ctx context.Context, project string) (Checkpoint, error)
+	// Reached is the stream sequence up to which the view is.
+	Reached(ctx context.Context, project string) (uint64, error)
+	// Moved returns when the view has applied any event after a stream sequence, or when ctx ends.
+	Moved(ctx context.Context, project string, seq uint64) error
 	// Passed returns when the view has applied the event with this stream sequence, or when ctx ends.
 	Passed(ctx context.Context, project string, seq uint64) error
 }
@@ -76,6 +88,25 @@ func (v *View) BackupByCloudSQL(ctx context.Context, project, instance, runID st
 	return v.Backup(ctx, project, id)
 }
 
+// BackupBySpanner implements Reader.
+func (v *View) BackupBySpanner(ctx context.Context, project, instance, name string) (events.Backup, error) {
+	id, err := v.ref(ctx, refKey(v.shard(project), bySpanner, project, instance, name))
+	if err != nil {
+		return events.Backup{}, err
+	}
+	return v.Backup(ctx, project, id)
+}
+
+// Creations implements Reader.
+func (v *View) Creations(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error) {
+	members, next, err := v.page(ctx, setKey(v.shard(project), creationsOf, project, instance), cursor, limit, false)
+	if err != nil {
+		return nil, "", err
+	}
+	list, err := many[events.Backup](ctx, v, project, events.Backups, ids(members))
+	return list, next, err
+}
+
 // Backups implements Reader.
 func (v *View) Backups(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error) {
 	members, next, err := v.page(ctx, v.listKey(backupsOf, project, instance), cursor, limit, true)
@@ -104,6 +135,11 @@ func (v *View) Active(ctx context.Context, project, instance string) ([]events.B
 // Restoring implements Reader.
 func (v *View) Restoring(ctx context.Context, project, backupID string) ([]events.Restore, error) {
 	return v.restores(ctx, project, setKey(v.shard(project), restoringOf, project, backupID))
+}
+
+// RestoringFrom implements Reader.
+func (v *View) RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error) {
+	return v.restores(ctx, project, setKey(v.shard(project), restoringFrom, project, instance))
 }
 
 // RestoringInto implements Reader.
@@ -170,6 +206,17 @@ func (v *View) Instances(ctx context.Context, project string, cursor string, lim
 // Position implements Reader.
 func (v *View) Position(ctx context.Context, project string) (Checkpoint, error) {
 	return v.checkpoint(ctx, v.shard(project))
+}
+
+// Reached implements Reader.
+func (v *View) Reached(ctx context.Context, project string) (uint64, error) {
+	cp, err := v.Position(ctx, project)
+	return cp.Seq, err
+}
+
+// Moved implements Reader.
+func (v *View) Moved(ctx context.Context, project string, seq uint64) error {
+	return v.Passed(ctx, project, seq+1)
 }
 
 // Passed implements Reader.
