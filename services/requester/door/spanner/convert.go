@@ -1,0 +1,183 @@
+package spanner
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/longrunning/autogen/longrunningpb"
+	"cloud.google.com/go/spanner/admin/database/apiv1/databasepb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+)
+
+// The bounds of an expiry, counted from the creation (spanner.md 4.1).
+const (
+	minKeep = 6 * time.Hour
+	maxKeep = 366 * 24 * time.Hour
+)
+
+// home is an instance, and what its backups show beside their records.
+type home struct {
+	events.Instance
+	restores  []events.Restore // of its backups, not ended
+	schedules map[string]events.Schedule
+}
+
+// home reads an instance; the answers show what reads its backups and which schedules made them.
+func (d *Door) home(ctx context.Context, n instanceName) (home, error) {
+	h := home{schedules: map[string]events.Schedule{}}
+	var err error
+	if h.Instance, err = d.intake.Instance(ctx, n.project, n.instance); err != nil {
+		return h, about{instance: n.String()}.of(err)
+	}
+	if h.restores, err = d.intake.RestoringFrom(ctx, n.project, n.instance); err != nil {
+		return h, about{}.of(err)
+	}
+	list, _, err := d.intake.Schedules(ctx, n.project, n.instance, "", 1000)
+	for _, s := range list {
+		h.schedules[s.ScheduleID] = s
+	}
+	return h, about{}.of(err)
+}
+
+// backup is the resource as it stands (spanner.md 3.1).
+func (h home) backup(b events.Backup) *databasepb.Backup {
+	out := h.made(b)
+	for _, r := range h.restores {
+		if r.BackupID == b.BackupID {
+			target := instanceName{r.Project, r.Target.Instance}
+			out.ReferencingDatabases = append(out.ReferencingDatabases, target.database(targetDatabase(r)))
+		}
+	}
+	return out
+}
+
+// made is the resource without what changes later: what the operation that made it answers with.
+func (h home) made(b events.Backup) *databasepb.Backup {
+	out := &databasepb.Backup{
+		Name: backupName(b), Database: databaseOf(h.Instance, b.Database), CreateTime: stamp(b.EnqueuedTime), ExpireTime: stamp(b.ExpireTime),
+		VersionTime: stamp(b.EnqueuedTime), MaxExpireTime: timestamppb.New(b.EnqueuedTime.Add(maxKeep)),
+		State: databasepb.Backup_CREATING, DatabaseDialect: databasepb.DatabaseDialect_GOOGLE_STANDARD_SQL,
+	}
+	if strings.HasPrefix(b.Engine, "postgres") || b.Provider == "postgres" {
+		out.DatabaseDialect = databasepb.DatabaseDialect_POSTGRESQL
+	}
+	if !b.ConsistencyTime.IsZero() {
+		out.VersionTime = stamp(b.ConsistencyTime)
+	}
+	out.EncryptionInformation = h.encryption(b)
+	out.EncryptionInfo = out.EncryptionInformation[0]
+	if s, ok := h.schedules[b.ScheduleID]; ok {
+		out.BackupSchedules = []string{h.scheduleName(s)}
+	}
+	if b.Proof == "" {
+		return out
+	}
+	out.State, out.OldestVersionTime = databasepb.Backup_READY, out.VersionTime
+	if b.SizeBytes != nil {
+		out.SizeBytes, out.FreeableSizeBytes, out.ExclusiveSizeBytes = *b.SizeBytes, *b.SizeBytes, *b.SizeBytes
+	}
+	return out
+}
+
+// encryption has at least one entry, the first of which is encryption_info. What a record does not say is the
+// instance's: a self-hosted copy is encrypted to the instance's recipients.
+func (h home) encryption(b events.Backup) (all []*databasepb.EncryptionInfo) {
+	e := b.Encryption
+	if e == nil && len(h.Config.EncryptTo) > 0 {
+		e = &events.Encryption{Type: customerManaged, KeyName: h.Config.EncryptTo[0]}
+	}
+	if e == nil || e.Type != customerManaged {
+		return []*databasepb.EncryptionInfo{{EncryptionType: databasepb.EncryptionInfo_GOOGLE_DEFAULT_ENCRYPTION}}
+	}
+	keys := e.KeyNames
+	if len(keys) == 0 {
+		keys = []string{e.KeyName}
+	}
+	if e.KeyVersion != "" {
+		keys = append([]string{e.KeyVersion}, keys[1:]...)
+	}
+	for _, k := range keys { // a key whose version is not known yet stands for it
+		all = append(all, &databasepb.EncryptionInfo{EncryptionType: databasepb.EncryptionInfo_CUSTOMER_MANAGED_ENCRYPTION, KmsKeyVersion: k})
+	}
+	return all
+}
+
+// The words of events.Encryption.
+const (
+	customerManaged = "CUSTOMER_MANAGED"
+	providerManaged = "PROVIDER_MANAGED"
+)
+
+// creation is the operation that made a backup, or makes it (spanner.md 3.2, (a)).
+func (d *Door) creation(ctx context.Context, h home, b events.Backup) (*longrunningpb.Operation, error) {
+	work := lifecycle.OperationsOf(b)[0] // who calls has looked that it was asked for
+	meta := &databasepb.CreateBackupMetadata{Name: backupName(b), Database: databaseOf(h.Instance, b.Database),
+		Progress: &databasepb.OperationProgress{StartTime: stamp(b.EnqueuedTime), EndTime: stamp(work.EndTime)}}
+	if b.Cancel != nil {
+		meta.CancelTime = stamp(b.Cancel.RequestTime)
+	}
+	failure := work.Failure
+	if work.Done && failure == nil && b.Proof == "" { // skipped after it was asked for
+		failure = &events.Failure{Code: events.ProviderRejected, Message: "the backup was not made"}
+		if b.Skip != nil && b.Skip.Message != "" {
+			failure.Message += ": " + b.Skip.Message
+		}
+	}
+	cancelled := failure != nil && failure.Code == events.CodeCancelled
+	switch {
+	case work.Done && !cancelled:
+		meta.Progress.ProgressPercent = 100
+	default:
+		if p, ok := d.intake.Progress(ctx, b); ok && p.Percent != nil {
+			meta.Progress.ProgressPercent = int32(min(max(*p.Percent, 0), 99))
+		}
+	}
+	name := backupName(b) + operationsEnd + "/" + operationID(work.ID)
+	if !work.Done {
+		return pending(name, meta)
+	}
+	if failure != nil {
+		return failed(name, meta, failure)
+	}
+	return succeeded(name, meta, h.made(b))
+}
+
+func pending(name string, meta proto.Message) (*longrunningpb.Operation, error) {
+	m, err := anypb.New(meta)
+	return &longrunningpb.Operation{Name: name, Metadata: m}, err
+}
+
+func failed(name string, meta proto.Message, f *events.Failure) (*longrunningpb.Operation, error) {
+	op, err := pending(name, meta)
+	st := failureStatus(f)
+	if st.Code() == codes.Canceled {
+		st = status.New(codes.Canceled, "The operation was cancelled.")
+	}
+	op.Done, op.Result = true, &longrunningpb.Operation_Error{Error: st.Proto()}
+	return op, err
+}
+
+func succeeded(name string, meta, response proto.Message) (*longrunningpb.Operation, error) {
+	op, err := pending(name, meta)
+	if err != nil {
+		return nil, err
+	}
+	r, err := anypb.New(response)
+	op.Done, op.Result = true, &longrunningpb.Operation_Response{Response: r}
+	return op, err
+}
+
+func stamp(t events.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t.Time)
+}
