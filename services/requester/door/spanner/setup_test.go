@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/backupbus/backupbus/events"
@@ -210,3 +211,55 @@ func (a answer) at(path string) any {
 }
 
 func (w world) ctx() context.Context { return w.t.Context() }
+
+func lastOf(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+
+func progressDoc(p events.Progress) []byte {
+	doc, err := json.Marshal(p)
+	if err != nil {
+		panic(err)
+	}
+	return doc
+}
+
+// operations are the names of a page of operations.
+func (w world) operations(r *databasepb.ListBackupOperationsRequest) (names []string) {
+	w.t.Helper()
+	if r.Parent == "" {
+		r.Parent = parent
+	}
+	resp, err := w.admin.ListBackupOperations(w.t.Context(), r)
+	if err != nil {
+		w.t.Fatalf("%s: %v", r.GetFilter(), err)
+	}
+	for _, op := range resp.GetOperations() {
+		names = append(names, op.GetName())
+	}
+	return names
+}
+
+// schedule is a schedule of a database as the log has it.
+func (w world) schedule(t *testing.T, name, database string) events.Schedule {
+	t.Helper()
+	_, err := w.admin.CreateBackupSchedule(w.t.Context(), &databasepb.CreateBackupScheduleRequest{Parent: parent + "/databases/" + database, BackupScheduleId: name, BackupSchedule: daily()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last events.Schedule
+	for _, e := range w.Events("acme") {
+		if e.Entity() == events.Schedules {
+			if last, err = events.Decode[events.Schedule](e.Event); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return last
+}
+
+// daily is a schedule that comes once a day, at an hour that is not near.
+func daily() *databasepb.BackupSchedule {
+	hour := time.Now().UTC().Add(12 * time.Hour).Hour()
+	return &databasepb.BackupSchedule{RetentionDuration: durationpb.New(30 * 24 * time.Hour),
+		Spec:           &databasepb.BackupScheduleSpec{ScheduleSpec: &databasepb.BackupScheduleSpec_CronSpec{CronSpec: &databasepb.CrontabSpec{Text: fmt.Sprintf("0 %d * * *", hour)}}},
+		BackupTypeSpec: &databasepb.BackupSchedule_FullBackupSpec{FullBackupSpec: &databasepb.FullBackupSpec{}}}
+}
