@@ -36,7 +36,8 @@ type Backup struct {
 
 	EnqueuedTime    Time        `json:"enqueuedTime"`
 	ExpireTime      Time        `json:"expireTime,omitzero"`
-	Held            bool        `json:"held,omitempty"` // cannot be deleted, by anybody or any policy, until it is released
+	FirstExpireTime Time        `json:"firstExpireTime,omitzero"` // the expiry that it ended with, once that was changed: its operation answers with it
+	Held            bool        `json:"held,omitempty"`           // cannot be deleted, by anybody or any policy, until it is released
 	ConsistencyTime Time        `json:"consistencyTime,omitzero"`
 	Encryption      *Encryption `json:"encryption,omitempty"`
 

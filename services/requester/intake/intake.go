@@ -32,6 +32,7 @@ type Reader interface {
 	RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error)
 	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
 	Progress(ctx context.Context, project, backupID string) (events.Progress, error)
+	Peak(ctx context.Context, project, backupID string) (int, error)
 	Restore(ctx context.Context, project, id string) (events.Restore, error)
 	Instance(ctx context.Context, project, name string) (events.Instance, error)
 	Instances(ctx context.Context, project, cursor string, limit int) ([]events.Instance, string, error)

@@ -63,6 +63,15 @@ func (i *Intake) Progress(ctx context.Context, b events.Backup) (p events.Progre
 	return p, err == nil && p.Attempt == b.Attempt
 }
 
+// Peak is the highest percentage that was told of a backup, in any of its attempts; 0 if none is known.
+func (i *Intake) Peak(ctx context.Context, b events.Backup) int {
+	p, err := i.view.Peak(ctx, b.Project, b.BackupID)
+	if err != nil {
+		return 0
+	}
+	return p
+}
+
 // RestoreByID is one restore.
 func (i *Intake) RestoreByID(ctx context.Context, project, id string) (events.Restore, error) {
 	r, err := i.view.Restore(ctx, project, id)

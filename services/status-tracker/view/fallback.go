@@ -176,6 +176,11 @@ func (f *Fallback) Progress(ctx context.Context, project, backupID string) (even
 	return f.view.Progress(ctx, project, backupID)
 }
 
+// Peak implements Reader; the log has none.
+func (f *Fallback) Peak(ctx context.Context, project, backupID string) (int, error) {
+	return f.view.Peak(ctx, project, backupID)
+}
+
 // Restore implements Reader.
 func (f *Fallback) Restore(ctx context.Context, project, id string) (events.Restore, error) {
 	return read(ctx, f, project, func(r Reader) (events.Restore, error) { return r.Restore(ctx, project, id) })

@@ -14,7 +14,7 @@ import (
 //	key                                      type    value
 //	bb:{v07}:checkpoint:4                    string  {"epoch","seq"}: what the shard has applied, and in which layout
 //	bb:{v07}:doc:backup:{project}:bk_…       string  Doc, one per aggregate
-//	bb:{v07}:progress:{project}:bk_…         string  events.Progress, expires after 24 h
+//	bb:{v07}:progress:{project}:bk_…         string  events.Progress and peak, expires after 24 h
 //	bb:{v07}:ref:{index}:{project}:…         string  id of the aggregate that a dialect's id names
 //	bb:{v07}:set:{set}:{project}[:{instance}] zset   members "{sort key}.{id}", all of score 0
 //	bb:{v07}:fleet                           zset   members "{project}" LF "{instance}": the instances of all projects

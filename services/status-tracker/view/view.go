@@ -3,6 +3,7 @@ package view
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,6 +34,8 @@ type Reader interface {
 	// RestoringInto are the restores that write into an instance and have not ended.
 	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
 	Progress(ctx context.Context, project, backupID string) (events.Progress, error)
+	// Peak is the highest percentage that was ever told of a backup, in any of its attempts; 0 if none is known.
+	Peak(ctx context.Context, project, backupID string) (int, error)
 	Restore(ctx context.Context, project, id string) (events.Restore, error)
 	Instance(ctx context.Context, project, name string) (events.Instance, error)
 	// Instances are sorted by name.
@@ -155,9 +158,28 @@ func (v *View) restores(ctx context.Context, project, set string) ([]events.Rest
 	return many[events.Restore](ctx, v, project, events.Restores, ids)
 }
 
+// progress is what is kept of a backup's progress.
+type progress struct {
+	events.Progress
+	Peak int `json:"peak,omitempty"`
+}
+
 // Progress implements Reader.
 func (v *View) Progress(ctx context.Context, project, backupID string) (events.Progress, error) {
-	var p events.Progress
+	p, err := v.progress(ctx, project, backupID)
+	return p.Progress, err
+}
+
+// Peak implements Reader.
+func (v *View) Peak(ctx context.Context, project, backupID string) (int, error) {
+	p, err := v.progress(ctx, project, backupID)
+	if errors.Is(err, events.ErrNotFound) {
+		err = nil
+	}
+	return p.Peak, err
+}
+
+func (v *View) progress(ctx context.Context, project, backupID string) (p progress, err error) {
 	got, err := v.store.Get(ctx, progressKey(v.shard(project), project, backupID))
 	if err != nil {
 		return p, err

@@ -162,11 +162,11 @@ func TestProgress_NeverGoesBack(t *testing.T) { // case 7
 		t.Fatal(err)
 	}
 	last := int32(0)
-	for ordinal, percent := range []int{10, 40, 40, 90} {
-		w.tell(id, ordinal+1, percent)
+	for _, told := range []struct{ attempt, percent, want int }{{1, 10, 10}, {1, 40, 40}, {2, 5, 40}, {2, 90, 90}, {2, 100, 99}} {
+		w.tell(id, told.attempt, told.percent)
 		p := metadata(t, w.operation(op.GetName())).GetProgress().GetProgressPercent()
-		if p != int32(percent) || p < last {
-			t.Errorf("%d after %d, want %d", p, last, percent)
+		if p != int32(told.want) || p < last {
+			t.Errorf("%d after %d, want %d", p, last, told.want)
 		}
 		last = p
 	}
@@ -194,10 +194,10 @@ func TestProgress_IsFrozenByACancel(t *testing.T) {
 }
 
 // tell stores a progress as the tracker does.
-func (w world) tell(id string, ordinal, percent int) {
+func (w world) tell(id string, attempt, percent int) {
 	w.t.Helper()
-	doc := progressDoc(events.Progress{BackupID: id, Project: "acme", Provider: "spanner", Instance: "orders", Attempt: 1, Ordinal: ordinal, Phase: events.Copying, Percent: &percent})
-	if err := w.View.SaveProgress(w.ctx(), "acme", id, doc); err != nil {
+	p := events.Progress{BackupID: id, Project: "acme", Provider: "spanner", Instance: "orders", Attempt: attempt, Ordinal: percent, Phase: events.Copying, Percent: &percent}
+	if err := w.View.SaveProgress(w.ctx(), p); err != nil {
 		w.t.Fatal(err)
 	}
 }

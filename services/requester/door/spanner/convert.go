@@ -50,6 +50,10 @@ func (d *Door) home(ctx context.Context, n instanceName) (home, error) {
 // backup is the resource as it stands (spanner.md 3.1).
 func (h home) backup(b events.Backup) *databasepb.Backup {
 	out := h.made(b)
+	out.ExpireTime = stamp(b.ExpireTime)
+	if s, ok := h.schedules[b.ScheduleID]; ok {
+		out.BackupSchedules = []string{h.scheduleName(s)}
+	}
 	for _, r := range h.restores {
 		if r.BackupID == b.BackupID {
 			target := instanceName{r.Project, r.Target.Instance}
@@ -74,8 +78,8 @@ func (h home) made(b events.Backup) *databasepb.Backup {
 	}
 	out.EncryptionInformation = h.encryption(b)
 	out.EncryptionInfo = out.EncryptionInformation[0]
-	if s, ok := h.schedules[b.ScheduleID]; ok {
-		out.BackupSchedules = []string{h.scheduleName(s)}
+	if !b.FirstExpireTime.IsZero() {
+		out.ExpireTime = stamp(b.FirstExpireTime)
 	}
 	if b.Proof == "" {
 		return out
@@ -132,13 +136,9 @@ func (d *Door) creation(ctx context.Context, h home, b events.Backup) (*longrunn
 		}
 	}
 	cancelled := failure != nil && failure.Code == events.CodeCancelled
-	switch {
-	case work.Done && !cancelled:
-		meta.Progress.ProgressPercent = 100
-	default:
-		if p, ok := d.intake.Progress(ctx, b); ok && p.Percent != nil {
-			meta.Progress.ProgressPercent = int32(min(max(*p.Percent, 0), 99))
-		}
+	meta.Progress.ProgressPercent = 100
+	if !work.Done || cancelled {
+		meta.Progress.ProgressPercent = int32(min(max(d.intake.Peak(ctx, b), 0), 99))
 	}
 	name := backupName(b) + operationsEnd + "/" + operationID(work.ID)
 	if !work.Done {

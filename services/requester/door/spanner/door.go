@@ -38,7 +38,8 @@ type Intake interface {
 	// Settled is a backup as soon as the work on it has ended, or as it stands when ctx ends.
 	Settled(ctx context.Context, project, id string) (events.Backup, error)
 	SettledRestore(ctx context.Context, project, id string) (events.Restore, error)
-	Progress(ctx context.Context, b events.Backup) (p events.Progress, ok bool)
+	// Peak is the highest percentage that was told of a backup, so that it never goes back (spanner.md 10).
+	Peak(ctx context.Context, b events.Backup) int
 	RestoreByID(ctx context.Context, project, id string) (events.Restore, error)
 	RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error)
 	Instance(ctx context.Context, project, instance string) (events.Instance, error)

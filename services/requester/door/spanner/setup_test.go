@@ -214,14 +214,6 @@ func (w world) ctx() context.Context { return w.t.Context() }
 
 func lastOf(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
-func progressDoc(p events.Progress) []byte {
-	doc, err := json.Marshal(p)
-	if err != nil {
-		panic(err)
-	}
-	return doc
-}
-
 // operations are the names of a page of operations.
 func (w world) operations(r *databasepb.ListBackupOperationsRequest) (names []string) {
 	w.t.Helper()

@@ -20,7 +20,7 @@ func TestUpdate_TheExpiry(t *testing.T) { // cases 28, 29, 30, (b) 4, 22 to 25
 	t.Parallel()
 	w := setup(t)
 	name := parent + "/backups/b1"
-	w.create(parent, "b1", "db")
+	op := w.create(parent, "b1", "db")
 	update := func(to *timestamppb.Timestamp, m *fieldmaskpb.FieldMask) (*databasepb.Backup, error) {
 		return w.admin.UpdateBackup(w.ctx(), &databasepb.UpdateBackupRequest{Backup: &databasepb.Backup{Name: name, ExpireTime: to, SizeBytes: 7, State: databasepb.Backup_READY}, UpdateMask: m})
 	}
@@ -30,6 +30,7 @@ func TestUpdate_TheExpiry(t *testing.T) { // cases 28, 29, 30, (b) 4, 22 to 25
 		t.Fatalf("%v, %v", got, err)
 	}
 	w.finish("b1", nil)
+	done := w.operation(op.GetName())
 	latest := timestamppb.New(got.GetMaxExpireTime().AsTime())
 	if got, err = update(latest, mask("expireTime")); err != nil || !proto.Equal(got.GetExpireTime(), latest) { // the bound itself
 		t.Fatalf("%v, %v", got, err)
@@ -47,6 +48,9 @@ func TestUpdate_TheExpiry(t *testing.T) { // cases 28, 29, 30, (b) 4, 22 to 25
 	}
 	if b := w.backup(name); !proto.Equal(b.GetExpireTime(), latest) {
 		t.Errorf("after refusals: %v", b.GetExpireTime())
+	}
+	if now := w.operation(op.GetName()); !proto.Equal(done, now) { // a response never changes
+		t.Errorf("operation was %v\nis %v", done, now)
 	}
 	name = parent + "/backups/none"
 	_, err = update(to, mask("expire_time"))
