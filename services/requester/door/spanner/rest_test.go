@@ -197,12 +197,18 @@ func TestPort_IsShared(t *testing.T) {
 	w := setup(t)
 	w.ready(parent, "b1", "db")
 	var all sync.WaitGroup
-	for range 20 {
-		all.Go(func() { w.backup(parent + "/backups/b1") })
-		all.Go(func() { w.rest("GET", parent+"/backups/b1", "", 200) })
-		all.Go(func() {
+	for _, call := range []func(){
+		func() { w.backup(parent + "/backups/b1") },
+		func() { w.rest("GET", parent+"/backups/b1", "", 200) },
+		func() {
 			if code, raw := w.Call("GET", "/v1/projects/acme/instances/files/backupRuns", ""); code != 200 {
 				t.Errorf("Cloud SQL: %d %s", code, raw)
+			}
+		},
+	} {
+		all.Go(func() {
+			for range 20 {
+				call()
 			}
 		})
 	}
