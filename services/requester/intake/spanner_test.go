@@ -36,6 +36,7 @@ func TestCreate_NameOfTheClient(t *testing.T) {
 	refused(t, "another database", second(w.Create(ctx, of("d2", "mine"))), intake.NameTaken)
 	refused(t, "a form of ours", second(w.Create(ctx, of("d2", "bk_abcdefghijklmnopqrstuvwxyz"))), intake.NameInvalid)
 	refused(t, "no database", second(w.Create(ctx, of("", "other"))), intake.NameInvalid)
+	refused(t, "a schedule of none", second(w.Plan(ctx, plan("server", "0 1 * * *"))), intake.NameInvalid)
 	if _, err := w.Cancel(ctx, intake.Change{Project: "shop", BackupID: r.Backup.BackupID}); err != nil {
 		t.Fatal(err)
 	}

@@ -77,6 +77,9 @@ func checkDatabase(i events.Instance, id string) error {
 	if !hasDatabase(i, id) {
 		return notFound("Database", databaseType, nameOf(i).database(id))
 	}
+	if i.Config.Method == events.MethodPhysical {
+		return refuse(codes.FailedPrecondition, "Instance %s is copied physically, all its databases at once: set its method to LOGICAL, or ask for the whole instance at another door.", nameOf(i))
+	}
 	return nil
 }
 

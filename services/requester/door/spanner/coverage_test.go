@@ -60,7 +60,7 @@ import (
 //	c12          TestCreate_NameThenLimit
 //	c13          TestCreate_Ids
 //	c14 - c20    TestCreate_Refusals
-//	c21, c22     TestCancel_IsSeenByTheNextRead, TestCancel_BeforeItBegins, TestRace_CancelAndCreateTheSameId; engines
+//	c21, c22     TestCancel_IsSeenByTheNextRead, TestCancel_BeforeItBegins, TestRace_CancelAndCreateTheSameId, TestEngine_CancelLeavesNothing; engines
 //	c23          TestCancel_OfWhatHasEnded
 //	c24          TestLife_FailureIsInTheOperation
 //	c25, c26     TestLife_DeleteHidesAtOnce

@@ -88,7 +88,7 @@ func (a about) say(err error) *rpcError {
 	switch e.Reason {
 	case intake.InstanceNotFound:
 		return notFound("Instance", instanceType, a.instance)
-	case intake.BackupNotFound:
+	case intake.BackupNotFound, intake.NotAmendable: // it went meanwhile
 		return notFound("Backup", backupType, a.backup)
 	case intake.ScheduleNotFound:
 		return notFound("Backup schedule", scheduleType, a.schedule)

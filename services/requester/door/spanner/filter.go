@@ -18,6 +18,9 @@ const (
 	maxNested = 50
 )
 
+// fieldBytes are what the path of a field is made of.
+const fieldBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@"
+
 var errFilter = errors.New("the filter cannot be read")
 
 // expr decides on one item; nil takes every one.
@@ -144,10 +147,11 @@ func (p *parser) factor() (expr, error) {
 }
 
 func (p *parser) test() (expr, error) {
-	end := strings.IndexFunc(p.text, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '.' || r == '@')
-	})
-	if end <= 0 {
+	end := 0
+	for end < len(p.text) && strings.IndexByte(fieldBytes, p.text[end]) >= 0 {
+		end++
+	}
+	if end == 0 || end == len(p.text) {
 		return nil, errFilter
 	}
 	path := snakePath(p.text[:end])

@@ -17,7 +17,7 @@ import (
 const (
 	keepOperations = 7 * 24 * time.Hour // after their end (spanner.md 4.6)
 	cancelWithin   = 8 * time.Second    // well under the 10 s of Google's Go client (spanner.md 4.8)
-	waitAtMost     = time.Minute
+	waitAtMost     = 8 * time.Second    // a stop of the server waits for whoever waits here
 )
 
 // operationOwner is what an operation belongs to, and its id: projects/p/instances/i/backups/b, _auto_op_….
