@@ -33,6 +33,7 @@ type Backup struct {
 	WindowStartTime Time    `json:"windowStartTime,omitzero"`
 	WindowEndTime   Time    `json:"windowEndTime,omitzero"`
 	SourceBackupID  string  `json:"sourceBackupId,omitempty"`
+	CopyOf          *CopyOf `json:"copyOf,omitempty"` // what of that one is shown with this; set with it
 
 	EnqueuedTime    Time        `json:"enqueuedTime"`
 	ExpireTime      Time        `json:"expireTime,omitzero"`
@@ -88,6 +89,13 @@ type BackupIDs struct {
 	GaussDB   string `json:"gaussdb"`   // 32 hex digits and br07
 	Spanner   string `json:"spanner"`   // the client's choice, else the backup id
 	Operation string `json:"operation"` // UUID: Cloud SQL operation, GaussDB job
+}
+
+// CopyOf names the backup that another is a copy of, as it was when the copy was asked for.
+type CopyOf struct {
+	Instance   string `json:"instance"` // of the same project and provider
+	Spanner    string `json:"spanner"`
+	CreateTime Time   `json:"createTime"`
 }
 
 // State of a backup or a restore (events.md 3, closed set). Which step leads where is in package

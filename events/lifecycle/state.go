@@ -96,7 +96,11 @@ func Excludes(next, b events.Backup, deletions bool) bool {
 		return false
 	}
 	switch {
-	case deletions, next.Provider == "gaussdb":
+	case deletions:
+		return true
+	case next.SourceBackupID != "" || b.SourceBackupID != "": // a copy of a backup leaves the database alone
+		return false
+	case next.Provider == "gaussdb":
 		return true
 	case next.Provider == "spanner": // different databases run at once, and so does what schedules ask for
 		return next.Trigger == events.OnDemand && b.Trigger == events.OnDemand && next.Database == b.Database

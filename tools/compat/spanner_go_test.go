@@ -148,6 +148,13 @@ func useSpanner(t *testing.T, c *database.DatabaseAdminClient) {
 	if err := c.DeleteBackupSchedule(ctx, &databasepb.DeleteBackupScheduleRequest{Name: s.GetName()}); err != nil {
 		t.Error(err)
 	}
+	copying, err := c.CopyBackup(ctx, &databasepb.CopyBackupRequest{Parent: spannerInstance, BackupId: "copied", SourceBackup: made.GetName(), ExpireTime: timestamppb.New(time.Now().Add(24 * time.Hour))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if copied, err := copying.Wait(ctx); err != nil || copied.GetSizeBytes() != made.GetSizeBytes() {
+		t.Errorf("copy %v, %v", copied, err)
+	}
 	for range 2 { // one that is not there is deleted
 		if err := c.DeleteBackup(ctx, &databasepb.DeleteBackupRequest{Name: made.GetName()}); err != nil {
 			t.Fatal(err)

@@ -24,6 +24,8 @@ type Create struct {
 	Location    string
 	SpannerID   string // the client's choice, empty elsewhere: no other backup that stands may have it
 
+	Source *events.Backup // the new backup is a copy of this one, which must have a good copy; nil: of the database
+
 	VersionTime time.Time          // the moment to be backed up, where the provider can choose one
 	Encryption  *events.Encryption // asked for; nil: as the provider or the instance has it
 
@@ -66,6 +68,11 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
+	if c.Source != nil {
+		if b, err = copyOf(b, *c.Source); err != nil {
+			return Receipt{}, err
+		}
+	}
 	done, err := i.insist(ctx, events.Draft{
 		Aggregate: b.Aggregate(), Step: events.Requested, Scope: events.ScopeInstance, At: i.now(),
 		EventID: events.EventID(b.BackupID, events.Backups, events.Requested, 0),
@@ -88,6 +95,11 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 				}
 				return nil, errKnown{known}
 			}
+			if c.Source != nil {
+				if err := i.restorable(ctx, *c.Source); err != nil {
+					return nil, err
+				}
+			}
 			return i.admit(ctx, b, p.ScopeSeq, c.WholeInstance || b.Provider == "cloudsql")
 		},
 	})
@@ -108,6 +120,18 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 		return i.repeat(stored, c)
 	}
 	return Receipt{RequestID: stored.RequestID, Backup: stored}, nil
+}
+
+// copyOf makes a draft that of a copy: it holds what its source holds.
+func copyOf(b, source events.Backup) (events.Backup, error) {
+	if b.Project != source.Project || b.Provider != source.Provider {
+		return b, refuse(Conflict, NotRestorable, "backup %s is of provider %s in project %s: copy it to an instance of the same",
+			source.BackupID, source.Provider, source.Project)
+	}
+	b.SourceBackupID, b.Database = source.BackupID, source.Database
+	b.CopyOf = &events.CopyOf{Instance: source.Instance, Spanner: source.IDs.Spanner, CreateTime: source.EnqueuedTime}
+	b.Engine, b.EngineVersion, b.ConsistencyTime, b.Encryption = source.Engine, source.EngineVersion, source.ConsistencyTime, source.Encryption
+	return b, nil
 }
 
 // insist appends although many others do at once. A draft may be sent again: its ids stay the same.

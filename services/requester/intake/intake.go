@@ -30,6 +30,7 @@ type Reader interface {
 	Active(ctx context.Context, project, instance string) ([]events.Backup, uint64, error)
 	Restoring(ctx context.Context, project, backupID string) ([]events.Restore, error)
 	RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error)
+	CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error)
 	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
 	Progress(ctx context.Context, project, backupID string) (events.Progress, error)
 	Peak(ctx context.Context, project, backupID string) (int, error)

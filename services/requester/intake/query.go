@@ -39,6 +39,12 @@ func (i *Intake) RestoringFrom(ctx context.Context, project, instance string) ([
 	return list, fault("list restores", err)
 }
 
+// CopyingFrom are the copies of an instance's backups that are being made.
+func (i *Intake) CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error) {
+	list, err := i.view.CopyingFrom(ctx, project, instance)
+	return list, fault("list copies", err)
+}
+
 // ShortOperation is the creation or restore whose operation's id begins with 16 hex digits, hyphens left out.
 func (i *Intake) ShortOperation(ctx context.Context, project, digits string) (lifecycle.Operation, error) {
 	op, err := i.view.ShortOperation(ctx, project, digits)

@@ -166,6 +166,11 @@ func (f *Fallback) RestoringFrom(ctx context.Context, project, instance string) 
 	return read(ctx, f, project, func(r Reader) ([]events.Restore, error) { return r.RestoringFrom(ctx, project, instance) })
 }
 
+// CopyingFrom implements Reader.
+func (f *Fallback) CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error) {
+	return read(ctx, f, project, func(r Reader) ([]events.Backup, error) { return r.CopyingFrom(ctx, project, instance) })
+}
+
 // RestoringInto implements Reader.
 func (f *Fallback) RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error) {
 	return read(ctx, f, project, func(r Reader) ([]events.Restore, error) { return r.RestoringInto(ctx, project, instance) })

@@ -91,6 +91,9 @@ func (e entries) backup(shard int, b events.Backup) {
 	if lifecycle.Occupies(b, true) {
 		e.add(setKey(shard, activeOf, b.Project, b.Instance), b.BackupID)
 	}
+	if b.CopyOf != nil && lifecycle.Occupies(b, false) {
+		e.add(setKey(shard, copyingFrom, b.Project, b.CopyOf.Instance), b.BackupID)
+	}
 	for _, op := range lifecycle.OperationsOf(b) {
 		e.operations(shard, b.Project, op)
 	}

@@ -68,6 +68,7 @@ const (
 	instancesOf   set = "instances"  // project: by name
 	schedulesOf   set = "schedules"  // project [, instance]: by id
 	creationsOf   set = "creations"  // project, instance: those ever asked for, gone ones too, by enqueued time
+	copyingFrom   set = "copying"    // project, instance: copies of its backups that are being made
 	restoringFrom set = "from"       // project, instance: restores of its backups that have not ended
 	restoringOf   set = "restoring"  // project, backup id: restores that have not ended
 	restoringInto set = "into"       // project, target instance: restores that have not ended

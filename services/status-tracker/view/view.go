@@ -31,6 +31,8 @@ type Reader interface {
 	Restoring(ctx context.Context, project, backupID string) ([]events.Restore, error)
 	// RestoringFrom are the restores that read a backup of an instance and have not ended.
 	RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error)
+	// CopyingFrom are the copies of an instance's backups that are being made.
+	CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error)
 	// RestoringInto are the restores that write into an instance and have not ended.
 	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
 	Progress(ctx context.Context, project, backupID string) (events.Progress, error)
@@ -143,6 +145,15 @@ func (v *View) Restoring(ctx context.Context, project, backupID string) ([]event
 // RestoringFrom implements Reader.
 func (v *View) RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error) {
 	return v.restores(ctx, project, setKey(v.shard(project), restoringFrom, project, instance))
+}
+
+// CopyingFrom implements Reader.
+func (v *View) CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error) {
+	members, err := v.store.Range(ctx, setKey(v.shard(project), copyingFrom, project, instance), Range{Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	return many[events.Backup](ctx, v, project, events.Backups, members)
 }
 
 // RestoringInto implements Reader.

@@ -214,7 +214,7 @@ func (s *adminServer) UpdateBackup(ctx context.Context, r *databasepb.UpdateBack
 	if err != nil {
 		return nil, err
 	}
-	expire, err := expiry(backupName(b), r.GetBackup().GetExpireTime(), b.EnqueuedTime.Time, d.now())
+	expire, err := expiry(backupName(b), r.GetBackup().GetExpireTime(), bornOf(b), d.now())
 	if err != nil {
 		return nil, err
 	}
@@ -272,6 +272,11 @@ func (s *adminServer) DeleteBackup(ctx context.Context, r *databasepb.DeleteBack
 				err = stillInUse(a.backup, n)
 			}
 			return nil, a.of(err)
+		}
+		if copies, err := d.intake.CopyingFrom(ctx, in.project, in.instance); err != nil {
+			return nil, a.of(err)
+		} else if i := slices.IndexFunc(copies, func(c events.Backup) bool { return c.SourceBackupID == b.BackupID }); i >= 0 {
+			return nil, refuse(codes.FailedPrecondition, "Backup %s cannot be deleted because %s is being copied from it. Please retry once that copy is complete.", a.backup, backupName(copies[i]))
 		}
 		_, err = d.intake.Delete(ctx, intake.Change{Caller: caller(), Project: in.project, BackupID: b.BackupID, Insist: true})
 		if intake.KindOf(err) == intake.Conflict && !d.standing(ctx, b) {

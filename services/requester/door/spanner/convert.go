@@ -27,6 +27,7 @@ const (
 type home struct {
 	events.Instance
 	restores  []events.Restore // of its backups, not ended
+	copies    []events.Backup  // of its backups, being made
 	schedules map[string]events.Schedule
 }
 
@@ -38,6 +39,9 @@ func (d *Door) home(ctx context.Context, n instanceName) (home, error) {
 		return h, about{instance: n.String()}.of(err)
 	}
 	if h.restores, err = d.intake.RestoringFrom(ctx, n.project, n.instance); err != nil {
+		return h, about{}.of(err)
+	}
+	if h.copies, err = d.intake.CopyingFrom(ctx, n.project, n.instance); err != nil {
 		return h, about{}.of(err)
 	}
 	list, _, err := d.intake.Schedules(ctx, n.project, n.instance, "", 1000)
@@ -60,14 +64,38 @@ func (h home) backup(b events.Backup) *databasepb.Backup {
 			out.ReferencingDatabases = append(out.ReferencingDatabases, target.database(targetDatabase(r)))
 		}
 	}
+	for _, c := range h.copies {
+		if c.SourceBackupID == b.BackupID {
+			out.ReferencingBackups = append(out.ReferencingBackups, backupName(c))
+		}
+	}
 	return out
+}
+
+// bornOf is the creation from which a backup's expiry is counted: of a copy, that of its source (spanner.md 4.2).
+func bornOf(b events.Backup) time.Time {
+	if b.CopyOf != nil {
+		return b.CopyOf.CreateTime.Time
+	}
+	return b.EnqueuedTime.Time
+}
+
+// sourceOf is the database that a backup is of: of a copy, in the instance of its source.
+func (h home) sourceOf(b events.Backup) string {
+	if b.CopyOf != nil && b.CopyOf.Instance != b.Instance {
+		if b.Database == "" {
+			return ""
+		}
+		return instanceName{b.Project, b.CopyOf.Instance}.database(b.Database)
+	}
+	return databaseOf(h.Instance, b.Database)
 }
 
 // made is the resource without what changes later: what the operation that made it answers with.
 func (h home) made(b events.Backup) *databasepb.Backup {
 	out := &databasepb.Backup{
-		Name: backupName(b), Database: databaseOf(h.Instance, b.Database), CreateTime: stamp(b.EnqueuedTime), ExpireTime: stamp(b.ExpireTime),
-		VersionTime: stamp(b.EnqueuedTime), MaxExpireTime: timestamppb.New(b.EnqueuedTime.Add(maxKeep)),
+		Name: backupName(b), Database: h.sourceOf(b), CreateTime: stamp(b.EnqueuedTime), ExpireTime: stamp(b.ExpireTime),
+		VersionTime: stamp(b.EnqueuedTime), MaxExpireTime: timestamppb.New(bornOf(b).Add(maxKeep)),
 		State: databasepb.Backup_CREATING, DatabaseDialect: databasepb.DatabaseDialect_GOOGLE_STANDARD_SQL,
 	}
 	if strings.HasPrefix(b.Engine, "postgres") || b.Provider == "postgres" {
@@ -123,11 +151,8 @@ const (
 // creation is the operation that made a backup, or makes it (spanner.md 3.2, (a)).
 func (d *Door) creation(ctx context.Context, h home, b events.Backup) (*longrunningpb.Operation, error) {
 	work := lifecycle.OperationsOf(b)[0] // who calls has looked that it was asked for
-	meta := &databasepb.CreateBackupMetadata{Name: backupName(b), Database: databaseOf(h.Instance, b.Database),
-		Progress: &databasepb.OperationProgress{StartTime: stamp(b.EnqueuedTime), EndTime: stamp(work.EndTime)}}
-	if b.Cancel != nil {
-		meta.CancelTime = stamp(b.Cancel.RequestTime)
-	}
+	progress := &databasepb.OperationProgress{StartTime: stamp(b.EnqueuedTime), EndTime: stamp(work.EndTime)}
+	meta := h.metadata(b, progress)
 	failure := work.Failure
 	if work.Done && failure == nil && b.Proof == "" { // skipped after it was asked for
 		failure = &events.Failure{Code: events.ProviderRejected, Message: "the backup was not made"}
@@ -136,9 +161,9 @@ func (d *Door) creation(ctx context.Context, h home, b events.Backup) (*longrunn
 		}
 	}
 	cancelled := failure != nil && failure.Code == events.CodeCancelled
-	meta.Progress.ProgressPercent = 100
+	progress.ProgressPercent = 100
 	if !work.Done || cancelled {
-		meta.Progress.ProgressPercent = int32(min(max(d.intake.Peak(ctx, b), 0), 99))
+		progress.ProgressPercent = int32(min(max(d.intake.Peak(ctx, b), 0), 99))
 	}
 	name := backupName(b) + operationsEnd + "/" + operationID(work.ID)
 	if !work.Done {
@@ -148,6 +173,19 @@ func (d *Door) creation(ctx context.Context, h home, b events.Backup) (*longrunn
 		return failed(name, meta, failure)
 	}
 	return succeeded(name, meta, h.made(b))
+}
+
+// metadata of the operation that makes a backup or a copy of one.
+func (h home) metadata(b events.Backup, progress *databasepb.OperationProgress) proto.Message {
+	var cancelled *timestamppb.Timestamp
+	if b.Cancel != nil {
+		cancelled = stamp(b.Cancel.RequestTime)
+	}
+	if b.CopyOf != nil {
+		source := instanceName{b.Project, b.CopyOf.Instance}.backup(b.CopyOf.Spanner)
+		return &databasepb.CopyBackupMetadata{Name: backupName(b), SourceBackup: source, Progress: progress, CancelTime: cancelled}
+	}
+	return &databasepb.CreateBackupMetadata{Name: backupName(b), Database: databaseOf(h.Instance, b.Database), Progress: progress, CancelTime: cancelled}
 }
 
 func pending(name string, meta proto.Message) (*longrunningpb.Operation, error) {

@@ -29,9 +29,10 @@ import (
 //	b22 - b25    TestUpdate_TheExpiry
 //	b26          TestLife_DeleteHidesAtOnce
 //	b27          TestRestore_HoldsItsBackup
-//	b28          CopyBackup is not there yet: TestGRPC_WhatIsNotThere
+//	b28          TestCopy_HoldsItsSource
 //	b29          TestCancel_ByDeletion
-//	b30 - b32    as b28
+//	b30          TestCopy_HoldsItsSource
+//	b31, b32     TestCopy_Refusals
 //	b33          TestCancel_IsSeenByTheNextRead
 //	b34 - b36    TestCancel_OfWhatHasEnded
 //	b37          TestOperations_WaitAndWhatIsNotThere
@@ -83,7 +84,7 @@ import (
 //	c50          compat
 //	c51          with access control
 //	c52          TestPermissions_OfWhatIsThere; its other half with access control
-//	c53, c54     CopyBackup is not there yet: TestGRPC_WhatIsNotThere
+//	c53, c54     TestCopy_HoldsItsSource, TestCopy_OutlivesItsSource, TestCopy_OfAProviderThatCannot
 //	c55          TestGRPC_WhatIsNotThere, TestRestore_OfSpannerItselfIsNotThere
 func TestCoverage_NamesTestsThatExist(t *testing.T) {
 	t.Parallel()

@@ -42,6 +42,7 @@ type Intake interface {
 	Peak(ctx context.Context, b events.Backup) int
 	RestoreByID(ctx context.Context, project, id string) (events.Restore, error)
 	RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error)
+	CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error)
 	Instance(ctx context.Context, project, instance string) (events.Instance, error)
 	Schedule(ctx context.Context, project, instance, database, name string) (events.Schedule, error)
 	Schedules(ctx context.Context, project, instance, cursor string, limit int) ([]events.Schedule, string, error)

@@ -143,7 +143,7 @@ func TestREST_PathsThatAreNotThere(t *testing.T) { // case 46, (b) 52, 56
 		}
 	}
 	for _, c := range [][3]string{{"GET", parent + "/databases", "ListDatabases"}, {"GET", parent + "/databases/d1", "GetDatabase"}, {"POST", parent + "/backups/b1:getIamPolicy", "GetIamPolicy"},
-		{"POST", parent + "/backups/b1:setIamPolicy", "SetIamPolicy"}, {"GET", parent + "/databaseOperations", "ListDatabaseOperations"}, {"POST", parent + "/backups:copy", "CopyBackup"}} {
+		{"POST", parent + "/backups/b1:setIamPolicy", "SetIamPolicy"}, {"GET", parent + "/databaseOperations", "ListDatabaseOperations"}} {
 		if a := w.rest(c[0], c[1], "", 501); a.at("error/status") != "UNIMPLEMENTED" || a.at("error/message") != "method "+c[2]+" not implemented" {
 			t.Errorf("%v: %v", c, a)
 		}
@@ -224,8 +224,6 @@ func TestGRPC_WhatIsNotThere(t *testing.T) { // case 55, (b) 53, 56
 	refused(t, "method", err, codes.Unimplemented, "unknown method Nothing for service google.spanner.admin.database.v1.DatabaseAdmin")
 	_, err = w.admin.CreateDatabase(w.ctx(), &databasepb.CreateDatabaseRequest{})
 	refused(t, "CreateDatabase", err, codes.Unimplemented, "method CreateDatabase not implemented")
-	_, err = w.admin.CopyBackup(w.ctx(), &databasepb.CopyBackupRequest{})
-	refused(t, "CopyBackup", err, codes.Unimplemented, "method CopyBackup not implemented")
 	w.create(parent, "b1", "db") // the connection is good for more
 }
 

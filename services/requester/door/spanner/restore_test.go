@@ -34,6 +34,9 @@ func (r restorer) Restore(ctx context.Context, _ executor.RestoreJob) (int64, er
 	}
 }
 
+// Copies implements executor.Copier.
+func (restorer) Copies() {}
+
 func restoring(t *testing.T) (world, restorer) {
 	t.Helper()
 	r := restorer{pipelinetest.NewHand(), make(chan error)}

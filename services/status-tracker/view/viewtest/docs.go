@@ -302,6 +302,30 @@ func testView(t *testing.T, h Harness) {
 
 func second[T any](_ T, err error) error { return err }
 
+// testCopies: a copy of a backup is found by the instance of its source while it is being made.
+func testCopies(t *testing.T, h Harness) {
+	v := view.New(h.Open(t), shards)
+	hist := &history{t: t, n: map[string]uint64{}}
+	b := newBackup("a", 1)
+	b.SourceBackupID, b.CopyOf = "bk_source", &events.CopyOf{Instance: "source", Spanner: "mine", CreateTime: b.EnqueuedTime}
+	b = hist.step(b, events.Requested)
+	for _, want := range []int{1, 0} {
+		apply(t, v, hist.log, 1024)
+		if list, err := v.CopyingFrom(t.Context(), "p", "source"); err != nil || len(list) != want {
+			t.Errorf("%d copies, want %d: %v", len(list), want, err)
+		}
+		if want == 0 { // it is not how well its instance is backed up
+			if good, err := v.Health(t.Context(), "p", "a", time.Unix(0, 0)); err != nil || good.LastGood != nil {
+				t.Errorf("health %+v, %v", good, err)
+			}
+		}
+		if want == 1 {
+			b = hist.step(lifecycle.Claim(b, time.Unix(1, 0), "ex"), events.Started)
+			hist.step(lifecycle.Complete(b, time.Unix(2, 0), lifecycle.Outcome{Proof: events.ProofStored}), events.Succeeded)
+		}
+	}
+}
+
 func testPages(t *testing.T, h Harness) {
 	v := view.New(h.Open(t), shards)
 	hist := &history{t: t, n: map[string]uint64{}}
