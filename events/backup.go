@@ -33,10 +33,12 @@ type Backup struct {
 	WindowStartTime Time    `json:"windowStartTime,omitzero"`
 	WindowEndTime   Time    `json:"windowEndTime,omitzero"`
 	SourceBackupID  string  `json:"sourceBackupId,omitempty"`
+	CopyOf          *CopyOf `json:"copyOf,omitempty"` // what of that one is shown with this; set with it
 
 	EnqueuedTime    Time        `json:"enqueuedTime"`
 	ExpireTime      Time        `json:"expireTime,omitzero"`
-	Held            bool        `json:"held,omitempty"` // cannot be deleted, by anybody or any policy, until it is released
+	FirstExpireTime Time        `json:"firstExpireTime,omitzero"` // the expiry that it ended with, once that was changed: its operation answers with it
+	Held            bool        `json:"held,omitempty"`           // cannot be deleted, by anybody or any policy, until it is released
 	ConsistencyTime Time        `json:"consistencyTime,omitzero"`
 	Encryption      *Encryption `json:"encryption,omitempty"`
 
@@ -89,6 +91,13 @@ type BackupIDs struct {
 	Operation string `json:"operation"` // UUID: Cloud SQL operation, GaussDB job
 }
 
+// CopyOf names the backup that another is a copy of, as it was when the copy was asked for.
+type CopyOf struct {
+	Instance   string `json:"instance"` // of the same project and provider
+	Spanner    string `json:"spanner"`
+	CreateTime Time   `json:"createTime"`
+}
+
 // State of a backup or a restore (events.md 3, closed set). Which step leads where is in package
 // lifecycle, which alone decides and compares.
 type State string
@@ -125,9 +134,11 @@ const (
 
 // Encryption says how the stored copy is protected. Names only, never keys.
 type Encryption struct {
-	Type       string `json:"type"` // NONE, PROVIDER_MANAGED, CUSTOMER_MANAGED
-	KeyName    string `json:"keyName,omitempty"`
-	KeyVersion string `json:"keyVersion,omitempty"`
+	Type    string `json:"type"` // NONE, PROVIDER_MANAGED, CUSTOMER_MANAGED
+	KeyName string `json:"keyName,omitempty"`
+	// KeyNames are all of several keys, one per region; KeyName is then the first.
+	KeyNames   []string `json:"keyNames,omitempty"`
+	KeyVersion string   `json:"keyVersion,omitempty"`
 }
 
 // ProviderRef is where the provider keeps the work or the copy: strings of at most 512 bytes, never a
@@ -234,6 +245,8 @@ type Deletion struct {
 	Error       *Failure `json:"error,omitempty"`
 	NextTryTime Time     `json:"nextTryTime,omitzero"`
 	Resource    bool     `json:"resource,omitempty"` // Cloud SQL: asked for as a Backup, not as a backup run
+	// Insist: its door said that the backup is gone (spanner.md (a)), so a try that fails is followed by another.
+	Insist bool `json:"insist,omitempty"`
 
 	// Earlier are the tries that failed before this one, the oldest first. At most MaxEarlierTries.
 	Earlier []DeletionTry `json:"earlier,omitempty"`

@@ -58,6 +58,7 @@ type ScheduleConfig struct {
 
 	CloudSQL *CloudSQLSettings `json:"cloudsql,omitempty"` // what that door keeps beside
 	GaussDB  *GaussDBSettings  `json:"gaussdb,omitempty"`  // what that door keeps beside
+	Spanner  *SpannerSettings  `json:"spanner,omitempty"`  // likewise
 }
 
 // Missed says what becomes of due times that passed while nobody was there (closed set). Absent: ONCE.
@@ -94,6 +95,13 @@ type CloudSQLSettings struct {
 	ReplicationLogArchivingEnabled bool                 `json:"replicationLogArchivingEnabled,omitempty"`
 	RetainBackupsOnDelete          bool                 `json:"retainBackupsOnDelete,omitempty"`
 	FinalBackup                    *CloudSQLFinalBackup `json:"finalBackupConfig,omitempty"`
+}
+
+// SpannerSettings are those of Spanner's BackupSchedule that have no counterpart here (spanner.md 3.2).
+type SpannerSettings struct {
+	RetentionSeconds int64       `json:"retentionSeconds,omitempty"` // each backup expires so long after it was made
+	Encryption       *Encryption `json:"encryption,omitempty"`       // of each backup; absent: that of its database
+	Incremental      bool        `json:"incremental,omitempty"`
 }
 
 // CloudSQLFinalBackup says whether a last backup is wanted when the instance goes.

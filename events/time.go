@@ -5,17 +5,28 @@ import (
 	"time"
 )
 
-// Time is a moment as every payload writes it: RFC 3339, UTC with `Z`, three fraction digits. Reading
-// accepts any offset and precision; what is kept is the millisecond.
+// Time is a moment as every payload writes it: RFC 3339, UTC with `Z`, three fraction digits, or six for one that
+// a caller chose to the microsecond. Reading accepts any offset and precision; what is kept is the microsecond.
 type Time struct{ time.Time }
 
-const timeForm = "2006-01-02T15:04:05.000Z"
+const (
+	timeForm  = "2006-01-02T15:04:05.000Z"
+	microForm = "2006-01-02T15:04:05.000000Z"
+)
 
 // At turns t into a payload time: UTC, cut to the millisecond.
 func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
 
+// AtMicro is At for a time that its caller gets back as it was, cut to the microsecond (spanner.md 4.1).
+func AtMicro(t time.Time) Time { return Time{t.UTC().Truncate(time.Microsecond)} }
+
 // String is the form on the wire.
-func (t Time) String() string { return t.UTC().Format(timeForm) }
+func (t Time) String() string {
+	if t.Nanosecond()%int(time.Millisecond) >= int(time.Microsecond) {
+		return t.UTC().Format(microForm)
+	}
+	return t.UTC().Format(timeForm)
+}
 
 // MarshalJSON writes the form on the wire.
 func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
@@ -32,6 +43,6 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("time %s is not RFC 3339", b)
 	}
-	*t = At(v)
+	*t = AtMicro(v)
 	return nil
 }

@@ -164,7 +164,11 @@ func Amend(b events.Backup, u events.Update, apply func(*events.Backup) []string
 	b.Updates++
 	u.Number = b.Updates
 	b.Update = &u
+	was := b.ExpireTime
 	b.ChangedFields = apply(&b)
+	if b.Proof != "" && b.FirstExpireTime.IsZero() && !b.ExpireTime.Equal(was.Time) {
+		b.FirstExpireTime = was
+	}
 	return b
 }
 

@@ -89,5 +89,34 @@ func Occupies(b events.Backup, deletions bool) bool {
 	return false
 }
 
+// Excludes tells whether a backup stands in the way of a new one of its instance (events.md 3.2). deletions: the
+// dialect's lock covers the whole instance and what is about to go, as that of cloudsql does.
+func Excludes(next, b events.Backup, deletions bool) bool {
+	if !Occupies(b, deletions) {
+		return false
+	}
+	switch {
+	case deletions:
+		return true
+	case next.SourceBackupID != "" || b.SourceBackupID != "": // a copy of a backup leaves the database alone
+		return false
+	case next.Provider == "gaussdb":
+		return true
+	case next.Provider == "spanner": // different databases run at once, and so does what schedules ask for
+		return next.Trigger == events.OnDemand && b.Trigger == events.OnDemand && next.Database == b.Database
+	}
+	return next.Database == "" || b.Database == "" || next.Database == b.Database
+}
+
+// Standing tells whether a backup is being made or is there to stay: what a dialect shows that has no word for what
+// failed or goes (spanner.md (a)).
+func Standing(b events.Backup) bool {
+	switch PhaseOf(b) {
+	case Waiting, Working, Stopping:
+		return true
+	}
+	return b.State == Successful
+}
+
 // Good tells whether a backup left a copy that can be restored.
 func Good(b events.Backup) bool { return b.State == Successful || b.State == DeletionFailed }

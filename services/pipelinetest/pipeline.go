@@ -52,6 +52,7 @@ type Options struct {
 	Requester requester.Config     // Listen is set
 	Executors executors.Config     // storages and scratch are set
 	Providers []executors.Provider // default: Hand, as provider sqlite
+	Further   []string             // with the default: names of further providers that Hand is
 	AckWait   time.Duration
 }
 
@@ -60,7 +61,7 @@ func Start(t testing.TB, o Options) *Pipeline {
 	t.Helper()
 	p := &Pipeline{t: t, NATS: bustest.Run(t), Hand: NewHand(), Store: o.Store, Dir: t.TempDir()}
 	p.Bus = p.NATS.Connect(t)
-	bustest.Provision(t, p.Bus, bus.Topology{AckWait: o.AckWait, Executors: executors.Providers()})
+	bustest.Provision(t, p.Bus, bus.Topology{AckWait: o.AckWait, Executors: append(executors.Providers(), o.Further...)})
 	t.Cleanup(func() { p.validate() })
 	if p.Store == nil {
 		p.Store = view.NewMemory(time.Now)
@@ -71,10 +72,15 @@ func Start(t testing.TB, o Options) *Pipeline {
 	}
 	p.View = view.New(p.Store, state.ViewShards)
 	if o.Providers == nil {
-		o.Providers = []executors.Provider{{Name: "sqlite", Capabilities: executor.Capabilities{PollEvery: 20 * time.Millisecond},
-			Open: func(context.Context, executors.Shared) (executors.Opened, error) {
-				return p.Hand, nil
-			}}}
+		for _, name := range append([]string{"sqlite"}, o.Further...) {
+			o.Providers = append(o.Providers, executors.Provider{Name: name, Capabilities: executor.Capabilities{PollEvery: 20 * time.Millisecond},
+				Open: func(context.Context, executors.Shared) (executors.Opened, error) {
+					return p.Hand, nil
+				}})
+		}
+		if len(o.Further) > 0 {
+			o.Requester.Providers = append([]string{"sqlite"}, o.Further...)
+		}
 	}
 	if o.Executors.Storages == nil {
 		o.Executors.Storages = map[string]string{"default": "file://" + p.Dir + "/backups"}
@@ -162,8 +168,14 @@ func (p *Pipeline) ctx() context.Context { return p.t.Context() }
 // Register makes an instance known.
 func (p *Pipeline) Register(project, instance string) {
 	p.t.Helper()
+	p.RegisterAs(project, instance, "sqlite", `{"engine":"sqlite","region":"eu","file":"`+p.Dir+`/`+instance+`.db"}`)
+}
+
+// RegisterAs makes an instance of a provider known, with its configuration as JSON.
+func (p *Pipeline) RegisterAs(project, instance, provider, config string) {
+	p.t.Helper()
 	code, body := p.Call(http.MethodPost, "/api/v1/projects/"+project+"/instances",
-		`{"provider":"sqlite","instance":"`+instance+`","config":{"engine":"sqlite","region":"eu","file":"`+p.Dir+`/`+instance+`.db"}}`)
+		`{"provider":"`+provider+`","instance":"`+instance+`","config":`+config+`}`)
 	if code != http.StatusOK {
 		p.t.Fatalf("register %s: %d %s", instance, code, body)
 	}

@@ -26,7 +26,7 @@ func (p *Pipeline) Slot(s events.Schedule, due time.Time, step events.Step, skip
 	rq, err := events.RequestID(s.Project, origin)
 	must(err)
 	b := events.Backup{
-		BackupID: id, Project: s.Project, Provider: s.Provider, Instance: s.Instance, RequestID: rq, Trigger: events.Scheduled, Door: "schedule",
+		BackupID: id, Project: s.Project, Provider: s.Provider, Instance: s.Instance, Database: s.Database, RequestID: rq, Trigger: events.Scheduled, Door: "schedule",
 		ScheduleID: s.ScheduleID, DueTime: events.At(due), WindowStartTime: events.At(due), WindowEndTime: events.At(due.Add(4 * time.Hour)),
 		IDs: events.NewBackupIDs(id, "", due), EnqueuedTime: events.At(time.Now()), Verification: events.NotVerified,
 	}

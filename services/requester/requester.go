@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/backupbus/backupbus/services/requester/door/command"
 	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
 	"github.com/backupbus/backupbus/services/requester/door/native"
+	"github.com/backupbus/backupbus/services/requester/door/spanner"
 	"github.com/backupbus/backupbus/services/requester/intake"
 	"github.com/backupbus/backupbus/services/requester/schedule"
 	"github.com/backupbus/backupbus/services/status-tracker/view"
@@ -85,27 +87,30 @@ func New(d Deps, c Config) (*Requester, error) {
 	reader := view.NewFallback(d.View, truth{d.Bus}, d.Now)
 	in := intake.New(d.Bus, reader, d.Now, d.Log, intake.Config{Bus: d.Bus.Name(), MaxAttempts: c.MaxAttempts, VisibleIn: c.VisibleIn, Providers: c.providers()})
 	evaluator := command.NewEvaluator(in, d.Bus, d.Now)
-	h := handler{
-		{native.Prefix, native.New(in, eventLog{d.Bus}, evaluator, graveyard{d.Bus}, d.Now, d.Log, native.Config{Version: d.Version})},
-		{"/", fallback(d.Ops)},
+	var own http.Handler = native.New(in, eventLog{d.Bus}, evaluator, graveyard{d.Bus}, d.Now, d.Log, native.Config{Version: d.Version})
+	span, err := spanner.New(in, d.Now, d.Log)
+	if err != nil {
+		return nil, fmt.Errorf("requester: the Spanner door: %w", err)
 	}
-	cloud := cloudsql.New(in, d.Now, d.Log, c.CloudSQL)
 	if c.Notifier != "" {
 		f, err := newForwarding(c.Notifier, d.Log)
 		if err != nil {
 			return nil, err
 		}
-		h[0].Handler = f.around(h[0].Handler)
-	}
-	for _, prefix := range cloudsql.Prefixes {
-		h = append(handler{{prefix, cloud}}, h...)
+		own = f.around(own)
 	}
 	gauss, err := gaussdb.New(in, d.Now, d.Log, c.GaussDB, d.Env)
 	if err != nil {
 		return nil, fmt.Errorf("requester: gaussdb: %w", err)
 	}
-	for _, prefix := range gaussdb.Prefixes {
-		h = append(handler{{prefix, gauss}}, h...)
+	// The first that takes a request answers it.
+	h := handler{
+		{spanner.IsGRPC, span},
+		{func(r *http.Request) bool { return spanner.Owns(r.URL.EscapedPath()) }, span},
+		{below(cloudsql.Prefixes...), cloudsql.New(in, d.Now, d.Log, c.CloudSQL)}, // of /v1/ what is not Spanner's
+		{below(gaussdb.Prefixes...), gauss},
+		{below(native.Prefix), own},
+		{below("/"), fallback(d.Ops)},
 	}
 	s, err := host.Listen("requester", c.listen(), h)
 	if err != nil {
@@ -116,22 +121,29 @@ func New(d Deps, c Config) (*Requester, error) {
 		&commanding{bus: d.Bus, log: d.Log, door: command.New(evaluator, d.Bus, d.Log)}}, nil
 }
 
-// handler sends a request to the door whose prefix its path has. http.ServeMux is not used here: it
-// redirects paths that are not in its own canonical form, and no door may redirect. A prefix without the slash at its
-// end is its door's too.
+// handler sends a request to the first door that takes it. http.ServeMux is not used here: it redirects paths that
+// are not in its own canonical form, and no door may redirect.
 type handler []struct {
-	prefix string
+	takes func(*http.Request) bool
 	http.Handler
 }
 
 func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, d := range h {
-		if path := r.URL.EscapedPath(); strings.HasPrefix(path, d.prefix) || path+"/" == d.prefix {
+		if d.takes(r) {
 			d.ServeHTTP(w, r)
 			return
 		}
 	}
 	http.NotFound(w, r)
+}
+
+// below takes the paths that have one of the prefixes.
+func below(prefixes ...string) func(*http.Request) bool {
+	return func(r *http.Request) bool {
+		path := r.URL.EscapedPath()
+		return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(path, p) || path+"/" == p })
+	}
 }
 
 // fallback serves what is no door: operations, and a JSON 404 for everything else.

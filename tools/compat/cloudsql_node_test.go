@@ -39,15 +39,17 @@ func TestCloudSQL_NodeClient(t *testing.T) {
 	}
 }
 
-// installNodeClient gives the folder of the client, which is installed once per user and version. It appears
+var installNodeClient = sync.OnceValues(func() (string, error) { return installClient(nodeClient) })
+
+// installClient gives the folder of a Node client, which is installed once per user and version. It appears
 // there under its name when it is complete, so that two installers at once do no harm.
-var installNodeClient = sync.OnceValues(func() (string, error) {
+func installClient(client string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
 	parent := filepath.Join(cache, "backupbus", "node")
-	folder := filepath.Join(parent, filepath.FromSlash(nodeClient))
+	folder := filepath.Join(parent, filepath.FromSlash(client))
 	if _, err := os.Stat(folder); err == nil {
 		return folder, nil
 	}
@@ -60,7 +62,7 @@ var installNodeClient = sync.OnceValues(func() (string, error) {
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
 	var out bytes.Buffer
-	cmd := exec.Command("npm", "install", "--prefix", scratch, "--no-audit", "--no-fund", "--ignore-scripts", nodeClient)
+	cmd := exec.Command("npm", "install", "--prefix", scratch, "--no-audit", "--no-fund", "--ignore-scripts", client)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = scratch, &out, &out
 	if err := cmd.Run(); err != nil {
 		return "", errors.New("npm install: " + err.Error() + "\n" + out.String())
@@ -71,4 +73,4 @@ var installNodeClient = sync.OnceValues(func() (string, error) {
 		}
 	}
 	return folder, nil
-})
+}

@@ -26,6 +26,9 @@ func (x *Executor) backUp(ctx context.Context, j executor.Job, report func(execu
 	}
 	p := &pace{report: x.watched(ctx, j, report), now: x.Now, phase: events.Preparing}
 	ctx = executor.WithAlive(ctx, p.alive)
+	if j.Source != nil {
+		return x.duplicate(ctx, c, j, p)
+	}
 	src, err := x.engine.Prepare(ctx, j)
 	if err != nil {
 		return lifecycle.Outcome{}, err

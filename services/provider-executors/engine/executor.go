@@ -81,7 +81,10 @@ func (x *Executor) Start(ctx context.Context, j executor.Job) (executor.Ref, err
 	if err != nil {
 		return executor.Ref{}, err
 	}
-	if err := x.refuse(j); err != nil {
+	if j.Source == nil {
+		err = x.refuse(j)
+	}
+	if err != nil {
 		return executor.Ref{}, err
 	}
 	if _, err := x.local.Start(ctx, j); err != nil {

@@ -14,6 +14,14 @@ import (
 func (r *Runner) attempt(ctx context.Context, last events.Stored, b events.Backup, cfg events.InstanceConfig, heard <-chan struct{}) error {
 	j := jobOf(b, cfg)
 	j.LastSize = r.lastSize(ctx, b)
+	var err error
+	if j.Source, err = r.source(ctx, b); err != nil {
+		var f *events.Failure
+		if errors.As(err, &f) {
+			return r.fail(ctx, last, b, f, nil, false, sameAttempt(b))
+		}
+		return err
+	}
 	ref, err := r.exec.Start(ctx, j)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -23,6 +31,25 @@ func (r *Runner) attempt(ctx context.Context, last events.Stored, b events.Backu
 		return r.fail(ctx, last, b, FailureOf(err), nil, false, sameAttempt(b))
 	}
 	return r.follow(ctx, last, b, ref, heard)
+}
+
+// source is the copy that a backup is to be a copy of; nil for any other. It is looked up in the log, as it may have
+// gone since it was asked for.
+func (r *Runner) source(ctx context.Context, b events.Backup) (*Source, error) {
+	if b.CopyOf == nil {
+		return nil, nil //nolint:nilnil // most backups are of a database
+	}
+	if _, ok := r.exec.(Copier); !ok {
+		return nil, &events.Failure{Code: events.ProviderRejected, Category: events.ByUser, Message: "backups of this provider cannot be copied"}
+	}
+	_, from, err := r.lastBackup(ctx, events.Backup{Project: b.Project, Provider: b.Provider, Instance: b.CopyOf.Instance, BackupID: b.SourceBackupID})
+	if err != nil {
+		return nil, err
+	}
+	if !lifecycle.Good(from) || from.ProviderRef == nil {
+		return nil, &events.Failure{Code: events.NotFound, Category: events.ByUser, Message: "the backup that is to be copied has no copy any more: choose another one"}
+	}
+	return &Source{Ref: *from.ProviderRef, Checksum: from.Checksum}, nil
 }
 
 // lastSize is the size of the copy that the instance's last good backup stored, 0 if there is none or the bus

@@ -91,6 +91,15 @@ type RestoreRecoverer interface {
 	RecoverRestore(ctx context.Context, j RestoreJob) error
 }
 
+// Copier is implemented by executors that make a copy of a copy where Job.Source is set.
+type Copier interface{ Copies() }
+
+// Source is the copy that a new backup is to be a copy of.
+type Source struct {
+	Ref      Ref
+	Checksum *events.Checksum
+}
+
 // Job is one attempt at one backup.
 type Job struct {
 	BackupID string
@@ -101,6 +110,7 @@ type Job struct {
 	Config   events.InstanceConfig
 	Proof    events.Proof // the level that SUCCESSFUL has to mean; empty: ProofChecked
 	LastSize int64        // bytes stored by the last good backup of the instance, 0 if none
+	Source   *Source      // copy this; nil: back up the database. Set for Start alone, where the executor is a Copier
 }
 
 // RestoreJob is one restore.

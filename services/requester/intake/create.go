@@ -22,7 +22,12 @@ type Create struct {
 	Labels      map[string]string
 	ExpireTime  time.Time
 	Location    string
-	SpannerID   string // the client's choice, empty elsewhere
+	SpannerID   string // the client's choice, empty elsewhere: no other backup that stands may have it
+
+	Source *events.Backup // the new backup is a copy of this one, which must have a good copy; nil: of the database
+
+	VersionTime time.Time          // the moment to be backed up, where the provider can choose one
+	Encryption  *events.Encryption // asked for; nil: as the provider or the instance has it
 
 	// Failure: the request is accepted and ends with it, as a limit of a dialect may want (cloudsql.md PD-6). It
 	// stands in the request, so that whoever meets that first ends it; NotBefore keeps executors away until then.
@@ -56,11 +61,19 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
+	if inst.Provider == "spanner" && c.Database == "" {
+		return Receipt{}, refuse(Invalid, NameInvalid, "a backup of provider spanner is of one database: name it")
+	}
 	b, err := i.draft(c, inst)
 	if err != nil {
 		return Receipt{}, err
 	}
-	done, err := i.log.Append(ctx, events.Draft{
+	if c.Source != nil {
+		if b, err = copyOf(b, *c.Source); err != nil {
+			return Receipt{}, err
+		}
+	}
+	done, err := i.insist(ctx, events.Draft{
 		Aggregate: b.Aggregate(), Step: events.Requested, Scope: events.ScopeInstance, At: i.now(),
 		EventID: events.EventID(b.BackupID, events.Backups, events.Requested, 0),
 		Cause:   c.cause(b.RequestID),
@@ -82,6 +95,11 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 				}
 				return nil, errKnown{known}
 			}
+			if c.Source != nil {
+				if err := i.restorable(ctx, *c.Source); err != nil {
+					return nil, err
+				}
+			}
 			return i.admit(ctx, b, p.ScopeSeq, c.WholeInstance || b.Provider == "cloudsql")
 		},
 	})
@@ -102,6 +120,28 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 		return i.repeat(stored, c)
 	}
 	return Receipt{RequestID: stored.RequestID, Backup: stored}, nil
+}
+
+// copyOf makes a draft that of a copy: it holds what its source holds.
+func copyOf(b, source events.Backup) (events.Backup, error) {
+	if b.Project != source.Project || b.Provider != source.Provider {
+		return b, refuse(Conflict, NotRestorable, "backup %s is of provider %s in project %s: copy it to an instance of the same",
+			source.BackupID, source.Provider, source.Project)
+	}
+	b.SourceBackupID, b.Database = source.BackupID, source.Database
+	b.CopyOf = &events.CopyOf{Instance: source.Instance, Spanner: source.IDs.Spanner, CreateTime: source.EnqueuedTime}
+	b.Engine, b.EngineVersion, b.ConsistencyTime, b.Encryption = source.Engine, source.EngineVersion, source.ConsistencyTime, source.Encryption
+	return b, nil
+}
+
+// insist appends although many others do at once. A draft may be sent again: its ids stay the same.
+func (i *Intake) insist(ctx context.Context, d events.Draft) (done events.Appended, err error) {
+	for range maxRounds {
+		if done, err = i.log.Append(ctx, d); !errors.Is(err, events.ErrContended) {
+			break
+		}
+	}
+	return done, err
 }
 
 // endIn is how long an answer waits for the end of what was refused.
@@ -175,6 +215,9 @@ func (i *Intake) checkCreate(c *Create) error {
 	if err := labels(c.Labels); err != nil {
 		return err
 	}
+	if backupIDForm.MatchString(c.SpannerID) {
+		return refuse(Invalid, NameInvalid, "ids of that form are given by this server: choose another id")
+	}
 	return expiry(c.ExpireTime, i.now())
 }
 
@@ -195,13 +238,16 @@ func (i *Intake) draft(c Create, inst events.Instance) (events.Backup, error) {
 		Name: c.Name, Description: c.Description, Labels: c.Labels,
 		Trigger: events.OnDemand, Door: c.Door, RequestedBy: c.Caller.Name, RequestID: rq, RequestDigest: c.Digest,
 		Location: c.Location, Verification: events.NotVerified, MaxAttempts: i.c.MaxAttempts,
-		IDs: events.BackupIDs{Spanner: c.SpannerID},
+		IDs: events.BackupIDs{Spanner: c.SpannerID}, Encryption: c.Encryption,
+	}
+	if !c.VersionTime.IsZero() {
+		b.ConsistencyTime = events.AtMicro(c.VersionTime)
 	}
 	if b.Location == "" {
 		b.Location = inst.Config.Region
 	}
 	if !c.ExpireTime.IsZero() {
-		b.ExpireTime = events.At(c.ExpireTime)
+		b.ExpireTime = events.AtMicro(c.ExpireTime)
 	}
 	if !c.NotBefore.IsZero() {
 		b.NextAttemptTime = events.At(c.NotBefore)
@@ -218,8 +264,11 @@ func (i *Intake) admit(ctx context.Context, b events.Backup, scopeSeq uint64, de
 	if own, known := state.backups[b.BackupID]; known {
 		return nil, errKnown{own} // the same request was faster through another door or replica
 	}
-	if err := state.busy(deletions); err != nil {
+	if err := i.unnamed(ctx, state, b); err != nil {
 		return nil, err
+	}
+	if other, ok := state.rival(b, deletions); ok {
+		return nil, state.occupiedBy(other)
 	}
 	taken := i.now()
 	for {
@@ -234,11 +283,40 @@ func (i *Intake) admit(ctx context.Context, b events.Backup, scopeSeq uint64, de
 		}
 		taken = taken.Add(time.Millisecond)
 	}
+	if b.Provider == "spanner" && b.ConsistencyTime.IsZero() { // there always (events.md 2.1)
+		b.ConsistencyTime = b.EnqueuedTime
+	}
 	next, err := lifecycle.Advance(b, events.Requested)
 	if err != nil {
 		return nil, err
 	}
 	return next, roomy(next)
+}
+
+// unnamed refuses a name that the client chose and another backup of the instance has.
+func (i *Intake) unnamed(ctx context.Context, state instanceState, b events.Backup) error {
+	if b.IDs.Spanner == "" {
+		return nil
+	}
+	for _, other := range state.backups {
+		if other.IDs.Spanner == b.IDs.Spanner && lifecycle.Standing(other) {
+			return nameTaken(other)
+		}
+	}
+	other, err := i.view.BackupBySpanner(ctx, b.Project, b.Instance, b.IDs.Spanner)
+	if errors.Is(err, events.ErrNotFound) {
+		return nil
+	}
+	if _, moved := state.backups[other.BackupID]; moved || err != nil {
+		return err // one that has moved since was looked at above
+	}
+	return nameTaken(other)
+}
+
+func nameTaken(b events.Backup) error {
+	e := refuse(Conflict, NameTaken, "instance %s has a backup %s: choose another id, or delete that one", b.Instance, b.IDs.Spanner)
+	e.Existing = b.BackupID
+	return e
 }
 
 // maxRecord is the largest record that is accepted, encoded. Every later event carries it whole with what

@@ -28,11 +28,16 @@ type Reader interface {
 	InstanceNameByGaussDB(ctx context.Context, project, id string) (string, error)
 	Listed(ctx context.Context, project string, l lifecycle.Listing, offset, limit int) ([]events.Backup, int, error)
 	Restorable(ctx context.Context, project, instance string, from, to time.Time, limit int) ([]time.Time, error)
+	BackupBySpanner(ctx context.Context, project, instance, name string) (events.Backup, error)
 	Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
+	Creations(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
 	Active(ctx context.Context, project, instance string) ([]events.Backup, uint64, error)
 	Restoring(ctx context.Context, project, backupID string) ([]events.Restore, error)
+	RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error)
+	CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error)
 	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
 	Progress(ctx context.Context, project, backupID string) (events.Progress, error)
+	Peak(ctx context.Context, project, backupID string) (int, error)
 	Restore(ctx context.Context, project, id string) (events.Restore, error)
 	Instance(ctx context.Context, project, name string) (events.Instance, error)
 	Instances(ctx context.Context, project, cursor string, limit int) ([]events.Instance, string, error)
@@ -40,9 +45,12 @@ type Reader interface {
 	Schedules(ctx context.Context, project, instance, cursor string, limit int) ([]events.Schedule, string, error)
 	Generations(ctx context.Context, project string, ids []string) (map[string]int, error)
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
+	ShortOperation(ctx context.Context, project, digits string) (lifecycle.Operation, error)
 	Operations(ctx context.Context, project, instance, cursor string, limit int) ([]lifecycle.Operation, string, error)
 	Health(ctx context.Context, project, instance string, since time.Time) (lifecycle.Health, error)
+	Reached(ctx context.Context, project string) (seq uint64, err error)
 	Passed(ctx context.Context, project string, seq uint64) error
+	Moved(ctx context.Context, project string, seq uint64) error
 }
 
 // Config are the settings of the use case. The zero value works.

@@ -21,11 +21,10 @@ var missedWords = []events.Missed{"", events.MissedOnce, events.MissedSkip, even
 
 // scheduleConfig checks what a schedule would be made with. What is refused here never comes to be due.
 func scheduleConfig(c events.ScheduleConfig) error {
-	times, err := due.New(c)
-	if err != nil {
+	if _, err := due.New(c); err != nil {
 		return refuse(Invalid, SchemaViolation, "config: %s", events.Redact(err.Error()))
 	}
-	if err := window(c, times); err != nil {
+	if err := window(c); err != nil {
 		return err
 	}
 	switch {
@@ -38,7 +37,7 @@ func scheduleConfig(c events.ScheduleConfig) error {
 }
 
 // window checks how long after a due time a backup may start, and how it is spread.
-func window(c events.ScheduleConfig, times due.Times) error {
+func window(c events.ScheduleConfig) error {
 	if !upTo(c.WindowSeconds, maxWindow) {
 		return refuse(Invalid, SchemaViolation, "config.windowSeconds is 0 to %d (31 days)", seconds(maxWindow))
 	}
@@ -53,36 +52,13 @@ func window(c events.ScheduleConfig, times due.Times) error {
 	case c.WindowSeconds == 0 && c.SpreadSeconds == 0:
 		return nil
 	}
-	switch shortest := period(c, times); {
+	switch shortest := seconds(due.Shortest(c)); {
 	case c.WindowSeconds > shortest:
 		return refuse(Invalid, SchemaViolation, "config.windowSeconds is longer than the shortest time between two backups, %d seconds: shorten it", shortest)
 	case c.SpreadSeconds > shortest:
 		return refuse(Invalid, SchemaViolation, "config.spreadSeconds is longer than the shortest time between two backups, %d seconds: shorten it", shortest)
 	}
 	return nil
-}
-
-// period is the shortest time between two due times in seconds, on a clock that is never put forward or back. A
-// cron line is followed for a while: what is further apart than that is not its shortest.
-func period(c events.ScheduleConfig, times due.Times) int64 {
-	if c.EverySeconds > 0 {
-		return c.EverySeconds
-	}
-	c.TimeZone = ""
-	if plain, err := due.New(c); err == nil {
-		times = plain
-	}
-	shortest := due.MaxEvery
-	at := times.Next(time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC))
-	for range 100 {
-		next := times.Next(at)
-		if next.IsZero() {
-			break
-		}
-		shortest = min(shortest, next.Sub(at))
-		at = next
-	}
-	return seconds(shortest)
 }
 
 func retention(r *events.Retention) error {

@@ -21,6 +21,42 @@ func (i *Intake) BackupByCloudSQL(ctx context.Context, project, instance, runID 
 	return b, missing("read the backup", err, BackupNotFound, "there is no backup run %s of instance %s", runID, instance)
 }
 
+// BackupBySpanner is the backup that stands under the id that Spanner shows: being made, or there to stay.
+func (i *Intake) BackupBySpanner(ctx context.Context, project, instance, name string) (events.Backup, error) {
+	b, err := i.view.BackupBySpanner(ctx, project, instance, name)
+	return b, missing("read the backup", err, BackupNotFound, "there is no backup %s of instance %s", events.Clip(name, 100), events.Clip(instance, 100))
+}
+
+// Creations lists the backups of an instance that were ever asked for, gone ones too, newest first.
+func (i *Intake) Creations(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error) {
+	list, next, err := i.view.Creations(ctx, project, instance, cursor, limit)
+	return list, next, fault("list backups", err)
+}
+
+// RestoringFrom are the restores that read a backup of an instance and have not ended.
+func (i *Intake) RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error) {
+	list, err := i.view.RestoringFrom(ctx, project, instance)
+	return list, fault("list restores", err)
+}
+
+// CopyingFrom are the copies of an instance's backups that are being made.
+func (i *Intake) CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error) {
+	list, err := i.view.CopyingFrom(ctx, project, instance)
+	return list, fault("list copies", err)
+}
+
+// ShortOperation is the creation or restore whose operation's id begins with 16 hex digits, hyphens left out.
+func (i *Intake) ShortOperation(ctx context.Context, project, digits string) (lifecycle.Operation, error) {
+	op, err := i.view.ShortOperation(ctx, project, digits)
+	return op, missing("read the operation", err, OperationNotFound, "there is no operation %s in project %s", events.Clip(digits, 100), project)
+}
+
+// SchedulesByID are those of the ids that are there.
+func (i *Intake) SchedulesByID(ctx context.Context, project string, ids []string) ([]events.Schedule, error) {
+	list, err := i.view.SchedulesByID(ctx, project, ids)
+	return list, fault("read the schedules", err)
+}
+
 // Backups lists those not deleted, newest first: of one instance, or of the project if it is empty.
 func (i *Intake) Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error) {
 	list, next, err := i.view.Backups(ctx, project, instance, cursor, limit)
@@ -31,6 +67,15 @@ func (i *Intake) Backups(ctx context.Context, project, instance, cursor string, 
 func (i *Intake) Progress(ctx context.Context, b events.Backup) (p events.Progress, ok bool) {
 	p, err := i.view.Progress(ctx, b.Project, b.BackupID)
 	return p, err == nil && p.Attempt == b.Attempt
+}
+
+// Peak is the highest percentage that was told of a backup, in any of its attempts; 0 if none is known.
+func (i *Intake) Peak(ctx context.Context, b events.Backup) int {
+	p, err := i.view.Peak(ctx, b.Project, b.BackupID)
+	if err != nil {
+		return 0
+	}
+	return p
 }
 
 // RestoreByID is one restore.

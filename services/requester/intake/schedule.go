@@ -66,6 +66,9 @@ func draftSchedule(c Plan, inst events.Instance) (events.Schedule, error) {
 			return events.Schedule{}, err
 		}
 	}
+	if inst.Provider == "spanner" && c.Database == "" {
+		return events.Schedule{}, refuse(Invalid, NameInvalid, "a backup of provider spanner is of one database: name it")
+	}
 	id, err := events.ScheduleID(inst.Project, inst.Instance, c.Database, planned)
 	if err != nil {
 		return events.Schedule{}, refuse(Invalid, NameInvalid, "%s", err.Error())

@@ -44,14 +44,30 @@ func (i *Intake) RequestSlot(ctx context.Context, s Slot) (events.Backup, error)
 		if err != nil {
 			return b, err
 		}
-		if busy, ok := state.occupied(b.Provider == "cloudsql"); ok {
+		if busy, ok := state.rival(b, b.Provider == "cloudsql"); ok {
 			return b, Busy{busy}
 		}
+		b = asSpanner(b, s.Schedule.Config.Spanner)
 		if b.MaxAttempts = s.Schedule.Config.MaxAttempts; b.MaxAttempts == 0 {
 			b.MaxAttempts = i.c.MaxAttempts
 		}
 		return b, nil
 	})
+}
+
+// asSpanner gives a slot's backup what that door's schedules say of each (spanner.md 4.10).
+func asSpanner(b events.Backup, c *events.SpannerSettings) events.Backup {
+	if b.Provider == "spanner" {
+		b.ConsistencyTime = b.DueTime
+	}
+	if c == nil {
+		return b
+	}
+	b.Encryption = c.Encryption
+	if c.RetentionSeconds > 0 {
+		b.ExpireTime = events.At(b.EnqueuedTime.Add(time.Duration(c.RetentionSeconds) * time.Second))
+	}
+	return b
 }
 
 // SkipSlot appends `backup.skipped` for a slot that nobody asked for.

@@ -75,12 +75,29 @@ func (s instanceState) occupied(whole bool) (events.Backup, bool) {
 	return events.Backup{}, false
 }
 
+// rival is what stands in the way of a new backup (events.md 3.2). whole: as in occupied.
+func (s instanceState) rival(next events.Backup, whole bool) (events.Backup, bool) {
+	if whole {
+		return s.occupied(true)
+	}
+	for _, b := range s.backups {
+		if lifecycle.Excludes(next, b, false) {
+			return b, true
+		}
+	}
+	return events.Backup{}, false
+}
+
 // busy refuses while the instance is occupied, and says by what.
 func (s instanceState) busy(whole bool) error {
 	b, ok := s.occupied(whole)
 	if !ok {
 		return nil
 	}
+	return s.occupiedBy(b)
+}
+
+func (s instanceState) occupiedBy(b events.Backup) error {
 	e := refuse(Conflict, PendingBackupExists, "instance %s is busy with backup %s: wait for it or cancel it, then ask again", b.Instance, b.BackupID)
 	e.Existing = b.BackupID
 	if b.State == lifecycle.None {

@@ -22,6 +22,9 @@ type Change struct {
 
 	// Resource: a deletion was asked for as Cloud SQL's Backup, not as a backup run; its operation shows it.
 	Resource bool
+
+	// Insist: the caller is told that the backup is gone, so a deletion that fails is tried again until it is.
+	Insist bool
 }
 
 // Cancel appends `cancel_requested`; a backup that nobody works on is `cancelled` at once, any other by
@@ -68,7 +71,7 @@ func (i *Intake) finishCancel(ctx context.Context, asked events.Appended, b even
 var errMoved = errors.New("the backup moved on")
 
 // Delete appends `deletion_requested`. What is still being made, or already going, is NOT_DELETABLE, and
-// so is a backup that a restore reads; one that is held is HELD.
+// so is a backup that a restore or a copy reads; one that is held is HELD.
 func (i *Intake) Delete(ctx context.Context, c Change) (Receipt, error) {
 	for range maxRounds {
 		r, err := i.deleteOnce(ctx, c)
@@ -90,6 +93,15 @@ func (i *Intake) deleteOnce(ctx context.Context, c Change) (Receipt, error) {
 	}
 	if len(open) > 0 {
 		return Receipt{}, refuse(Conflict, NotDeletable, "restore %s reads this backup: wait for it, then ask again", open[0].RestoreID)
+	}
+	copies, err := i.view.CopyingFrom(ctx, b.Project, b.Instance)
+	if err != nil {
+		return Receipt{}, fault("look for copies", err)
+	}
+	for _, other := range copies {
+		if other.SourceBackupID == b.BackupID {
+			return Receipt{}, refuse(Conflict, NotDeletable, "backup %s is being copied from this one: wait for it, then ask again", other.BackupID)
+		}
 	}
 	n := lifecycle.NextDeletion(b)
 	ch := change{step: events.DeletionRequested, n: n, illegal: NotDeletable}
@@ -113,7 +125,7 @@ func (i *Intake) deleteOnce(ctx context.Context, c Change) (Receipt, error) {
 				return b, err
 			}
 		}
-		return lifecycle.AskDeletion(b, events.Deletion{Cause: cause(c), RequestTime: events.At(i.now()), RequestID: rq, RequestedBy: c.Name, Resource: c.Resource}), nil
+		return lifecycle.AskDeletion(b, events.Deletion{Cause: cause(c), RequestTime: events.At(i.now()), RequestID: rq, RequestedBy: c.Name, Resource: c.Resource, Insist: c.Insist}), nil
 	}
 	return i.change(ctx, c, ch)
 }

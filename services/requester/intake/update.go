@@ -73,7 +73,7 @@ func (i *Intake) amendOnce(ctx context.Context, c Amend, n int) (Receipt, error)
 				if c.ExpireTime != nil {
 					b.ExpireTime, changed = events.Time{}, append(changed, "expireTime")
 					if !c.ExpireTime.IsZero() {
-						b.ExpireTime = events.At(*c.ExpireTime)
+						b.ExpireTime = events.AtMicro(*c.ExpireTime)
 					}
 				}
 				if c.Held != nil {

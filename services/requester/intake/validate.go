@@ -61,6 +61,7 @@ func labels(l map[string]string) error {
 var (
 	providerForm = regexp.MustCompile(`^[a-z][a-z0-9]{1,19}$`)
 	locationForm = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+	backupIDForm = regexp.MustCompile(`^bk_[a-z2-7]{26}$`)
 )
 
 func (i *Intake) provider(p string) error {

@@ -45,7 +45,7 @@ func newWorld(t *testing.T, instances ...string) world {
 
 // over is another intake, over another log or view.
 func (w world) over(log intake.Log, r intake.Reader) *intake.Intake {
-	return intake.New(log, r, time.Now, pipelinetest.Logger(w.t), intake.Config{VisibleIn: time.Millisecond, Providers: []string{"sqlite", "cloudsql"}})
+	return intake.New(log, r, time.Now, pipelinetest.Logger(w.t), intake.Config{VisibleIn: time.Millisecond, Providers: []string{"sqlite", "cloudsql", "spanner"}})
 }
 
 // rival is an intake of another process.

@@ -74,12 +74,17 @@ const (
 // remove asks for the deletion of a backup; false if it cannot be deleted now, because a restore reads it, it is
 // held or the instance is busy: then it is tried again later.
 func (s *Scheduler) remove(ctx context.Context, b events.Backup) (bool, error) {
-	_, err := s.in.Delete(ctx, intake.Change{Caller: intake.Caller{Door: "schedule"}, Project: b.Project, BackupID: b.BackupID, Cause: byPolicy})
+	c := intake.Change{Caller: intake.Caller{Door: "schedule"}, Project: b.Project, BackupID: b.BackupID, Cause: byPolicy}
+	again := insisted(b)
+	if again {
+		c.Cause, c.Insist = b.Deletion.Cause, true
+	}
+	_, err := s.in.Delete(ctx, c)
 	switch intake.KindOf(err) {
 	case intake.NotFound:
 		return false, nil
 	case intake.Conflict: // what is only surplus is met again at the next slot
-		if s.over(b) {
+		if s.over(b) || again {
 			return false, s.arm(ctx, expireTimer+"."+b.BackupID, s.now().Add(10*firstRetry), tick{Project: b.Project, Backup: b.BackupID})
 		}
 		return false, nil
@@ -91,11 +96,16 @@ func (s *Scheduler) armRemoval(ctx context.Context, b events.Backup, at time.Tim
 	return s.arm(ctx, deleteTimer+"."+b.BackupID, at, tick{Project: b.Project, Backup: b.BackupID})
 }
 
+// insisted tells that a deletion failed whose caller was told that the backup is gone.
+func insisted(b events.Backup) bool {
+	return b.State == lifecycle.DeletionFailed && b.Deletion != nil && b.Deletion.Insist
+}
+
 // backupMoved prunes after a success, arms an expiry, and tries a deletion by policy again that failed.
 func (s *Scheduler) backupMoved(ctx context.Context, ev events.Stored, b events.Backup) error {
 	switch ev.Step() {
 	case events.DeletionFailed:
-		if b.Deletion == nil || b.Deletion.Cause != byPolicy {
+		if b.Deletion == nil || b.Deletion.Cause != byPolicy && !b.Deletion.Insist {
 			return nil
 		}
 		pause := lastRetry
@@ -135,7 +145,7 @@ func (s *Scheduler) expired(ctx context.Context, t tick) error {
 	if err != nil {
 		return err
 	}
-	again := b.State == lifecycle.DeletionFailed && b.Deletion != nil && b.Deletion.Cause == byPolicy
+	again := insisted(b) || b.State == lifecycle.DeletionFailed && b.Deletion != nil && b.Deletion.Cause == byPolicy
 	if again || s.over(b) && lifecycle.Good(b) {
 		_, err = s.remove(ctx, b)
 	}

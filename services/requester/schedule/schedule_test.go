@@ -373,6 +373,31 @@ func TestRetention_ADeletionThatFailsIsTriedAgain(t *testing.T) {
 	}
 }
 
+// A deletion whose caller was told that the backup is gone is tried again, under its own cause.
+func TestDeletion_ThatWasSaidToBeDoneIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	w.Hand.Auto()
+	r, err := w.in.Create(t.Context(), intake.Create{Caller: intake.Caller{Door: "spanner"}, Project: "acme", Instance: "orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Await("acme", r.Backup.BackupID, events.Succeeded)
+	w.Hand.FailDeletions(&events.Failure{Code: events.Network, Category: events.BySystem, Message: "the storage is away", Retryable: true})
+	if _, err := w.in.Delete(t.Context(), intake.Change{Caller: intake.Caller{Door: "spanner"}, Project: "acme", BackupID: r.Backup.BackupID, Insist: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.Await("acme", r.Backup.BackupID, events.DeletionFailed)
+	w.Hand.FailDeletions(nil)
+	w.settle()
+	w.until(at(23, 12, 0))
+	gone := w.Await("acme", r.Backup.BackupID, events.Deleted)
+	b, err := events.Decode[events.Backup](gone.Event)
+	if err != nil || b.Deletion.Cause != "USER" || b.Deletion.Try < 2 {
+		t.Errorf("%+v, %v", b.Deletion, err)
+	}
+}
+
 func TestExpiry_DeletesOnTime(t *testing.T) {
 	t.Parallel()
 	w := begin(t, 1, "orders")

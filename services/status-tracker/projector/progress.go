@@ -45,5 +45,5 @@ func (p *Projector) keep(ctx context.Context, header map[string][]string, body [
 	if next.Attempt < last.Attempt || next.Attempt == last.Attempt && next.Ordinal <= last.Ordinal {
 		return nil
 	}
-	return p.view.SaveProgress(ctx, next.Project, next.BackupID, ev.Data)
+	return p.view.SaveProgress(ctx, next)
 }

@@ -104,6 +104,16 @@ func (f *Fallback) Passed(ctx context.Context, project string, seq uint64) error
 	return f.view.Passed(ctx, project, seq)
 }
 
+// Reached implements Reader: that of the view.
+func (f *Fallback) Reached(ctx context.Context, project string) (uint64, error) {
+	return f.view.Reached(ctx, project)
+}
+
+// Moved implements Reader. It asks for nothing that is known to be there, so it does not make the view's readers wait.
+func (f *Fallback) Moved(ctx context.Context, project string, seq uint64) error {
+	return f.view.Moved(ctx, project, seq)
+}
+
 // Backup implements Reader.
 func (f *Fallback) Backup(ctx context.Context, project, id string) (events.Backup, error) {
 	return read(ctx, f, project, func(r Reader) (events.Backup, error) { return r.Backup(ctx, project, id) })
@@ -140,6 +150,20 @@ func (f *Fallback) Restorable(ctx context.Context, project, instance string, fro
 	return read(ctx, f, project, func(r Reader) ([]time.Time, error) { return r.Restorable(ctx, project, instance, from, to, limit) })
 }
 
+// BackupBySpanner implements Reader.
+func (f *Fallback) BackupBySpanner(ctx context.Context, project, instance, name string) (events.Backup, error) {
+	return read(ctx, f, project, func(r Reader) (events.Backup, error) {
+		return r.BackupBySpanner(ctx, project, instance, name)
+	})
+}
+
+// Creations implements Reader.
+func (f *Fallback) Creations(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error) {
+	return page(ctx, f, project, func(r Reader) ([]events.Backup, string, error) {
+		return r.Creations(ctx, project, instance, cursor, limit)
+	})
+}
+
 // Backups implements Reader.
 func (f *Fallback) Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error) {
 	return page(ctx, f, project, func(r Reader) ([]events.Backup, string, error) {
@@ -161,6 +185,16 @@ func (f *Fallback) Restoring(ctx context.Context, project, backupID string) ([]e
 	return read(ctx, f, project, func(r Reader) ([]events.Restore, error) { return r.Restoring(ctx, project, backupID) })
 }
 
+// RestoringFrom implements Reader.
+func (f *Fallback) RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error) {
+	return read(ctx, f, project, func(r Reader) ([]events.Restore, error) { return r.RestoringFrom(ctx, project, instance) })
+}
+
+// CopyingFrom implements Reader.
+func (f *Fallback) CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error) {
+	return read(ctx, f, project, func(r Reader) ([]events.Backup, error) { return r.CopyingFrom(ctx, project, instance) })
+}
+
 // RestoringInto implements Reader.
 func (f *Fallback) RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error) {
 	return read(ctx, f, project, func(r Reader) ([]events.Restore, error) { return r.RestoringInto(ctx, project, instance) })
@@ -169,6 +203,11 @@ func (f *Fallback) RestoringInto(ctx context.Context, project, instance string) 
 // Progress implements Reader; the log has none.
 func (f *Fallback) Progress(ctx context.Context, project, backupID string) (events.Progress, error) {
 	return f.view.Progress(ctx, project, backupID)
+}
+
+// Peak implements Reader; the log has none.
+func (f *Fallback) Peak(ctx context.Context, project, backupID string) (int, error) {
+	return f.view.Peak(ctx, project, backupID)
 }
 
 // Restore implements Reader.
@@ -208,6 +247,11 @@ func (f *Fallback) Schedules(ctx context.Context, project, instance, cursor stri
 // Operation implements Reader.
 func (f *Fallback) Operation(ctx context.Context, project, id string) (lifecycle.Operation, error) {
 	return read(ctx, f, project, func(r Reader) (lifecycle.Operation, error) { return r.Operation(ctx, project, id) })
+}
+
+// ShortOperation implements Reader.
+func (f *Fallback) ShortOperation(ctx context.Context, project, digits string) (lifecycle.Operation, error) {
+	return read(ctx, f, project, func(r Reader) (lifecycle.Operation, error) { return r.ShortOperation(ctx, project, digits) })
 }
 
 // Operations implements Reader.

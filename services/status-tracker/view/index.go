@@ -35,6 +35,7 @@ func entriesOf(d Doc, shard int) (entries, error) {
 		e.operations(shard, r.Project, lifecycle.OperationOf(r))
 		if lifecycle.RestorePhaseOf(r) != lifecycle.Ended {
 			e.add(setKey(shard, restoringOf, r.Project, r.BackupID), r.RestoreID)
+			e.add(setKey(shard, restoringFrom, r.Project, r.Instance), r.RestoreID)
 			e.add(setKey(shard, restoringInto, r.Project, r.Target.Instance), r.RestoreID)
 		}
 	case events.Instances:
@@ -80,6 +81,12 @@ func (e entries) backup(shard int, b events.Backup) {
 	}
 	e.refs[refKey(shard, byGaussDB, b.Project, b.IDs.GaussDB)] = b.BackupID
 	e.listed(shard, b)
+	if lifecycle.Standing(b) {
+		e.refs[refKey(shard, bySpanner, b.Project, b.Instance, b.IDs.Spanner)] = b.BackupID
+	}
+	if b.EverRequested() {
+		e.add(setKey(shard, creationsOf, b.Project, b.Instance), creationMember(b))
+	}
 	if trusted(b) {
 		e.add(setKey(shard, goodOf, b.Project, b.Instance), goodMember(b))
 	}
@@ -89,6 +96,9 @@ func (e entries) backup(shard int, b events.Backup) {
 	if lifecycle.Occupies(b, true) {
 		e.add(setKey(shard, activeOf, b.Project, b.Instance), b.BackupID)
 	}
+	if b.CopyOf != nil && lifecycle.Occupies(b, false) {
+		e.add(setKey(shard, copyingFrom, b.Project, b.CopyOf.Instance), b.BackupID)
+	}
 	for _, op := range lifecycle.OperationsOf(b) {
 		e.operations(shard, b.Project, op)
 	}
@@ -96,6 +106,9 @@ func (e entries) backup(shard int, b events.Backup) {
 
 func (e entries) operations(shard int, project string, op lifecycle.Operation) {
 	e.refs[refKey(shard, byOperation, project, op.ID)] = string(op.Entity) + "/" + op.Aggregate
+	if op.Kind == lifecycle.Creation || op.Kind == lifecycle.Restoral {
+		e.refs[refKey(shard, byShort, project, shortOf(op.ID))] = op.ID
+	}
 	m := operationMember(op)
 	e.add(setKey(shard, operationsOf, project), m)
 	e.add(setKey(shard, operationsOf, project, op.Instance), m)
@@ -106,6 +119,19 @@ func (e entries) add(set, value string) { e.members[Member{set, value}] = true }
 // backupMember sorts by enqueued time, then by the number that Cloud SQL shows.
 func backupMember(b events.Backup) string {
 	return fmt.Sprintf("%015d.%019s.%s", b.EnqueuedTime.UnixMilli(), b.IDs.CloudSQL, b.BackupID)
+}
+
+// creationMember sorts the newest first and those of one moment by the name that Spanner shows (spanner.md 4.7).
+func creationMember(b events.Backup) string {
+	return fmt.Sprintf("%015d.%s.%s", maxMillis-b.EnqueuedTime.UnixMilli(), escaped(b.IDs.Spanner), b.BackupID)
+}
+
+const maxMillis = 999_999_999_999_999
+
+// shortOf are the first 16 hex digits of a UUID (events.md 1.4).
+func shortOf(id string) string {
+	digits := strings.ReplaceAll(id, "-", "")
+	return digits[:min(16, len(digits))]
 }
 
 func operationMember(op lifecycle.Operation) string {

@@ -12,9 +12,9 @@ import (
 // progress: what the view forgets, it deletes.
 //
 //	key                                      type    value
-//	bb:{v07}:checkpoint:3                    string  {"epoch","seq"}: what the shard has applied, and in which layout
+//	bb:{v07}:checkpoint:4                    string  {"epoch","seq"}: what the shard has applied, and in which layout
 //	bb:{v07}:doc:backup:{project}:bk_…       string  Doc, one per aggregate
-//	bb:{v07}:progress:{project}:bk_…         string  events.Progress, expires after 24 h
+//	bb:{v07}:progress:{project}:bk_…         string  events.Progress and peak, expires after 24 h
 //	bb:{v07}:ref:{index}:{project}:…         string  id of the aggregate that a dialect's id names
 //	bb:{v07}:set:{set}:{project}[:{instance}] zset   members "{sort key}.{id}", all of score 0
 //	bb:{v07}:set:listed:{project}:{instance}:{trigger} zset, likewise; _ for all instances, or triggers
@@ -51,9 +51,11 @@ type index string
 const (
 	byInstanceName index = "instance"  // project, instance name → in_…
 	byCloudSQL     index = "cloudsql"  // project, instance name, run id → bk_…
+	bySpanner      index = "spanner"   // project, instance name, backup id of Spanner → bk_… of the one that stands
 	byOperation    index = "operation" // project, operation id → {entity}/{id}
 	byGaussDB      index = "gaussdb"   // project, backup id of GaussDB → bk_…
 	byGaussInst    index = "gaussinst" // project, instance id of GaussDB → name of the instance, be it there or not
+	byShort        index = "short"     // project, first 16 hex digits of an operation id → operation id; creations and restores
 )
 
 func refKey(shard int, i index, project string, parts ...string) string {
@@ -68,6 +70,9 @@ const (
 	activeOf      set = "active"     // project, instance: those that occupy the instance
 	instancesOf   set = "instances"  // project: by name
 	schedulesOf   set = "schedules"  // project [, instance]: by id
+	creationsOf   set = "creations"  // project, instance: those ever asked for, gone ones too, by enqueued time
+	copyingFrom   set = "copying"    // project, instance: copies of its backups that are being made
+	restoringFrom set = "from"       // project, instance: restores of its backups that have not ended
 	restoringOf   set = "restoring"  // project, backup id: restores that have not ended
 	restoringInto set = "into"       // project, target instance: restores that have not ended
 	operationsOf  set = "operations" // project [, instance]: by start, else insert time

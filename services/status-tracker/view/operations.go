@@ -24,6 +24,15 @@ func (v *View) Operation(ctx context.Context, project, id string) (lifecycle.Ope
 	return ops[0], nil
 }
 
+// ShortOperation implements Reader.
+func (v *View) ShortOperation(ctx context.Context, project, digits string) (lifecycle.Operation, error) {
+	id, err := v.ref(ctx, refKey(v.shard(project), byShort, project, digits))
+	if err != nil {
+		return lifecycle.Operation{}, err
+	}
+	return v.Operation(ctx, project, id)
+}
+
 // Operations implements Reader.
 func (v *View) Operations(ctx context.Context, project, instance string, cursor string, limit int) ([]lifecycle.Operation, string, error) {
 	members, next, err := v.page(ctx, v.listKey(operationsOf, project, instance), cursor, limit, true)

@@ -3,6 +3,7 @@ package view
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,15 +29,25 @@ type Reader interface {
 	// Restorable are the moments of an instance whose data can be put back, the oldest first: at most limit, the
 	// newest of those between from and to, both inclusive. Zero is no bound.
 	Restorable(ctx context.Context, project, instance string, from, to time.Time, limit int) ([]time.Time, error)
+	// BackupBySpanner finds the backup that stands (lifecycle.Standing) by the id that Spanner shows.
+	BackupBySpanner(ctx context.Context, project, instance, name string) (events.Backup, error)
+	// Creations are the backups of an instance that were ever asked for, gone ones too, newest first.
+	Creations(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error)
 	// Backups are those not deleted, newest first; of one instance, or of the project if it is empty.
 	Backups(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error)
 	// Active are the backups that occupy an instance, with the stream sequence up to which this is known.
 	Active(ctx context.Context, project, instance string) ([]events.Backup, uint64, error)
 	// Restoring are the restores that read a backup and have not ended.
 	Restoring(ctx context.Context, project, backupID string) ([]events.Restore, error)
+	// RestoringFrom are the restores that read a backup of an instance and have not ended.
+	RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error)
+	// CopyingFrom are the copies of an instance's backups that are being made.
+	CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error)
 	// RestoringInto are the restores that write into an instance and have not ended.
 	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
 	Progress(ctx context.Context, project, backupID string) (events.Progress, error)
+	// Peak is the highest percentage that was ever told of a backup, in any of its attempts; 0 if none is known.
+	Peak(ctx context.Context, project, backupID string) (int, error)
 	Restore(ctx context.Context, project, id string) (events.Restore, error)
 	Instance(ctx context.Context, project, name string) (events.Instance, error)
 	// Instances are sorted by name.
@@ -48,12 +59,18 @@ type Reader interface {
 	// Schedules are sorted by id; of one instance, or of the project if it is empty.
 	Schedules(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Schedule, string, error)
 	Operation(ctx context.Context, project, id string) (lifecycle.Operation, error)
+	// ShortOperation finds a creation or a restore by the first 16 hex digits of its operation's id.
+	ShortOperation(ctx context.Context, project, digits string) (lifecycle.Operation, error)
 	// Operations are sorted by start time, newest first; of one instance, or of the project if it is empty.
 	Operations(ctx context.Context, project, instance string, cursor string, limit int) ([]lifecycle.Operation, string, error)
 	// Health is the last good backup of an instance and what became of the slots that were due since a moment.
 	Health(ctx context.Context, project, instance string, since time.Time) (lifecycle.Health, error)
 	// Position is how far the view is, and in which log.
 	Position(ctx context.Context, project string) (Checkpoint, error)
+	// Reached is the stream sequence up to which the view is.
+	Reached(ctx context.Context, project string) (uint64, error)
+	// Moved returns when the view has applied any event after a stream sequence, or when ctx ends.
+	Moved(ctx context.Context, project string, seq uint64) error
 	// Passed returns when the view has applied the event with this stream sequence, or when ctx ends.
 	Passed(ctx context.Context, project string, seq uint64) error
 }
@@ -86,6 +103,25 @@ func (v *View) BackupByCloudSQL(ctx context.Context, project, instance, runID st
 	return v.Backup(ctx, project, id)
 }
 
+// BackupBySpanner implements Reader.
+func (v *View) BackupBySpanner(ctx context.Context, project, instance, name string) (events.Backup, error) {
+	id, err := v.ref(ctx, refKey(v.shard(project), bySpanner, project, instance, name))
+	if err != nil {
+		return events.Backup{}, err
+	}
+	return v.Backup(ctx, project, id)
+}
+
+// Creations implements Reader.
+func (v *View) Creations(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error) {
+	members, next, err := v.page(ctx, setKey(v.shard(project), creationsOf, project, instance), cursor, limit, false)
+	if err != nil {
+		return nil, "", err
+	}
+	list, err := many[events.Backup](ctx, v, project, events.Backups, ids(members))
+	return list, next, err
+}
+
 // Backups implements Reader.
 func (v *View) Backups(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error) {
 	members, next, err := v.page(ctx, v.listKey(backupsOf, project, instance), cursor, limit, true)
@@ -116,6 +152,20 @@ func (v *View) Restoring(ctx context.Context, project, backupID string) ([]event
 	return v.restores(ctx, project, setKey(v.shard(project), restoringOf, project, backupID))
 }
 
+// RestoringFrom implements Reader.
+func (v *View) RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error) {
+	return v.restores(ctx, project, setKey(v.shard(project), restoringFrom, project, instance))
+}
+
+// CopyingFrom implements Reader.
+func (v *View) CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error) {
+	members, err := v.store.Range(ctx, setKey(v.shard(project), copyingFrom, project, instance), Range{Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	return many[events.Backup](ctx, v, project, events.Backups, members)
+}
+
 // RestoringInto implements Reader.
 func (v *View) RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error) {
 	return v.restores(ctx, project, setKey(v.shard(project), restoringInto, project, instance))
@@ -129,9 +179,28 @@ func (v *View) restores(ctx context.Context, project, set string) ([]events.Rest
 	return many[events.Restore](ctx, v, project, events.Restores, ids)
 }
 
+// progress is what is kept of a backup's progress.
+type progress struct {
+	events.Progress
+	Peak int `json:"peak,omitempty"`
+}
+
 // Progress implements Reader.
 func (v *View) Progress(ctx context.Context, project, backupID string) (events.Progress, error) {
-	var p events.Progress
+	p, err := v.progress(ctx, project, backupID)
+	return p.Progress, err
+}
+
+// Peak implements Reader.
+func (v *View) Peak(ctx context.Context, project, backupID string) (int, error) {
+	p, err := v.progress(ctx, project, backupID)
+	if errors.Is(err, events.ErrNotFound) {
+		err = nil
+	}
+	return p.Peak, err
+}
+
+func (v *View) progress(ctx context.Context, project, backupID string) (p progress, err error) {
 	got, err := v.store.Get(ctx, progressKey(v.shard(project), project, backupID))
 	if err != nil {
 		return p, err
@@ -180,6 +249,17 @@ func (v *View) Instances(ctx context.Context, project string, cursor string, lim
 // Position implements Reader.
 func (v *View) Position(ctx context.Context, project string) (Checkpoint, error) {
 	return v.checkpoint(ctx, v.shard(project))
+}
+
+// Reached implements Reader.
+func (v *View) Reached(ctx context.Context, project string) (uint64, error) {
+	cp, err := v.Position(ctx, project)
+	return cp.Seq, err
+}
+
+// Moved implements Reader.
+func (v *View) Moved(ctx context.Context, project string, seq uint64) error {
+	return v.Passed(ctx, project, seq+1)
 }
 
 // Passed implements Reader.

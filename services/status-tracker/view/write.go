@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+
+	"github.com/backupbus/backupbus/events"
 )
 
 // Checkpoint says what a shard has applied: everything up to Seq of the log that Epoch names. It is
@@ -89,9 +91,21 @@ func (v *View) Checkpoint(ctx context.Context) (Checkpoint, error) {
 	return low, nil
 }
 
-// SaveProgress keeps the last progress of a backup.
-func (v *View) SaveProgress(ctx context.Context, project, backupID string, data []byte) error {
-	return v.store.Commit(ctx, Writes{Put: []Pair{{Key: progressKey(v.shard(project), project, backupID), Value: data, TTL: progressLife}}})
+// SaveProgress keeps the last progress of a backup, and the highest percentage so far: a new attempt begins anew.
+func (v *View) SaveProgress(ctx context.Context, p events.Progress) error {
+	next := progress{Progress: p}
+	var err error
+	if next.Peak, err = v.Peak(ctx, p.Project, p.BackupID); err != nil {
+		return err
+	}
+	if p.Percent != nil {
+		next.Peak = max(next.Peak, *p.Percent)
+	}
+	doc, err := json.Marshal(next)
+	if err != nil {
+		return fmt.Errorf("progress of %s: %w", p.BackupID, err)
+	}
+	return v.store.Commit(ctx, Writes{Put: []Pair{{Key: progressKey(v.shard(p.Project), p.Project, p.BackupID), Value: doc, TTL: progressLife}}})
 }
 
 // Drop empties the view.

@@ -2,7 +2,6 @@ package gaussdb
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -51,10 +50,9 @@ func (d *Door) job(c *call, op lifecycle.Operation, b events.Backup) job {
 			j.Status = pending
 			return j
 		}
-		j.Process = fmt.Sprintf("%d%%", d.seen.highest(b.BackupID, d.percent(c, b)))
+		j.Process = fmt.Sprintf("%d%%", d.percent(c, b))
 		return j
 	}
-	d.seen.forget(b.BackupID)
 	j.Ended = stamp(op.EndTime.Time)
 	j.Status, j.FailReason = outcome(op, b)
 	return j
@@ -79,49 +77,10 @@ func outcome(op lifecycle.Operation, b events.Backup) (status, reason string) {
 	return jobFailed, string(events.Internal)
 }
 
-// percent is how far a backup is, from 1 once it has begun to 99.
+// percent is how far a backup is, from 1 once it has begun to 99. It never falls, though a new attempt begins anew (7).
 func (d *Door) percent(c *call, b events.Backup) int {
 	if b.Attempt == 0 {
 		return 0
 	}
-	p, ok := d.intake.Progress(c.Context(), b)
-	switch {
-	case !ok:
-		return 1
-	case p.Percent != nil:
-		return min(max(*p.Percent, 1), 99)
-	case p.BytesDone != nil && p.BytesTotal != nil && *p.BytesTotal > 0:
-		return int(min(max(float64(*p.BytesDone)/float64(*p.BytesTotal)*100, 1), 99))
-	}
-	return 1
-}
-
-// peaks are the percentages that were shown: a client that polls never sees one fall (7), though a new attempt begins
-// anew. They are kept for as long as this process may, and are few: what is forgotten is shown as it is.
-type peaks struct {
-	mu sync.Mutex
-	of map[string]int
-}
-
-const maxPeaks = 10_000
-
-func newPeaks() *peaks { return &peaks{of: map[string]int{}} }
-
-func (p *peaks) highest(id string, now int) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if before := p.of[id]; before >= now {
-		return before
-	}
-	if len(p.of) >= maxPeaks {
-		clear(p.of)
-	}
-	p.of[id] = now
-	return now
-}
-
-func (p *peaks) forget(id string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.of, id)
+	return min(max(d.intake.Peak(c.Context(), b), 1), 99)
 }

@@ -35,7 +35,8 @@ type Intake interface {
 	BackupByGaussDB(ctx context.Context, project, id string) (events.Backup, error)
 	Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
 	Listed(ctx context.Context, project string, l lifecycle.Listing, offset, limit int) ([]events.Backup, int, error)
-	Progress(ctx context.Context, b events.Backup) (events.Progress, bool)
+	// Peak is the highest percentage that was told of a backup.
+	Peak(ctx context.Context, b events.Backup) int
 	Instance(ctx context.Context, project, instance string) (events.Instance, error)
 	InstanceByGaussDB(ctx context.Context, project, id string) (events.Instance, error)
 	// InstanceName is also that of an instance that was deregistered.
@@ -53,7 +54,6 @@ type Door struct {
 	log    *slog.Logger
 	c      Config
 	access *access
-	seen   *peaks
 	routes []route
 }
 
@@ -68,7 +68,7 @@ func New(in Intake, now func() time.Time, l *slog.Logger, c Config, env func(str
 	if err != nil {
 		return nil, err
 	}
-	d := &Door{intake: in, now: now, log: l, c: c, access: a, seen: newPeaks()}
+	d := &Door{intake: in, now: now, log: l, c: c, access: a}
 	d.routes = d.table()
 	return d, nil
 }

@@ -155,3 +155,27 @@ func Spread(scheduleID string, at time.Time, within time.Duration) time.Duration
 	fmt.Fprintf(h, "%s %d", scheduleID, at.Unix())
 	return time.Duration(h.Sum64()%uint64(within/time.Second+1)) * time.Second
 }
+
+// Shortest is the shortest time between two due times of a configuration that New accepts, on a clock that is never
+// put forward or back. A cron line is followed for a while: what is further apart than that is not its shortest.
+func Shortest(c events.ScheduleConfig) time.Duration {
+	if c.EverySeconds > 0 {
+		return time.Duration(c.EverySeconds) * time.Second
+	}
+	c.TimeZone = ""
+	times, err := New(c)
+	if err != nil {
+		return MaxEvery
+	}
+	shortest := MaxEvery
+	at := times.Next(time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC))
+	for range 100 {
+		next := times.Next(at)
+		if next.IsZero() {
+			break
+		}
+		shortest = min(shortest, next.Sub(at))
+		at = next
+	}
+	return shortest
+}

@@ -3,6 +3,7 @@ package viewtest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,6 +136,7 @@ func apply(t testing.TB, v *view.View, log []events.Stored, n int) {
 type everything struct {
 	Backups, Active, Restoring, Into []string
 	Listed                           []string
+	Creations, Names, From           []string // as Spanner sees them
 	Operations                       []lifecycle.Operation
 	Instances, Schedules             []string
 	Docs                             []view.Doc
@@ -178,6 +180,25 @@ func look(t testing.TB, v *view.View) everything {
 	}
 	for _, r := range into {
 		e.Into = append(e.Into, r.RestoreID)
+	}
+	from, err := v.RestoringFrom(ctx, "p", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range from {
+		e.From = append(e.From, r.RestoreID)
+	}
+	made, _, err := v.Creations(ctx, "p", "a", "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range made {
+		e.Creations = append(e.Creations, b.BackupID)
+		if found, err := v.BackupBySpanner(ctx, "p", "a", b.IDs.Spanner); err == nil {
+			e.Names = append(e.Names, found.BackupID)
+		} else if !errors.Is(err, events.ErrNotFound) {
+			t.Fatal(err)
+		}
 	}
 	if e.Operations, _, err = v.Operations(ctx, "p", "", "", 100); err != nil {
 		t.Fatal(err)
@@ -232,6 +253,18 @@ func testView(t *testing.T, h Harness) {
 	if diff := cmp.Diff([]string{"rs_1"}, got.Into); diff != "" {
 		t.Errorf("restoring into b:\n%s", diff)
 	}
+	if diff := cmp.Diff([]string{"bk_a4", "bk_a3", "bk_a2", "bk_a1"}, got.Creations); diff != "" {
+		t.Errorf("creations, newest first, the deleted one too:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"bk_a4", "bk_a2"}, got.Names); diff != "" {
+		t.Errorf("by the names of Spanner, those that stand:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"rs_1"}, got.From); diff != "" {
+		t.Errorf("restoring from a:\n%s", diff)
+	}
+	if op, err := v.ShortOperation(ctx, "p", strings.ReplaceAll(events.OperationID("bk_a1-requested"), "-", "")[:16]); err != nil || op.Kind != lifecycle.Creation || op.Backup != "bk_a1" {
+		t.Errorf("by 16 digits: %+v, %v", op, err)
+	}
 	if n, err := v.Generations(ctx, "p", []string{"sc_none", "sc_nightly", "sc_automated"}); err != nil || len(n) != 2 || n["sc_nightly"] != 2 {
 		t.Errorf("generations, also of the removed one: %v, %v", n, err)
 	}
@@ -254,21 +287,55 @@ func testView(t *testing.T, h Harness) {
 		"instance":     second(v.Instance(ctx, "p", "none")),
 		"restore":      second(v.Restore(ctx, "p", "rs_none")),
 		"operation":    second(v.Operation(ctx, "p", "none")),
+		"16 digits":    second(v.ShortOperation(ctx, "p", "0123456789abcdef")),
+		"name":         second(v.BackupBySpanner(ctx, "p", "a", "none")),
 		"progress":     second(v.Progress(ctx, "p", "bk_a4")),
 	} {
 		if !errors.Is(err, events.ErrNotFound) {
 			t.Errorf("%s that is not there: %v", what, err)
 		}
 	}
-	if err := v.SaveProgress(ctx, "p", "bk_a4", []byte(`{"attempt":1,"ordinal":2}`)); err != nil {
-		t.Fatal(err)
+	for attempt, percent := range []int{40, 10} { // the second attempt begins anew
+		if err := v.SaveProgress(ctx, events.Progress{Project: "p", BackupID: "bk_a4", Attempt: attempt + 1, Ordinal: 2, Percent: &percent}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if p, err := v.Progress(ctx, "p", "bk_a4"); err != nil || p.Ordinal != 2 {
+	if p, err := v.Progress(ctx, "p", "bk_a4"); err != nil || p.Ordinal != 2 || p.Attempt != 2 || *p.Percent != 10 {
 		t.Errorf("progress %+v, %v", p, err)
+	}
+	if peak, err := v.Peak(ctx, "p", "bk_a4"); err != nil || peak != 40 {
+		t.Errorf("peak %d, %v", peak, err)
+	}
+	if peak, err := v.Peak(ctx, "p", "bk_a3"); err != nil || peak != 0 {
+		t.Errorf("peak of one that told nothing: %d, %v", peak, err)
 	}
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// testCopies: a copy of a backup is found by the instance of its source while it is being made.
+func testCopies(t *testing.T, h Harness) {
+	v := view.New(h.Open(t), shards)
+	hist := &history{t: t, n: map[string]uint64{}}
+	b := newBackup("a", 1)
+	b.SourceBackupID, b.CopyOf = "bk_source", &events.CopyOf{Instance: "source", Spanner: "mine", CreateTime: b.EnqueuedTime}
+	b = hist.step(b, events.Requested)
+	for _, want := range []int{1, 0} {
+		apply(t, v, hist.log, 1024)
+		if list, err := v.CopyingFrom(t.Context(), "p", "source"); err != nil || len(list) != want {
+			t.Errorf("%d copies, want %d: %v", len(list), want, err)
+		}
+		if want == 0 { // it is not how well its instance is backed up
+			if good, err := v.Health(t.Context(), "p", "a", time.Unix(0, 0)); err != nil || good.LastGood != nil {
+				t.Errorf("health %+v, %v", good, err)
+			}
+		}
+		if want == 1 {
+			b = hist.step(lifecycle.Claim(b, time.Unix(1, 0), "ex"), events.Started)
+			hist.step(lifecycle.Complete(b, time.Unix(2, 0), lifecycle.Outcome{Proof: events.ProofStored}), events.Succeeded)
+		}
+	}
+}
 
 func testPages(t *testing.T, h Harness) {
 	v := view.New(h.Open(t), shards)
@@ -350,6 +417,12 @@ func testPosition(t *testing.T, h Harness) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("Passed did not return")
+	}
+	if seq, err := v.Reached(t.Context(), "p"); err != nil || seq != 7 {
+		t.Errorf("reached %d, %v", seq, err)
+	}
+	if err := v.Moved(t.Context(), "p", 6); err != nil {
+		t.Errorf("moved since 6: %v", err)
 	}
 	if cp, err := v.Checkpoint(t.Context()); err != nil || cp != (view.Checkpoint{Epoch: "e", Seq: 7}) {
 		t.Errorf("checkpoint: %+v, %v", cp, err)

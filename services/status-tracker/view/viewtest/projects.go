@@ -15,7 +15,7 @@ func testProjects(t *testing.T, h Harness) {
 	hist := life(t)
 	apply(t, v, hist.log, 1024)
 	ctx := t.Context()
-	if err := v.SaveProgress(ctx, "p", "bk_a4", []byte(`{"attempt":1,"ordinal":2}`)); err != nil {
+	if err := v.SaveProgress(ctx, events.Progress{Project: "p", BackupID: "bk_a4", Attempt: 1, Ordinal: 2}); err != nil {
 		t.Fatal(err)
 	}
 	op := events.OperationID("bk_a1-deletion_requested-1")

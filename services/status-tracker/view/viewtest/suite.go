@@ -32,6 +32,7 @@ func Run(t *testing.T, h Harness) {
 		"changed":  testChanged,
 		"view":     testView,
 		"pages":    testPages,
+		"copies":   testCopies,
 		"rebuild":  testRebuild,
 		"position": testPosition,
 		"projects": testProjects,

@@ -1,0 +1,117 @@
+package spanner_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Where each row of spanner.md (b) and each case of (c) is held. `compat` are the tests of tools/compat, with the
+// official clients; `engines` those of each engine's cancel and failures, where the tool's process ends.
+//
+//	b1, b2       TestCreate_Ids
+//	b3           TestCreate_Refusals
+//	b4           TestUpdate_TheExpiry
+//	b5, b6       TestCreate_Refusals; older than the retention period of the one database: its executor
+//	b7           its executor: when a database was made is not known here
+//	b8, b9       TestCreate_Refusals
+//	b10, b11     TestCreate_Refusals
+//	b12          TestCreate_NameThenLimit, TestRace_OneOfFiftyOfAName
+//	b13          TestCreate_NameThenLimit, TestRace_OneOfFiftyForADatabase
+//	b14          TestCreate_NameThenLimit, TestRace_FiftyDatabasesAtOnce
+//	b15          TestCreate_WhileAScheduledOneIsMade
+//	b16 - b18    TestCreate_Refusals
+//	b19          TestLife_OfABackup
+//	b20          TestLife_FailureIsInTheOperation
+//	b21          TestUpdate_TheExpiry
+//	b22 - b25    TestUpdate_TheExpiry
+//	b26          TestLife_DeleteHidesAtOnce
+//	b27          TestRestore_HoldsItsBackup
+//	b28          TestCopy_HoldsItsSource
+//	b29          TestCancel_ByDeletion
+//	b30          TestCopy_HoldsItsSource
+//	b31, b32     TestCopy_Refusals
+//	b33          TestCancel_IsSeenByTheNextRead
+//	b34 - b36    TestCancel_OfWhatHasEnded
+//	b37          TestOperations_WaitAndWhatIsNotThere
+//	b38          as 4.8 allows it, it waits: TestOperations_WaitAndWhatIsNotThere
+//	b39          TestOperations_WaitAndWhatIsNotThere
+//	b40, b41     TestLists_NewestFirstInPages
+//	b42          TestLists_FiltersOfOperations
+//	b43          TestLists_MalformedFilters
+//	b44 - b46    with access control
+//	b47 - b50    TestREST_WhatCannotBeRead
+//	b51          TestCreate_Refusals, TestREST_CreateInEverySpelling
+//	b52          TestREST_PathsThatAreNotThere
+//	b53          TestGRPC_WhatIsNotThere
+//	b54          TestErrors_OfIntake; nothing limits calls yet
+//	b55          TestPermissions_OfWhatIsThere; its other half with access control
+//	b56          TestGRPC_WhatIsNotThere, TestREST_PathsThatAreNotThere, TestRestore_OfSpannerItselfIsNotThere
+//	b57          TestLists_OperationsOfABackup
+//	b58          TestLife_FailureIsInTheOperation, TestErrors_OfWork
+//
+//	c1 - c3      TestLife_OfABackup
+//	c4           TestLife_VersionTimeIsKept
+//	c5, c6       TestLife_OfABackup; compat
+//	c7           TestProgress_NeverGoesBack, TestProgress_IsFrozenByACancel
+//	c8 - c10     TestCreate_NameThenLimit, TestCreate_DatabasesOfAFileServer
+//	c11          TestRace_OneOfFiftyForADatabase
+//	c12          TestCreate_NameThenLimit
+//	c13          TestCreate_Ids
+//	c14 - c20    TestCreate_Refusals
+//	c21, c22     TestCancel_IsSeenByTheNextRead, TestCancel_BeforeItBegins, TestRace_CancelAndCreateTheSameId, TestEngine_CancelLeavesNothing; engines
+//	c23          TestCancel_OfWhatHasEnded
+//	c24          TestLife_FailureIsInTheOperation
+//	c25, c26     TestLife_DeleteHidesAtOnce
+//	c27          TestRestore_HoldsItsBackup
+//	c28 - c30    TestUpdate_TheExpiry
+//	c31, c32     TestLists_NewestFirstInPages
+//	c33, c34     TestLists_FiltersOfBackups
+//	c35 - c37    TestLists_FiltersOfOperations
+//	c38          TestLists_MalformedFilters
+//	c39          TestTime_OperationsAreForgotten
+//	c40          TestLists_OperationsOfABackup
+//	c41          TestREST_CreateInEverySpelling
+//	c42          TestREST_WhatAReadyBackupLooksLike
+//	c43, c44     TestREST_CreateInEverySpelling
+//	c45          TestREST_WhatCannotBeRead
+//	c46          rest, the helper of all these tests; TestREST_PathsThatAreNotThere
+//	c47          TestREST_WhatAReadyBackupLooksLike
+//	c48          TestREST_WithoutAContentType
+//	c49          TestPort_IsShared
+//	c50          compat
+//	c51          with access control
+//	c52          TestPermissions_OfWhatIsThere; its other half with access control
+//	c53, c54     TestCopy_HoldsItsSource, TestCopy_OutlivesItsSource, TestCopy_OfAProviderThatCannot
+//	c55          TestGRPC_WhatIsNotThere, TestRestore_OfSpannerItselfIsNotThere
+func TestCoverage_NamesTestsThatExist(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(b)
+	}
+	here, err := os.ReadFile("coverage_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, _, _ := strings.Cut(string(here), "\nfunc ")
+	names := regexp.MustCompile(`Test\w+`).FindAllString(table, -1)
+	if len(names) < 50 {
+		t.Errorf("the table names %d tests", len(names))
+	}
+	for _, name := range names {
+		if !strings.Contains(all.String(), "\nfunc "+name+"(") {
+			t.Errorf("the table names %s, which is not there", name)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package spanner
+
+import (
+	"context"
+	"strings"
+
+	"cloud.google.com/go/longrunning/autogen/longrunningpb"
+	"cloud.google.com/go/spanner/admin/database/apiv1/databasepb"
+	"google.golang.org/grpc/codes"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+)
+
+// ListBackups implements DatabaseAdmin (spanner.md 4.7): what stands, newest first.
+func (s *adminServer) ListBackups(ctx context.Context, r *databasepb.ListBackupsRequest) (*databasepb.ListBackupsResponse, error) {
+	const method = "ListBackups"
+	in, ok := parseInstance(r.GetParent())
+	if !ok {
+		return nil, malformed(method)
+	}
+	match, err := parseFilter(r.GetFilter(), backupFields{})
+	p, ok := pageOf(method, r.GetParent(), r.GetFilter(), r.GetPageSize(), r.GetPageToken())
+	if err != nil || !ok {
+		return nil, malformed(method)
+	}
+	h, err := s.door.home(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	list, next, err := gather(p, func(cursor string, limit int) ([]events.Backup, string, error) {
+		return s.door.intake.Backups(ctx, in.project, in.instance, cursor, limit)
+	}, func(b events.Backup) (*databasepb.Backup, bool, error) {
+		if !lifecycle.Standing(b) {
+			return nil, false, nil
+		}
+		out := h.backup(b)
+		return out, match == nil || match(shown{out}), nil
+	})
+	if err != nil {
+		return nil, about{}.of(err)
+	}
+	return &databasepb.ListBackupsResponse{Backups: list, NextPageToken: p.next(next)}, nil
+}
+
+// ListBackupOperations implements DatabaseAdmin: the creations of an instance's backups, newest first.
+func (s *adminServer) ListBackupOperations(ctx context.Context, r *databasepb.ListBackupOperationsRequest) (*databasepb.ListBackupOperationsResponse, error) {
+	const method = "ListBackupOperations"
+	in, ok := parseInstance(r.GetParent())
+	if !ok {
+		return nil, malformed(method)
+	}
+	list, next, err := s.door.creations(ctx, listing{method, in, r.GetParent(), r.GetFilter(), r.GetPageSize(), r.GetPageToken()}, "")
+	if err != nil {
+		return nil, err
+	}
+	return &databasepb.ListBackupOperationsResponse{Operations: list, NextPageToken: next}, nil
+}
+
+// listing is a list of operations that is asked for.
+type listing struct {
+	method string
+	instanceName
+	parent, filter string
+	size           int32
+	token          string
+}
+
+func (l listing) read() (page, expr, error) {
+	match, err := parseFilter(l.filter, operationFields{})
+	p, ok := pageOf(l.method, l.parent, l.filter, l.size, l.token)
+	if err != nil || !ok {
+		return p, nil, malformed(l.method)
+	}
+	return p, match, nil
+}
+
+// creations are a page of the operations that made backups; id is that of one backup, or empty.
+func (d *Door) creations(ctx context.Context, l listing, id string) ([]*longrunningpb.Operation, string, error) {
+	p, match, err := l.read()
+	if err != nil {
+		return nil, "", err
+	}
+	h, err := d.home(ctx, l.instanceName)
+	if err != nil {
+		return nil, "", err
+	}
+	list, next, err := gather(p, func(cursor string, limit int) ([]events.Backup, string, error) {
+		return d.intake.Creations(ctx, l.project, l.instance, cursor, limit)
+	}, func(b events.Backup) (*longrunningpb.Operation, bool, error) {
+		if id != "" && b.IDs.Spanner != id || d.forgotten(lifecycle.OperationsOf(b)[0]) {
+			return nil, false, nil
+		}
+		op, err := d.creation(ctx, h, b)
+		return op, err == nil && (match == nil || match(shown{op})), err
+	})
+	return list, p.next(next), about{}.of(err)
+}
+
+// restorals are a page of the operations that restore into a database.
+func (d *Door) restorals(ctx context.Context, l listing, database string) ([]*longrunningpb.Operation, string, error) {
+	p, match, err := l.read()
+	if err != nil {
+		return nil, "", err
+	}
+	h, err := d.home(ctx, l.instanceName)
+	if err != nil {
+		return nil, "", err
+	}
+	list, next, err := gather(p, func(cursor string, limit int) ([]lifecycle.Operation, string, error) {
+		return d.intake.Operations(ctx, l.project, l.instance, cursor, limit)
+	}, func(op lifecycle.Operation) (*longrunningpb.Operation, bool, error) {
+		if op.Kind != lifecycle.Restoral || d.forgotten(op) {
+			return nil, false, nil
+		}
+		r, err := d.intake.RestoreByID(ctx, op.Project, op.Aggregate)
+		if err != nil || targetDatabase(r) != database {
+			return nil, false, err
+		}
+		out, err := d.restoral(ctx, work{home: h, restore: &r})
+		return out, err == nil && (match == nil || match(shown{out})), err
+	})
+	return list, p.next(next), about{}.of(err)
+}
+
+// ListOperations implements Operations. The name ends in /operations; gRPC callers may leave that out (spanner.md 4.7).
+func (s *operationsServer) ListOperations(ctx context.Context, r *longrunningpb.ListOperationsRequest) (*longrunningpb.ListOperationsResponse, error) {
+	const method = "ListOperations"
+	if r.GetReturnPartialSuccess() {
+		return nil, refuse(codes.Unimplemented, "return_partial_success is not supported.")
+	}
+	owner := strings.TrimSuffix(r.GetName(), operationsEnd)
+	l := listing{method: method, parent: owner, filter: r.GetFilter(), size: r.GetPageSize(), token: r.GetPageToken()}
+	var list []*longrunningpb.Operation
+	var next string
+	var err error
+	var id string
+	var ok bool
+	if l.instanceName, id, ok = parseIn(backupForm, owner); ok {
+		list, next, err = s.door.creations(ctx, l, id)
+	} else if l.instanceName, id, ok = parseIn(databaseForm, owner); ok {
+		list, next, err = s.door.restorals(ctx, l, id)
+	} else if l.instanceName, ok = parseInstance(owner); ok { // nothing here works on an instance as such
+		if _, _, err = l.read(); err == nil {
+			_, err = s.door.home(ctx, l.instanceName)
+		}
+	} else if _, ok = parts(configForm, owner); ok {
+		_, _, err = l.read()
+	} else {
+		err = malformed(method)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &longrunningpb.ListOperationsResponse{Operations: list, NextPageToken: next}, nil
+}

@@ -1,0 +1,67 @@
+package spanner
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"cloud.google.com/go/iam/apiv1/iampb"
+
+	"github.com/backupbus/backupbus/services/requester/intake"
+)
+
+// permissions are those of this door's methods (spanner.md 1).
+var permissions = []string{
+	"spanner.backups.create", "spanner.backups.copy", "spanner.backups.get", "spanner.backups.update", "spanner.backups.delete", "spanner.backups.list",
+	"spanner.backups.restoreDatabase", "spanner.backupOperations.list", "spanner.backupOperations.get", "spanner.backupOperations.cancel",
+	"spanner.backupSchedules.create", "spanner.backupSchedules.get", "spanner.backupSchedules.update", "spanner.backupSchedules.delete", "spanner.backupSchedules.list",
+	"spanner.databases.create", "spanner.databases.createBackup", "spanner.databases.list",
+}
+
+const maxPermissions = 100
+
+// TestIamPermissions implements DatabaseAdmin (spanner.md 4.9). Without access control the caller holds whatever there
+// is to hold on a resource that is there.
+func (s *adminServer) TestIamPermissions(ctx context.Context, r *iampb.TestIamPermissionsRequest) (*iampb.TestIamPermissionsResponse, error) {
+	const method = "TestIamPermissions"
+	if len(r.GetPermissions()) > maxPermissions {
+		return nil, malformed(method)
+	}
+	out := &iampb.TestIamPermissionsResponse{}
+	for _, p := range r.GetPermissions() {
+		if strings.Contains(p, "*") {
+			return nil, invalid("Invalid %s request. Permissions with wildcards are not allowed.", method)
+		}
+		if slices.Contains(permissions, p) && !slices.Contains(out.Permissions, p) {
+			out.Permissions = append(out.Permissions, p)
+		}
+	}
+	return out, s.door.there(ctx, method, r.GetResource())
+}
+
+// there tells whether a resource is.
+func (d *Door) there(ctx context.Context, method, name string) error {
+	if in, id, ok := parseIn(backupForm, name); ok {
+		_, _, err := d.find(ctx, in, id)
+		return err
+	}
+	if p, ok := parts(scheduleForm, name); ok {
+		plan, err := d.plan(ctx, method, instanceName{p[0], p[1]}.database(p[2]), p[3])
+		if err == nil {
+			_, err = plan.standing()
+		}
+		return err
+	}
+	p, ok := parts(databaseForm, name)
+	if !ok {
+		if p, ok = parts(roleForm, name); !ok {
+			return malformed(method)
+		}
+	}
+	in := instanceName{p[0], p[1]}
+	h, err := d.home(ctx, in)
+	if intake.KindOf(err) == intake.NotFound || err == nil && !hasDatabase(h.Instance, p[2]) {
+		return notFound("Database", databaseType, in.database(p[2]))
+	}
+	return err
+}
