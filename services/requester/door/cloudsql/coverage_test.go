@@ -1,11 +1,9 @@
 package cloudsql_test
 
 import (
-	"os"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
+
+	"github.com/backupbus/backupbus/services/requester/door/doortest"
 )
 
 // Where each row of cloudsql.md B and each case of C is held. `wire/x` is testdata/wire/x.txtar, which TestWire
@@ -70,33 +68,7 @@ import (
 //	C42          TestConformance_BusDown
 //	C43, C44     TestV1beta3_ReadsWhatTheScheduleMade
 //	C45          refused, the helper of all these tests
-func TestCoverage_NamesTestsThatExist(t *testing.T) {
+func TestCoverage_NamesEveryRowAndTestsThatExist(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all strings.Builder
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all.Write(b)
-	}
-	here, err := os.ReadFile("coverage_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, _, _ := strings.Cut(string(here), "\nfunc ")
-	for _, name := range regexp.MustCompile(`Test\w+`).FindAllString(table, -1) {
-		if !strings.Contains(all.String(), "\nfunc "+name+"(") {
-			t.Errorf("the table names %s, which is not there", name)
-		}
-	}
-	for _, name := range regexp.MustCompile(`wire/(\w+)`).FindAllStringSubmatch(table, -1) {
-		if _, err := os.Stat("testdata/wire/" + name[1] + ".txtar"); err != nil && name[1] != "x" {
-			t.Error(err)
-		}
-	}
+	doortest.Covers(t, map[string]int{"B": 47, "C": 45})
 }
