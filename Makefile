@@ -65,15 +65,16 @@ bench: ## benchmarks of the parts on the hot path
 	go test -run '^$$' -bench Fleet -benchtime 1x -timeout 60m ./services/requester/schedule # 100,000 windows in one minute
 
 FUZZTIME ?= 60s
+FUZZTIME_SHORT ?= 20s
 
 .PHONY: fuzz
-fuzz: ## feed what reads requests with what no client would send, FUZZTIME (60s) each
+fuzz: ## feed what reads requests with what no client would send, FUZZTIME (60s) and FUZZTIME_SHORT (20s) each
 	go test -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/cloudsql
 	go test -run '^$$' -fuzz FuzzFields -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/cloudsql
-	go test -run '^$$' -fuzz FuzzRequest -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/gaussdb
-	go test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/filter
-	go test -run '^$$' -fuzz FuzzCommand -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./events
-	go test -run '^$$' -fuzz FuzzParseSQL -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./events/filter
+	go test -run '^$$' -fuzz FuzzRequest -fuzztime $(FUZZTIME_SHORT) -fuzzminimizetime 20x ./services/requester/door/gaussdb
+	go test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME_SHORT) -fuzzminimizetime 20x ./services/requester/door/filter
+	go test -run '^$$' -fuzz FuzzCommand -fuzztime $(FUZZTIME_SHORT) -fuzzminimizetime 20x ./events
+	go test -run '^$$' -fuzz FuzzParseSQL -fuzztime $(FUZZTIME_SHORT) -fuzzminimizetime 20x ./events/filter
 
 .PHONY: bench-data
 bench-data: servers ## whole backups of a gigabyte against the bare tools; exits 1 if a target is missed (about 10 min)

@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// Server is a Part that serves HTTP/1.1 and cleartext HTTP/2 on one address.
+// Server is a Part that serves HTTP/1.1 and HTTP/2 on one address, in cleartext or over TLS.
 type Server struct {
-	name string
-	ln   net.Listener
-	http *http.Server
+	name   string
+	ln     net.Listener
+	http   *http.Server
+	scheme string
 }
 
 var _ Part = (*Server)(nil)
@@ -23,18 +24,32 @@ var _ Part = (*Server)(nil)
 // Listen takes the address at once, so that a taken port is an error at the start and Addr is known.
 // Without authentication only loopback is allowed: any other address is refused.
 func Listen(name, address string, h http.Handler) (*Server, error) {
+	return ListenTLS(name, address, h, TLS{})
+}
+
+// ListenTLS is Listen; with files it serves TLS and nothing else. They are read now, and again when they change.
+func ListenTLS(name, address string, h http.Handler, t TLS) (*Server, error) {
 	if err := loopbackOnly(address); err != nil {
 		return nil, err
+	}
+	secured, err := t.config()
+	if err != nil {
+		return nil, fmt.Errorf("listen for %s: %w", name, err)
 	}
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for %s: %w", name, err)
 	}
-	p := new(http.Protocols)
+	p, scheme := new(http.Protocols), "http"
 	p.SetHTTP1(true)
 	p.SetUnencryptedHTTP2(true)
-	return &Server{name: name, ln: ln, http: &http.Server{
-		Handler: fromHere(h), Protocols: p,
+	if secured != nil {
+		p.SetUnencryptedHTTP2(false)
+		p.SetHTTP2(true)
+		scheme = "https"
+	}
+	return &Server{name: name, ln: ln, scheme: scheme, http: &http.Server{
+		Handler: fromHere(h), Protocols: p, TLSConfig: secured,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}}, nil
 }
@@ -63,6 +78,9 @@ func withPort(host string) string {
 // Addr is the address that is served, with the port that the system chose if 0 was asked for.
 func (s *Server) Addr() string { return s.ln.Addr().String() }
 
+// URL is the address with its scheme.
+func (s *Server) URL() string { return s.scheme + "://" + s.Addr() }
+
 // Name implements Part.
 func (s *Server) Name() string { return s.name }
 
@@ -71,7 +89,13 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	// Requests live until they are answered; a stream sees ctx end and says goodbye.
 	s.http.BaseContext = func(net.Listener) context.Context { return WithStop(context.WithoutCancel(ctx), ctx.Done()) }
 	failed := make(chan error, 1)
-	go func() { failed <- s.http.Serve(s.ln) }()
+	go func() {
+		if s.scheme == "https" {
+			failed <- s.http.ServeTLS(s.ln, "", "")
+			return
+		}
+		failed <- s.http.Serve(s.ln)
+	}()
 	ready()
 	select {
 	case err := <-failed:

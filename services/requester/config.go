@@ -16,6 +16,8 @@ import (
 type Config struct {
 	// Listen is the address of all doors, default 127.0.0.1:8080. Only loopback: there is no authentication yet.
 	Listen string `yaml:"listen"`
+	// TLS are the files of a certificate: then all doors are served over TLS, and nothing in cleartext.
+	TLS host.TLS `yaml:"tls"`
 	// MaxAttempts is how often a backup is tried, default 3.
 	MaxAttempts int `yaml:"maxAttempts"`
 	// VisibleIn is how long an answer waits until the view shows what was asked for, default 2 s.
@@ -36,6 +38,9 @@ func (c Config) Validate() error {
 	var errs []error
 	if err := host.CheckListen(c.listen()); err != nil {
 		errs = append(errs, fmt.Errorf("listen: %w", err))
+	}
+	if err := c.TLS.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("tls: %w", err))
 	}
 	if c.MaxAttempts < 0 || c.MaxAttempts > 20 {
 		errs = append(errs, fmt.Errorf("maxAttempts: %d is not between 1 and 20", c.MaxAttempts))

@@ -50,6 +50,9 @@ var _ host.Part = (*Requester)(nil)
 // Addr is the address of all doors.
 func (r *Requester) Addr() string { return r.server.Addr() }
 
+// URL is the address with its scheme.
+func (r *Requester) URL() string { return r.server.URL() }
+
 // Name implements host.Part.
 func (r *Requester) Name() string { return r.server.Name() }
 
@@ -112,7 +115,7 @@ func New(d Deps, c Config) (*Requester, error) {
 		{below(native.Prefix), own},
 		{below("/"), fallback(d.Ops)},
 	}
-	s, err := host.Listen("requester", c.listen(), h)
+	s, err := host.ListenTLS("requester", c.listen(), h, c.TLS)
 	if err != nil {
 		return nil, err
 	}

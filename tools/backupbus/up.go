@@ -21,8 +21,8 @@ func newUp() *cobra.Command {
 			o.OnNATS = func(url string) {
 				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "NATS clients may read events and publish commands on %s\n", url)
 			}
-			return up.Run(cmd.Context(), o, func(addr string) {
-				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "backupbus is ready on http://%s after %s, data in %s\n", addr, time.Since(start).Round(time.Millisecond), o.Data)
+			return up.Run(cmd.Context(), o, func(url string) {
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "backupbus is ready on %s after %s, data in %s\n", url, time.Since(start).Round(time.Millisecond), o.Data)
 			})
 		},
 	}

@@ -39,7 +39,7 @@ func startUpWith(t *testing.T, settings string) string {
 	ready, done := make(chan string, 1), make(chan error, 1)
 	data := t.TempDir()
 	go func() {
-		done <- up.Run(ctx, up.Options{Data: data, Settings: settings, Listen: "127.0.0.1:0", LogWriter: log}, func(addr string) { ready <- addr })
+		done <- up.Run(ctx, up.Options{Data: data, Settings: settings, Listen: "127.0.0.1:0", LogWriter: log}, func(url string) { ready <- url })
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -50,7 +50,7 @@ func startUpWith(t *testing.T, settings string) string {
 	})
 	select {
 	case addr := <-ready:
-		return "http://" + addr
+		return addr
 	case err := <-done:
 		done <- nil
 		t.Fatalf("up: %v", err)
@@ -72,6 +72,11 @@ func missing(t *testing.T, why string) {
 // register makes a SQLite database, makes it known, and gives its file.
 func register(t *testing.T, server, instance string) string {
 	t.Helper()
+	return registerBy(t, http.DefaultClient, server, instance)
+}
+
+func registerBy(t *testing.T, client *http.Client, server, instance string) string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), instance+".db")
 	db, err := sql.Open("sqlite", "file:"+file)
 	if err != nil {
@@ -84,7 +89,7 @@ func register(t *testing.T, server, instance string) string {
 		t.Fatal(err)
 	}
 	body := fmt.Sprintf(`{"provider":"sqlite","instance":%q,"config":{"engine":"sqlite","region":"eu","file":%q}}`, instance, file)
-	resp, err := http.Post(server+"/api/v1/projects/acme/instances", "application/json", bytes.NewBufferString(body))
+	resp, err := client.Post(server+"/api/v1/projects/acme/instances", "application/json", bytes.NewBufferString(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func startTelling(t *testing.T) (server, nats string) {
 	}
 	ready, done := make(chan string, 1), make(chan error, 1)
 	o := up.Options{Data: t.TempDir(), Listen: "127.0.0.1:0", NATS: "127.0.0.1:0", LogWriter: log, OnNATS: func(url string) { nats = url }}
-	go func() { done <- up.Run(ctx, o, func(addr string) { ready <- "http://" + addr }) }()
+	go func() { done <- up.Run(ctx, o, func(url string) { ready <- url }) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

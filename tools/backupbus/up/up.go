@@ -53,7 +53,7 @@ type common struct {
 }
 
 // Run serves until ctx ends. ready gets the address of the doors.
-func Run(ctx context.Context, o Options, ready func(addr string)) error {
+func Run(ctx context.Context, o Options, ready func(url string)) error {
 	s, err := load(&o)
 	if err != nil {
 		return &UsageError{err}
@@ -132,7 +132,7 @@ func serve(ctx context.Context, o Options, s *settings, b *bus.Bus, store view.S
 		return err
 	}
 	log.WarnContext(ctx, "no authentication: whoever reaches this loopback address may do everything", "address", doors.Addr())
-	return host.Run(ctx, host.Config{Log: log, Health: health}, func() { ready(doors.Addr()) }, track, exec, tell, doors)
+	return host.Run(ctx, host.Config{Log: log, Health: health}, func() { ready(doors.URL()) }, track, exec, tell, doors)
 }
 
 // UsageError is a mistake in options or settings.
