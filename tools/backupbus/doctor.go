@@ -88,9 +88,9 @@ func newInstanceList(o *options) *cobra.Command {
 				return err
 			}
 			return show(cmd.OutOrStdout(), o.output, doc, func(w io.Writer) error {
-				_, _ = fmt.Fprintln(w, "INSTANCE\tPROVIDER\tSUCCESSFUL WHEN\tSTORAGE")
+				_, _ = fmt.Fprintln(w, "INSTANCE\tPROVIDER\tSUCCESSFUL WHEN\tSTORAGE\tGAUSSDB ID")
 				for _, i := range list {
-					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", i.Instance, i.Provider, dash(string(i.Config.SuccessfulWhen)), dash(i.Config.Storage))
+					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Instance, i.Provider, dash(string(i.Config.SuccessfulWhen)), dash(i.Config.Storage), dash(i.IDs.GaussDB))
 				}
 				return nil
 			})

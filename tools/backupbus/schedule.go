@@ -22,6 +22,7 @@ type schedule struct {
 	Database     string         `json:"database"`
 	Outcome      string         `json:"outcome"`
 	Config       scheduleConfig `json:"config"`
+	ExpireAfter  int64          `json:"expireAfterSeconds"`
 	NextDueTimes []time.Time    `json:"nextDueTimes"`
 }
 
@@ -54,7 +55,7 @@ func newScheduleList(o *options) *cobra.Command {
 					if err != nil {
 						return err
 					}
-					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ScheduleID, s.Instance, dash(s.Name), dash(s.Config.due()), s.next(), s.Config.keeps())
+					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ScheduleID, s.Instance, dash(s.Name), dash(s.Config.due()), s.next(), s.keeps())
 				}
 				return nil
 			})
@@ -178,7 +179,7 @@ func describeSchedule(w io.Writer, answer json.RawMessage) error {
 	for _, r := range [][2]string{
 		{"schedule", s.ScheduleID}, {"instance", s.Instance}, {"database", s.Database}, {"name", s.Name}, {"outcome", s.Outcome},
 		{"due", c.due()}, {"window", spanText(c.WindowSeconds)}, {"spread", spanText(c.SpreadSeconds)},
-		{"overdue after", spanText(c.OverdueAfterSeconds)}, {"missed", c.Missed}, {"keeps", c.keeps()}, {"next", s.next()},
+		{"overdue after", spanText(c.OverdueAfterSeconds)}, {"missed", c.Missed}, {"keeps", s.keeps()}, {"next", s.next()},
 	} {
 		if r[1] != "" {
 			_, _ = fmt.Fprintf(w, "%s\t%s\n", r[0], dash(r[1]))
@@ -213,11 +214,18 @@ func (c scheduleConfig) due() string {
 }
 
 // keeps is what the retention keeps, in words.
-func (c scheduleConfig) keeps() string {
-	if c.Retention == nil {
+func (s schedule) keeps() string {
+	c := s.Config
+	var out []string
+	if s.ExpireAfter > 0 {
+		out = append(out, "each "+spanText(s.ExpireAfter))
+	}
+	if c.Retention == nil && len(out) == 0 {
 		return "all"
 	}
-	var out []string
+	if c.Retention == nil {
+		return out[0]
+	}
 	for _, k := range []struct {
 		n    int
 		what string

@@ -19,6 +19,7 @@ type scheduleBody struct {
 	Generation   int            `json:"generation"`
 	Outcome      string         `json:"outcome,omitempty" enum:"created,updated,unchanged,deleted" doc:"of this call"`
 	Config       scheduleConfig `json:"config"`
+	ExpireAfter  int64          `json:"expireAfterSeconds,omitempty" doc:"each backup expires so long after it was made, beside what the retention says; set by Spanner's door"`
 	NextDueTimes []time.Time    `json:"nextDueTimes,omitempty" doc:"the next few; absent while it is paused"`
 }
 
@@ -57,7 +58,8 @@ func (c scheduleConfig) over(before *events.Schedule) events.ScheduleConfig {
 		out.Retention = &events.Retention{KeepLast: r.KeepLast, MaxAgeSeconds: r.MaxAgeSeconds, Daily: r.Daily, Weekly: r.Weekly, Monthly: r.Monthly}
 	}
 	if before != nil {
-		out.CloudSQL, out.GaussDB, out.Paused = before.Config.CloudSQL, before.Config.GaussDB, before.Config.Paused
+		b := before.Config
+		out.CloudSQL, out.GaussDB, out.Spanner, out.Paused = b.CloudSQL, b.GaussDB, b.Spanner, b.Paused
 	}
 	if c.Paused != nil {
 		out.Paused = *c.Paused
@@ -80,6 +82,9 @@ func (d *Door) toSchedule(s events.Schedule, outcome string) scheduleBody {
 	out := scheduleBody{
 		ScheduleID: s.ScheduleID, Project: s.Project, Provider: s.Provider, Instance: s.Instance, Name: s.Name, Database: s.Database,
 		Generation: s.Generation, Outcome: outcome, Config: toScheduleConfig(s.Config),
+	}
+	if s.Config.Spanner != nil {
+		out.ExpireAfter = s.Config.Spanner.RetentionSeconds
 	}
 	if !s.Config.Paused {
 		for _, at := range d.dueTimes(s, shownDue) {

@@ -17,6 +17,7 @@ import (
 type schedule struct {
 	ScheduleID, Instance, Name, Database, Outcome string
 	Generation                                    int
+	ExpireAfterSeconds                            int64
 	Config                                        map[string]any
 	NextDueTimes                                  []time.Time
 }
@@ -33,6 +34,32 @@ type preview struct {
 func planned(t *testing.T, p *pipelinetest.Pipeline, method, path, body string) schedule {
 	t.Helper()
 	return pipelinetest.JSON[schedule](p, method, base+"/schedules"+path, body)
+}
+
+// What another door keeps in a schedule outlives a change that is made here.
+func TestSchedules_KeepWhatOtherDoorsHaveSet(t *testing.T) {
+	t.Parallel()
+	p := setup(t, "orders")
+	const spanners = "/v1/projects/shop/instances/orders/databases/orders.db/backupSchedules"
+	const made = `{"retentionDuration":"604800s","spec":{"cronSpec":{"text":"0 3 * * *"}},"fullBackupSpec":{}}`
+	if code, b := p.Call(http.MethodPost, spanners+"?backupScheduleId=nightly", made); code != http.StatusOK {
+		t.Fatalf("%d %s", code, b)
+	}
+	list := pipelinetest.JSON[struct{ Schedules []schedule }](p, http.MethodGet, base+"/schedules?instance=orders", "").Schedules
+	if len(list) != 1 || list[0].ExpireAfterSeconds != 604800 {
+		t.Fatalf("%+v", list)
+	}
+	changed := planned(t, p, http.MethodPatch, "/"+list[0].ScheduleID, `{"config":{"cron":"0 4 * * *"}}`)
+	if changed.Outcome != "updated" || changed.ExpireAfterSeconds != 604800 {
+		t.Errorf("%+v", changed)
+	}
+	shown := pipelinetest.JSON[struct {
+		RetentionDuration string
+		Spec              struct{ CronSpec struct{ Text string } }
+	}](p, http.MethodGet, spanners+"/nightly", "")
+	if shown.RetentionDuration != "604800s" || shown.Spec.CronSpec.Text != "0 4 * * *" {
+		t.Errorf("%+v", shown)
+	}
 }
 
 func TestSchedules_FromPlanToDeletion(t *testing.T) {

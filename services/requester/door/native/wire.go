@@ -142,8 +142,14 @@ type instanceBody struct {
 	Provider   string     `json:"provider"`
 	Instance   string     `json:"instance"`
 	Generation int        `json:"generation"`
+	IDs        idsOf      `json:"ids" doc:"by which doors know it"`
 	Outcome    string     `json:"outcome,omitempty" enum:"registered,updated,unchanged" doc:"of this call"`
 	Config     configBody `json:"config"`
+}
+
+// idsOf are the ids of an instance where a door does not take its name.
+type idsOf struct {
+	GaussDB string `json:"gaussdb"`
 }
 
 // configBody has the fields of events.InstanceConfig in their order, so that each converts to the other.
@@ -216,7 +222,7 @@ func toRestore(r events.Restore) restoreBody {
 func toInstance(i events.Instance, outcome string) instanceBody {
 	return instanceBody{
 		InstanceID: i.InstanceID, Project: i.Project, Provider: i.Provider, Instance: i.Instance, Generation: i.Generation,
-		Outcome: outcome, Config: configBody(i.Config),
+		IDs: idsOf(i.IDs), Outcome: outcome, Config: configBody(i.Config),
 	}
 }
 
