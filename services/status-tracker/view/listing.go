@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,13 +80,9 @@ func within(set, prefix string, l lifecycle.Listing) part {
 	return p
 }
 
-func (p part) has(member string) bool {
-	return (p.after == "" || member > p.after) && (p.before == "" || member < p.before)
-}
-
-// Listed implements Reader. A selection by instance and trigger, or by name alone, is a part of one set, with the
-// costs of Store.Count and Store.Ranked. One by name and something else reads the records of the smaller of the two
-// parts that it is the intersection of, up to maxRead of them.
+// Listed implements Reader. A selection by instance and trigger, or by name alone, is a part of one set, with the cost
+// of Store.Page. One by name and something else reads the records of the smaller of the two parts that it is the
+// intersection of, up to maxRead of them.
 func (v *View) Listed(ctx context.Context, project string, l lifecycle.Listing, offset, limit int) ([]events.Backup, int, error) {
 	s := v.shard(project)
 	p := within(listedKey(s, project, l.Instance, l.Trigger), "", l)
@@ -96,35 +93,26 @@ func (v *View) Listed(ctx context.Context, project string, l lifecycle.Listing, 
 		}
 		p = byName
 	}
-	total, err := v.store.Count(ctx, p.set, p.after, p.before)
-	if err != nil || offset >= total {
-		return nil, total, err
+	members, total, err := v.rankedPage(ctx, p, offset, limit)
+	if err != nil {
+		return nil, 0, err
 	}
-	list, err := v.ranked(ctx, project, p, offset, limit)
+	list, err := v.members(ctx, project, members)
 	return list, total, err
 }
 
-// ranked is what a part has from a rank of its own on.
-func (v *View) ranked(ctx context.Context, project string, p part, rank, limit int) ([]events.Backup, error) {
-	if p.after != "" {
-		first, err := v.store.Count(ctx, p.set, "", p.after)
-		if err != nil {
-			return nil, err
-		}
-		rank += first
-	}
-	members, err := v.store.Ranked(ctx, p.set, rank, limit)
-	if err != nil {
-		return nil, err
-	}
-	var keys []string
-	for _, m := range members {
-		if p.has(m) {
-			keys = append(keys, refKey(v.shard(project), byGaussDB, project, idOf(m)))
-		}
-	}
-	if len(keys) == 0 {
+func (v *View) rankedPage(ctx context.Context, p part, offset, limit int) ([]string, int, error) {
+	return v.store.Page(ctx, p.set, p.after, p.before, offset, limit)
+}
+
+// members are the backups that the members of a numbered list name.
+func (v *View) members(ctx context.Context, project string, members []string) ([]events.Backup, error) {
+	if len(members) == 0 {
 		return nil, nil
+	}
+	keys := make([]string, len(members))
+	for n, m := range members {
+		keys[n] = refKey(v.shard(project), byGaussDB, project, idOf(m))
 	}
 	found, err := v.store.Get(ctx, keys...)
 	if err != nil {
@@ -135,27 +123,32 @@ func (v *View) ranked(ctx context.Context, project string, p part, rank, limit i
 
 // maxRead bounds the records that are read for one intersection, readAtOnce those of one call.
 const (
-	maxRead    = 50_000
+	maxRead    = 5000
 	readAtOnce = 1000
 )
 
+// intersection reads the members of the smaller part in one step, so that none is missed or seen twice.
 func (v *View) intersection(ctx context.Context, project string, l lifecycle.Listing, p, byName part, offset, limit int) (list []events.Backup, total int, err error) {
-	n, err := v.store.Count(ctx, p.set, p.after, p.before)
+	_, n, err := v.rankedPage(ctx, p, 0, 0)
 	if err != nil {
 		return nil, 0, err
 	}
-	m, err := v.store.Count(ctx, byName.set, byName.after, byName.before)
+	_, m, err := v.rankedPage(ctx, byName, 0, 0)
 	if err != nil {
 		return nil, 0, err
 	}
 	if m < n {
-		p, n = byName, m
+		p = byName
+	}
+	members, n, err := v.rankedPage(ctx, p, 0, maxRead)
+	if err != nil {
+		return nil, 0, err
 	}
 	if n > maxRead {
 		return nil, 0, fmt.Errorf("%d backups to look at: %w", n, lifecycle.ErrTooMany)
 	}
-	for rank := 0; rank < n; rank += readAtOnce {
-		read, err := v.ranked(ctx, project, p, rank, readAtOnce)
+	for some := range slices.Chunk(members, readAtOnce) {
+		read, err := v.members(ctx, project, some)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -93,13 +93,13 @@ func (m *Memory) Range(_ context.Context, set string, r Range) ([]string, error)
 	return out, nil
 }
 
-// Count implements Store.
-func (m *Memory) Count(_ context.Context, set, after, before string) (int, error) {
+// Page implements Store.
+func (m *Memory) Page(_ context.Context, set, after, before string, offset, limit int) (members []string, total int, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	t := m.sets[set]
 	if t == nil {
-		return 0, nil
+		return nil, 0, nil
 	}
 	from, to := 0, t.Len()
 	if after != "" {
@@ -108,7 +108,16 @@ func (m *Memory) Count(_ context.Context, set, after, before string) (int, error
 	if before != "" {
 		to = rank(t, func(s string) bool { return s >= before })
 	}
-	return max(0, to-from), nil
+	total = max(0, to-from)
+	if limit = min(limit, total-offset); limit <= 0 {
+		return nil, total, nil
+	}
+	first, _ := t.GetAt(from + offset)
+	t.Ascend(first, func(s string) bool {
+		members = append(members, s)
+		return len(members) < limit
+	})
+	return members, total, nil
 }
 
 // rank is that of the first member that has reached a bound: the tree counts its branches, so members can be looked
@@ -118,26 +127,6 @@ func rank(t *btree.BTreeG[string], reached func(string) bool) int {
 		s, _ := t.GetAt(i)
 		return reached(s)
 	})
-}
-
-// Ranked implements Store.
-func (m *Memory) Ranked(_ context.Context, set string, rank, limit int) ([]string, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	t := m.sets[set]
-	if t == nil || limit <= 0 {
-		return nil, nil
-	}
-	first, there := t.GetAt(rank)
-	if !there {
-		return nil, nil
-	}
-	var out []string
-	t.Ascend(first, func(s string) bool {
-		out = append(out, s)
-		return len(out) < limit
-	})
-	return out, nil
 }
 
 // Commit implements Store.

@@ -78,8 +78,21 @@ func (r *Redis) Range(ctx context.Context, set string, q Range) ([]string, error
 	return out, nil
 }
 
-// Count implements Store by ZLEXCOUNT.
-func (r *Redis) Count(ctx context.Context, set, after, before string) (int, error) {
+// pageScript reads a page and the total of a part of a set: two commands between which a write would shift the ranks.
+//
+//	KEYS[1] the set
+//	ARGV    the bounds as ZLEXCOUNT has them, offset, limit, and the last member before the part (or "")
+//	returns {total, members}
+var pageScript = redis.NewScript(`
+local total = redis.call('ZLEXCOUNT', KEYS[1], ARGV[1], ARGV[2])
+local offset, limit = tonumber(ARGV[3]), tonumber(ARGV[4])
+limit = math.min(limit, total - offset)
+if limit <= 0 then return {total, {}} end
+if ARGV[5] ~= '' then offset = offset + redis.call('ZLEXCOUNT', KEYS[1], '-', '[' .. ARGV[5]) end
+return {total, redis.call('ZRANGE', KEYS[1], offset, offset + limit - 1)}`)
+
+// Page implements Store by a script: ZLEXCOUNT, and ZRANGE with indexes.
+func (r *Redis) Page(ctx context.Context, set, after, before string, offset, limit int) (members []string, total int, err error) {
 	low, high := "-", "+"
 	if after != "" {
 		low = "(" + after
@@ -87,23 +100,20 @@ func (r *Redis) Count(ctx context.Context, set, after, before string) (int, erro
 	if before != "" {
 		high = "(" + before
 	}
-	n, err := r.c.ZLexCount(ctx, set, low, high).Result()
+	got, err := pageScript.Run(ctx, r.c, []string{set}, low, high, offset, limit, after).Slice()
 	if err != nil {
-		return 0, fmt.Errorf("read view: %w", err)
+		return nil, 0, fmt.Errorf("read view: %w", err)
 	}
-	return int(n), nil
-}
-
-// Ranked implements Store by ZRANGE with indexes.
-func (r *Redis) Ranked(ctx context.Context, set string, rank, limit int) ([]string, error) {
-	if limit <= 0 {
-		return nil, nil
+	n, isInt := got[0].(int64)
+	list, isList := got[1].([]any)
+	if !isInt || !isList {
+		return nil, 0, errors.New("read view: no page")
 	}
-	out, err := r.c.ZRange(ctx, set, int64(rank), int64(rank)+int64(limit)-1).Result()
-	if err != nil {
-		return nil, fmt.Errorf("read view: %w", err)
+	for _, m := range list {
+		s, _ := m.(string)
+		members = append(members, s)
 	}
-	return out, nil
+	return members, int(n), nil
 }
 
 // Commit implements Store by one MULTI.

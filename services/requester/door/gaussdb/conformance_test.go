@@ -371,11 +371,11 @@ func (b *broken) Get(ctx context.Context, keys ...string) ([][]byte, error) {
 	return b.Store.Get(ctx, keys...)
 }
 
-func (b *broken) Count(ctx context.Context, set, after, before string) (int, error) {
+func (b *broken) Page(ctx context.Context, set, after, before string, offset, limit int) ([]string, int, error) {
 	if b.off.Load() {
-		return 0, errOff
+		return nil, 0, errOff
 	}
-	return b.Store.Count(ctx, set, after, before)
+	return b.Store.Page(ctx, set, after, before, offset, limit)
 }
 
 // A view that cannot be read is no reason for a refusal (design.md 2): the log has the same answer. Without either
