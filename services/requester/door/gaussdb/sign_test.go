@@ -159,6 +159,30 @@ func TestSignature_AnyByteChanged(t *testing.T) { // case 4, rows 5 and 7
 	}
 }
 
+// The text of a refusal shows what was to be signed, but no token, and not without end.
+func TestSignature_RefusalShowsNoToken(t *testing.T) { // row 5
+	t.Parallel()
+	w := locked(t)
+	const temporary, user = "temporary-token-of-somebody", "user-token-of-somebody"
+	r := httptest.NewRequest(http.MethodGet, path("backups"), http.NoBody)
+	r.Header.Set("X-Security-Token", temporary)
+	r.Header.Set("X-Auth-Token", user)
+	r.Header.Set("X-Long", strings.Repeat("x", 100_000))
+	signer{ak: ak, sk: sk + "x", headers: []string{"x-auth-token", "x-long", "x-sdk-date", "x-security-token"}}.sign(r, "", w.now)
+	rec := httptest.NewRecorder()
+	w.door.ServeHTTP(rec, r)
+	m := asRefusal(t, "wrong", rec.Code, rec.Header(), rec.Body.Bytes(), 401, "APIGW.0301").Message
+	if strings.Contains(m, temporary) || strings.Contains(m, user) || !strings.Contains(m, "canonicalRequest:GET|/") || !strings.Contains(m, "|x-auth-token:***|x-long:xx") || len(m) > 5000 {
+		t.Errorf("%d bytes: %.300s", len(m), m)
+	}
+	signer{ak: ak, sk: sk, headers: []string{"x-auth-token", "x-sdk-date", "x-security-token"}}.sign(r, "", w.now) // the hash is over the true ones
+	rec = httptest.NewRecorder()
+	w.door.ServeHTTP(rec, r)
+	if rec.Code != http.StatusOK {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
 // signer makes signatures from the published algorithm, apart from the door's code: which headers it signs tells
 // clients apart (3.3).
 type signer struct {
