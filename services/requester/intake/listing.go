@@ -34,7 +34,7 @@ func (i *Intake) InstanceName(ctx context.Context, project, id string) (string, 
 func (i *Intake) Listed(ctx context.Context, project string, l lifecycle.Listing, offset, limit int) ([]events.Backup, int, error) {
 	list, total, err := i.view.Listed(ctx, project, l, offset, limit)
 	if errors.Is(err, lifecycle.ErrTooMany) {
-		return nil, 0, refuse(Exhausted, QuotaExceeded, "too many backups have this name: ask for a shorter time, or for the instance alone")
+		return nil, 0, refuse(Invalid, SchemaViolation, "too many backups have this name: ask for a shorter time, or for the instance alone")
 	}
 	return list, total, fault("list backups", err)
 }

@@ -17,16 +17,16 @@ import (
 
 // Defaults of an instance that has none (cloudsql.md 8).
 const (
-	windowSeconds   = 4 * 60 * 60 // the window of cloudsql.md 11
-	spreadSeconds   = 30 * 60     // of it, over which the instances of all projects begin
-	anyTime         = "00:00"     // startTime of a configuration that names none
-	logDays         = 7
-	logDaysPlus     = 14
-	finalDays       = 30 // cloudsql.md 11.3
-	maxRetained     = 365
-	maxLogDays      = 7
-	maxLogDaysPlus  = 35
-	maxFinalDays    = 365
+	windowSeconds  = 4 * 60 * 60 // the window of cloudsql.md 11
+	spreadSeconds  = 30 * 60     // of it, over which the instances of all projects begin
+	anyTime        = "00:00"     // startTime of a configuration that names none
+	logDays        = 7
+	logDaysPlus    = 14
+	finalDays      = 30 // cloudsql.md 11.3
+	maxRetained    = 365
+	maxLogDays     = 7
+	maxLogDaysPlus = 35
+	maxFinalDays   = 365
 )
 
 const (

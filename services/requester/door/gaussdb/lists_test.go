@@ -230,6 +230,18 @@ func TestJob_OfEveryOutcome(t *testing.T) { // section 7; row 40
 			b.State, b.SizeBytes, b.Error = lifecycle.Failed, nil, &events.Failure{Code: events.Network, Message: "away"}
 		}, "Failed", "", "NETWORK: away"},
 		{func(b *events.Backup) { b.State, b.SizeBytes, b.Cancel = lifecycle.Cancelled, nil, &events.Cancel{} }, "Canceled", "", ""},
+		{func(b *events.Backup) { b.State, b.SizeBytes, b.Cancel = lifecycle.Deleted, nil, &events.Cancel{} }, "Canceled", "", ""},
+		{waited(lifecycle.Cancelled), "Canceled", "", ""},
+		{waited(lifecycle.DeletionPending), "Canceled", "", ""},
+		{waited(lifecycle.DeletionFailed), "Canceled", "", ""},
+		{waited(lifecycle.Deleted), "Canceled", "", ""},
+		{func(b *events.Backup) {
+			b.State, b.SizeBytes, b.Error = lifecycle.Deleted, nil, &events.Failure{Code: events.Network, Message: "away", Retryable: true}
+			b.Attempt = b.MaxAttempts
+		}, "Failed", "", "NETWORK: away"},
+		{func(b *events.Backup) { // it failed while it was to be cancelled
+			b.State, b.SizeBytes, b.Cancel, b.Error = lifecycle.Deleted, nil, &events.Cancel{}, &events.Failure{Code: events.Network, Message: "away"}
+		}, "Failed", "", "NETWORK: away"},
 		{func(b *events.Backup) {
 			b.State, b.SizeBytes, b.EndTime, b.Skip = lifecycle.Skipped, nil, events.Time{}, &events.Skip{Reason: "NO_CHANGES", Message: "nothing changed"}
 		}, "Failed", "", "skipped: nothing changed"},
@@ -256,6 +268,14 @@ func TestJob_OfEveryOutcome(t *testing.T) { // section 7; row 40
 	get[jobAnswer](w, path("jobs")+"?id="+b.IDs.Operation)
 	w.now = w.now.AddDate(0, 0, 3)
 	w.refused(http.MethodGet, path("jobs")+"?id="+b.IDs.Operation, "", 400, "DBS.200543")
+}
+
+// waited is a backup that was cancelled while it waited for its second attempt, and what became of it then.
+func waited(then events.State) func(*events.Backup) {
+	return func(b *events.Backup) {
+		b.State, b.SizeBytes, b.Cancel = then, nil, &events.Cancel{RequestTime: b.EndTime}
+		b.Error = &events.Failure{Code: events.Network, Message: "away", Retryable: true}
+	}
 }
 
 func TestJob_ProgressNeverFalls(t *testing.T) { // section 7, row "progress"
