@@ -18,6 +18,7 @@ import (
 //	bb:{v07}:ref:{index}:{project}:…         string  id of the aggregate that a dialect's id names
 //	bb:{v07}:set:{set}:{project}[:{instance}] zset   members "{sort key}.{id}", all of score 0
 //	bb:{v07}:set:listed:{project}:{instance}:{trigger} zset, likewise; _ for all instances, or triggers
+//	bb:{v07}:set:named:{project}             zset   members "{name}.{sort key}.{id}", all of score 0
 //	bb:{v07}:fleet                           zset   members "{project}" LF "{instance}": the instances of all projects
 //
 // Projects share shards, and what is kept under an id is the project's own: every key but the checkpoint names it.

@@ -158,19 +158,24 @@ func (q query) listing() (l lifecycle.Listing, err error) {
 		return l, errParameter
 	}
 	l.Name, l.Instance = q.get("name"), q.get("instance_name")
-	var ok bool
-	if s := q.get("begin_time"); s != "" {
-		if l.From, ok = parseTime(s); !ok {
-			return l, errTime
-		}
+	from, to := q.get("begin_time"), q.get("end_time")
+	first, fromOK := parseTime(from)
+	last, toOK := parseTime(to)
+	switch {
+	case from != "" && !fromOK, to != "" && !toOK, from != "" && to != "" && !last.After(first):
+		return l, errTime
 	}
-	if s := q.get("end_time"); s != "" {
-		if l.To, ok = parseTime(s); !ok || !l.From.IsZero() && !l.To.After(l.From) {
-			return l, errTime
-		}
+	if from != "" {
+		l.From = sinceUnix(first)
+	}
+	if to != "" {
+		l.To = sinceUnix(last)
 	}
 	return l, nil
 }
+
+// sinceUnix keeps a bound apart from none, which is the zero time: nothing began before 1970.
+func sinceUnix(t time.Time) time.Time { return time.Unix(max(t.Unix(), 0), 0) }
 
 // deletable finds the backup that a deletion names, or says why there is none for it (8, rows 31 to 33).
 func (d *Door) deletable(c *call, id string) (events.Backup, error) {

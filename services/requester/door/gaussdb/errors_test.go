@@ -75,6 +75,33 @@ func TestErrors_OfIntake(t *testing.T) { // gaussdb.md 8, rows 14 and 41
 	}
 }
 
+// endless is an intake with more backups than anybody sorts.
+type endless struct {
+	Intake
+	reads int
+}
+
+func (e *endless) InstanceByGaussDB(context.Context, string, string) (events.Instance, error) {
+	return events.Instance{Project: "p", Instance: "orders"}, nil
+}
+
+func (e *endless) Backups(_ context.Context, _, _, _ string, limit int) ([]events.Backup, string, error) {
+	e.reads++
+	return make([]events.Backup, limit), "on", nil
+}
+
+func TestFullList_RefusesWhatCostsTooMuch(t *testing.T) { // 4.10
+	t.Parallel()
+	const at = "/v3/p/instances/d8e6ca5a624745bcb546a227aa3ae1cfin01/backups"
+	for _, query := range []string{"?order_field=name", "?order_field=type", "?filter_field=name&filter_content=none"} {
+		in := &endless{}
+		w := answerOf(t, in, http.MethodGet, at+query)
+		if w.Code != 400 || !strings.Contains(w.Body.String(), errParameter.code) || in.reads != maxFull/readAtOnce+1 {
+			t.Errorf("%s: %d %s after %d reads", query, w.Code, w.Body, in.reads)
+		}
+	}
+}
+
 func TestDelete_ThatLostToAnotherOne(t *testing.T) { // rows 31 and 33
 	t.Parallel()
 	lost := &intake.Error{Kind: intake.Conflict, Reason: intake.NotDeletable}

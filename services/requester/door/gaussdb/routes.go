@@ -41,6 +41,7 @@ type Intake interface {
 	InstanceByGaussDB(ctx context.Context, project, id string) (events.Instance, error)
 	// InstanceName is also that of an instance that was deregistered.
 	InstanceName(ctx context.Context, project, id string) (string, error)
+	Occupation(ctx context.Context, in events.Instance) (intake.Occupation, error)
 	Active(ctx context.Context, project, instance string) ([]events.Backup, error)
 	Restorable(ctx context.Context, project, instance string, from, to time.Time, limit int) ([]time.Time, error)
 	Automated(ctx context.Context, project string, instances ...string) (map[string]events.Schedule, error)

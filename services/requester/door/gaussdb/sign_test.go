@@ -304,7 +304,7 @@ func TestAccess_Tokens(t *testing.T) { // rows 1 to 3; case 7
 		{TokenRef: "env:ONE", Projects: []string{project}, Expires: time.Date(2026, 1, 2, 4, 0, 0, 0, time.UTC)},
 		{TokenRef: "env:TWO", Projects: []string{other}},
 	}}
-	w := newWorld(t, c, map[string]string{"ONE": "token-one", "TWO": "token-two"})
+	w := newWorld(t, c, map[string]string{"ONE": "token-one-of-two", "TWO": "token-two-of-two"})
 	w.backup(project, "orders", 1, nil)
 	w.backup(other, "orders", 2, nil)
 	at := func(token, path string) request {
@@ -317,23 +317,26 @@ func TestAccess_Tokens(t *testing.T) { // rows 1 to 3; case 7
 	if m := w.denied("none", at("", path("backups"))); m != "Incorrect IAM authentication information: x-auth-token not found" {
 		t.Error(m)
 	}
-	for _, token := range []string{"token", "token-one ", "Token-One", strings.Repeat("x", 20_000)} {
-		if m := w.denied("unknown", at(token, path("backups"))); token != "token-one " && m != "Incorrect IAM authentication information: decrypt token fail" {
+	for _, token := range []string{"token", "token-one-of-two ", "Token-One-Of-Two", strings.Repeat("x", 20_000)} {
+		if m := w.denied("unknown", at(token, path("backups"))); token != "token-one-of-two " && m != "Incorrect IAM authentication information: decrypt token fail" {
 			t.Error(m)
 		}
 	}
-	for token, p := range map[string]string{"token-one": project, "token-two": other} {
+	for token, p := range map[string]string{"token-one-of-two": project, "token-two-of-two": other} {
 		if rec := w.send(at(token, "/v3/"+p+"/backups")); rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), `"total_count":1`) {
 			t.Errorf("%s: %d %s", token, rec.Code, rec.Body)
 		}
 	}
 	w.now = time.Date(2026, 1, 2, 4, 0, 0, 0, time.UTC)
-	if m := w.denied("expired", at("token-one", path("backups"))); m != "Incorrect IAM authentication information: token expires, expires_at: 2026-01-02T04:00:00Z" {
+	if m := w.denied("expired", at("token-one-of-two", path("backups"))); m != "Incorrect IAM authentication information: token expires, expires_at: 2026-01-02T04:00:00Z" {
 		t.Error(m)
 	}
 	rec := w.send(at("", "/v3/nowhere")) // the route is decided first
 	asRefusal(t, "unknown path", rec.Code, rec.Header(), rec.Body.Bytes(), 404, "APIGW.0101")
 }
+
+// longer is a token of a length that is accepted.
+func longer(token string) string { return token + "-0123456789abcdef" }
 
 func TestAccess_Projects(t *testing.T) { // case 10; rows 9 and 10
 	t.Parallel()
@@ -341,12 +344,12 @@ func TestAccess_Projects(t *testing.T) { // case 10; rows 9 and 10
 		{TokenRef: "env:ONE", Projects: []string{project}}, {TokenRef: "env:TWO", Projects: []string{other}},
 		{TokenRef: "env:READ", Projects: []string{project}, Actions: []string{"gaussdb:backup:list", "gaussdbformysql:backup:listPolicy"}},
 	}}
-	w := newWorld(t, c, map[string]string{"ONE": "one", "TWO": "two", "READ": "read"})
+	w := newWorld(t, c, map[string]string{"ONE": longer("one"), "TWO": longer("two"), "READ": longer("read")})
 	orders := w.instance(project, "orders")
 	mine, theirs := w.backup(project, "orders", 1, nil), w.backup(other, "orders", 2, nil)
 	call := func(token, method, path string, status int, code string) {
 		t.Helper()
-		rec := w.do(method, path, "", map[string]string{"X-Auth-Token": token})
+		rec := w.do(method, path, "", map[string]string{"X-Auth-Token": longer(token)})
 		if code == "" {
 			if rec.Code != status {
 				t.Errorf("%s %s as %s: %d %s", method, path, token, rec.Code, rec.Body)
@@ -369,7 +372,7 @@ func TestAccess_Projects(t *testing.T) { // case 10; rows 9 and 10
 	call("read", http.MethodGet, path("instances", orders.IDs.GaussDB, "backups", "policy"), 200, "")
 	call("read", http.MethodDelete, path("backups", mine.IDs.GaussDB), 403, "DBS.280015")
 	call("read", http.MethodPost, path("backups", "create"), 403, "DBS.280015")
-	if l := w.do(http.MethodGet, path("backups")+"?backup_id="+theirs.IDs.GaussDB, "", map[string]string{"X-Auth-Token": "one"}); !strings.Contains(l.Body.String(), `"total_count":0`) {
+	if l := w.do(http.MethodGet, path("backups")+"?backup_id="+theirs.IDs.GaussDB, "", map[string]string{"X-Auth-Token": longer("one")}); !strings.Contains(l.Body.String(), `"total_count":0`) {
 		t.Errorf("%s", l.Body)
 	}
 }
@@ -433,21 +436,21 @@ func TestProjects_LookUp(t *testing.T) { // 3.6, row 42
 	c := gaussdb.Config{Access: []gaussdb.Access{
 		{TokenRef: "env:ONE", Projects: []string{project}, Region: "cn-north-4"}, {TokenRef: "env:TWO", Projects: []string{other, "cn-south-1"}},
 	}}
-	w := newWorld(t, c, map[string]string{"ONE": "one", "TWO": "two"})
+	w := newWorld(t, c, map[string]string{"ONE": longer("one"), "TWO": longer("two")})
 	for _, c := range []struct{ token, name, want string }{
 		{"one", "cn-north-4", project}, {"two", "cn-north-4", ""}, {"two", "cn-south-1", "cn-south-1"}, {"one", "cn-south-1", ""}, {"one", "x", ""},
 	} {
-		rec := w.do(http.MethodGet, "/v3/projects?name="+c.name, "", map[string]string{"X-Auth-Token": c.token})
+		rec := w.do(http.MethodGet, "/v3/projects?name="+c.name, "", map[string]string{"X-Auth-Token": longer(c.token)})
 		body := strings.TrimSpace(rec.Body.String())
 		if rec.Code != http.StatusOK || c.want == "" && body != `{"links":{},"projects":[]}` ||
 			c.want != "" && (strings.Count(body, `"name":`) != 1 || !strings.Contains(body, `"id":"`+c.want+`","name":"`+c.name+`"`)) {
 			t.Errorf("%+v: %d %s", c, rec.Code, body)
 		}
 	}
-	if body := w.do(http.MethodGet, "/v3/projects", "", map[string]string{"X-Auth-Token": "two"}).Body.String(); strings.Count(body, `"name":`) != 2 {
+	if body := w.do(http.MethodGet, "/v3/projects", "", map[string]string{"X-Auth-Token": longer("two")}).Body.String(); strings.Count(body, `"name":`) != 2 {
 		t.Errorf("all: %s", body)
 	}
-	rec := w.do(http.MethodGet, "/mysql/v3/projects?name=x", "", map[string]string{"X-Auth-Token": "two"})
+	rec := w.do(http.MethodGet, "/mysql/v3/projects?name=x", "", map[string]string{"X-Auth-Token": longer("two")})
 	asRefusal(t, "no twin", rec.Code, rec.Header(), rec.Body.Bytes(), 404, "APIGW.0101")
 	open := newWorld(t, gaussdb.Config{}, nil)
 	if body := open.do(http.MethodGet, "/v3/projects?name=cn-north-4", "", nil).Body.String(); !strings.Contains(body, `"id":"cn-north-4"`) {
