@@ -127,11 +127,11 @@ func (a *access) bearer(text string, now time.Time) (identity, error) {
 	if !grants.Expires.IsZero() && !now.Before(grants.Expires) {
 		return identity{}, unauthorized("token expires, expires_at: " + grants.Expires.UTC().Format(time.RFC3339))
 	}
-	return identity{name: callerName("token", grants.TokenRef), grants: grants}, nil
+	return identity{name: callerName("bearer", grants.TokenRef), grants: grants}, nil
 }
 
 // callerName is an opaque reference to who asked (events.md 2.1), which events carry: it tells callers apart and gives no
-// key away.
+// key away. Its words are none that redaction takes for a secret.
 func callerName(kind, id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return kind + ":" + hex.EncodeToString(sum[:8])

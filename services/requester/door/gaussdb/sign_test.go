@@ -10,12 +10,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
+	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
 
 // The keys of gaussdb.md 3.4, which are made up.
@@ -377,6 +380,55 @@ func TestAccess_Projects(t *testing.T) { // case 10; rows 9 and 10
 	}
 }
 
+// Neither an answer nor a line of the log holds a key or a token, whatever is refused or fails.
+func TestAnswers_HoldNoSecret(t *testing.T) {
+	t.Parallel()
+	const token, temporary = "token-that-nobody-may-see", "temporary-that-nobody-may-see"
+	store := &broken{Store: view.NewMemory(time.Now)}
+	w := newWorldOver(t, store, nil, gaussdb.Config{Access: []gaussdb.Access{
+		{AccessKey: ak, SecretKeyRef: "env:SK", SecurityTokenRef: "env:ST", Projects: []string{project}}, {TokenRef: "env:TOKEN", Projects: []string{project}},
+	}}, map[string]string{"SK": sk, "ST": temporary, "TOKEN": token})
+	var said strings.Builder
+	statuses := map[int]int{}
+	for _, off := range []bool{false, true} {
+		store.off.Store(off)
+		for _, c := range []struct{ method, path, body string }{
+			{"GET", path("backups"), ""}, {"GET", path("backups") + "?limit=0", ""}, {"GET", "/v3/" + other + "/backups", ""}, {"GET", path("jobs") + "?id=x", ""},
+			{"POST", path("backups", "create"), `{"name":"` + token + `","instance_id":"` + sk + `"}`}, {"DELETE", path("backups", "x"), ""}, {"GET", "/v3/nowhere", ""},
+			{"DELETE", path("backups"), `{"backup_ids":["x"]}`}, {"GET", path("instances", "d8e6ca5a624745bcb546a227aa3ae1cfin01"), ""},
+		} {
+			for _, s := range []signer{{ak: ak, sk: sk}, {ak: ak, sk: "wrong"}, {}} {
+				r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
+				r.Header.Set("X-Auth-Token", token)
+				r.Header.Set("X-Security-Token", temporary)
+				if s.ak != "" {
+					s.headers = []string{"x-auth-token", "x-sdk-date", "x-security-token"}
+					s.sign(r, c.body, w.now)
+				}
+				rec := httptest.NewRecorder()
+				w.door.ServeHTTP(rec, r)
+				statuses[rec.Code]++
+				said.Write(rec.Body.Bytes())
+			}
+		}
+	}
+	for _, status := range []int{200, 400, 401, 403, 404, 500} {
+		if statuses[status] == 0 {
+			t.Errorf("nothing was answered with %d: %v", status, statuses)
+		}
+	}
+	if w.log.Len() == 0 {
+		t.Error("nothing was logged")
+	}
+	for where, text := range map[string]string{"answers": said.String(), "log": w.log.String()} {
+		for _, secret := range []string{sk, token, temporary, ak} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s is in the %s:\n%s", secret, where, text)
+			}
+		}
+	}
+}
+
 func TestAccess_OpenDoor(t *testing.T) { // no entry: anybody, but a project there has to be
 	t.Parallel()
 	w := newWorld(t, gaussdb.Config{}, nil)
@@ -465,7 +517,13 @@ func TestSignature_OverHTTP(t *testing.T) {
 	if err := os.WriteFile(file, []byte(sk+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := setup(t, gaussdb.Config{Access: []gaussdb.Access{{AccessKey: ak, SecretKeyRef: "file:" + file, Projects: []string{project}}}}, "orders")
+	tokenFile := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(tokenFile, []byte(longer("one")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := setup(t, gaussdb.Config{Access: []gaussdb.Access{
+		{AccessKey: ak, SecretKeyRef: "file:" + file, Projects: []string{project}}, {TokenRef: "file:" + tokenFile, Projects: []string{project}},
+	}}, "orders", "billing")
 	send := func(method, path, body string, at time.Time) (int, string) {
 		t.Helper()
 		r, err := http.NewRequest(method, p.URL+path, strings.NewReader(body))
@@ -491,10 +549,25 @@ func TestSignature_OverHTTP(t *testing.T) {
 	if code, raw := send(http.MethodGet, path("backups")+"?name=backup-1&limit=5", "", time.Now()); code != 200 || !strings.Contains(raw, `"total_count":1`) {
 		t.Errorf("%d %s", code, raw)
 	}
-	stored := p.Events(project)
-	for _, ev := range stored {
-		if strings.Contains(string(ev.Data), sk) {
-			t.Errorf("the secret key is in event %s", ev.ID)
+	if code, _, raw := p.CallHeaders(http.MethodPost, path("backups", "create"), body(t, "billing", "backup-1", ""), http.Header{"X-Auth-Token": {longer("one")}}); code != 201 {
+		t.Fatalf("%d %s", code, raw)
+	}
+	callers := map[string]bool{}
+	for _, ev := range p.Events(project) {
+		for _, secret := range []string{sk, ak, longer("one"), tokenFile} {
+			if strings.Contains(string(ev.Data), secret) {
+				t.Errorf("%s is in event %s", secret, ev.ID)
+			}
 		}
+		if ev.Entity() == events.Backups && ev.Step() == events.Requested {
+			b, err := events.Decode[events.Backup](ev.Event)
+			if err != nil || !regexp.MustCompile(`^(ak|bearer):[0-9a-f]{16}$`).MatchString(b.RequestedBy) {
+				t.Errorf("asked for by %q, %v", b.RequestedBy, err)
+			}
+			callers[b.RequestedBy] = true
+		}
+	}
+	if len(callers) != 2 {
+		t.Errorf("%v", callers)
 	}
 }
