@@ -16,58 +16,69 @@ import (
 // The numbered lists are sets whose byte order is that of gaussdb.md 4.2: when a backup began, descending, then
 // GaussDB's id, ascending. A count and a page are then a matter of ranks, however deep the page is.
 
-// listed adds a backup to the lists that show it. All names share one set, each with its members together: a set of
-// its own per name would cost a key per backup, as most names differ.
+// listed adds a backup to the lists that show it: those of its trigger, as all triggers are two sets together. All names
+// share one set, each with its members together: a set of its own per name would cost a key per backup, as most names
+// differ.
 func (e entries) listed(shard int, b events.Backup) {
 	if !lifecycle.Listed(b) {
 		return
 	}
 	m := listedMember(b)
-	lists := setKey(shard, listedOf, b.Project)
-	for _, instance := range []string{everything, escaped(b.Instance)} {
-		e.add(lists+":"+instance+":"+everything, m)
-		e.add(lists+":"+instance+":"+string(b.Trigger), m)
+	for _, instance := range []string{"", b.Instance} {
+		e.add(listedKey(shard, b.Project, instance, b.Trigger), m)
 	}
 	e.add(setKey(shard, namedOf, b.Project), named(lifecycle.ListedName(b))+m)
 }
 
-// everything stands for an instance or a trigger that is not selected; no name's token is like it.
+// everything stands for an instance that is not selected; no name's token is like it.
 const everything = "_"
 
-// listedKey is made so often that its parts are not escaped twice: triggers have no need.
 func listedKey(shard int, project, instance string, t events.Trigger) string {
-	parts := []string{everything, everything}
+	of := everything
 	if instance != "" {
-		parts[0] = escaped(instance)
+		of = escaped(instance)
 	}
-	if t != "" {
-		parts[1] = string(t)
+	return setKey(shard, listedOf, project) + ":" + of + ":" + string(t)
+}
+
+// listedKeys are the sets of a selection.
+func listedKeys(shard int, project string, l lifecycle.Listing) (keys []string) {
+	for _, t := range []events.Trigger{events.OnDemand, events.Scheduled} {
+		if l.Trigger == "" || l.Trigger == t {
+			keys = append(keys, listedKey(shard, project, l.Instance, t))
+		}
 	}
-	return setKey(shard, listedOf, project) + ":" + parts[0] + ":" + parts[1]
+	return keys
 }
 
 func named(name string) string { return escaped(name) + "." }
 
-// listedMember has GaussDB's id at its end, not ours: it is what sorts, and names a backup as well.
+// listedMember ends in GaussDB's id, not ours: it is what sorts, and finds a backup as well.
 func listedMember(b events.Backup) string {
-	return fromNewest(lifecycle.Begun(b)) + "." + b.IDs.GaussDB
+	return fromNewest(lifecycle.Begun(b)) + "." + shortGauss(b.IDs.GaussDB)
 }
 
-// lastSecond is the last of ten digits, in the year 2286.
-const lastSecond = 9_999_999_999
+// shortGauss is as much of an id as tells backups apart: half of a digest. Members and refs are many.
+func shortGauss(id string) string { return id[:min(16, len(id))] }
+
+// lastSecond is the last of seven digits to the base 36, in the year 4453.
+const lastSecond = 36*36*36*36*36*36*36 - 1
 
 // fromNewest is a moment in seconds, counted back from lastSecond: what began later sorts first.
 func fromNewest(t time.Time) string {
-	digits := strconv.FormatInt(lastSecond-min(max(t.Unix(), 0), lastSecond), 10)
-	return "0000000000"[len(digits):] + digits
+	digits := strconv.FormatInt(lastSecond-min(max(t.Unix(), 0), lastSecond), 36)
+	return "0000000"[len(digits):] + digits
 }
 
-// part is the members of a set that lie strictly between two bounds.
-type part struct{ set, after, before string }
+// part is the members of sets that lie strictly between two bounds.
+type part struct {
+	sets          []string
+	after, before string
+}
 
-// within is the part of a set, or of what begins with a prefix in it, that a listing's times leave.
-func within(set, prefix string, l lifecycle.Listing) part {
-	p := part{set: set, after: prefix}
+// within is the part of sets, or of what begins with a prefix in them, that a listing's times leave.
+func within(sets []string, prefix string, l lifecycle.Listing) part {
+	p := part{sets: sets, after: prefix}
 	if prefix != "" {
 		p.before = strings.TrimSuffix(prefix, ".") + "/" // the byte after the point
 	}
@@ -85,9 +96,9 @@ func within(set, prefix string, l lifecycle.Listing) part {
 // intersection of, up to maxRead of them.
 func (v *View) Listed(ctx context.Context, project string, l lifecycle.Listing, offset, limit int) ([]events.Backup, int, error) {
 	s := v.shard(project)
-	p := within(listedKey(s, project, l.Instance, l.Trigger), "", l)
+	p := within(listedKeys(s, project, l), "", l)
 	if l.Name != "" {
-		byName := within(setKey(s, namedOf, project), named(l.Name), l)
+		byName := within([]string{setKey(s, namedOf, project)}, named(l.Name), l)
 		if l.Instance != "" || l.Trigger != "" {
 			return v.intersection(ctx, project, l, p, byName, offset, limit)
 		}
@@ -102,7 +113,7 @@ func (v *View) Listed(ctx context.Context, project string, l lifecycle.Listing, 
 }
 
 func (v *View) rankedPage(ctx context.Context, p part, offset, limit int) ([]string, int, error) {
-	return v.store.Page(ctx, p.set, p.after, p.before, offset, limit)
+	return v.store.Page(ctx, p.sets, p.after, p.before, offset, limit)
 }
 
 // members are the backups that the members of a numbered list name.
@@ -166,11 +177,15 @@ func (v *View) intersection(ctx context.Context, project string, l lifecycle.Lis
 
 // BackupByGaussDB implements Reader.
 func (v *View) BackupByGaussDB(ctx context.Context, project, id string) (events.Backup, error) {
-	ref, err := v.ref(ctx, refKey(v.shard(project), byGaussDB, project, id))
+	ref, err := v.ref(ctx, refKey(v.shard(project), byGaussDB, project, shortGauss(id)))
 	if err != nil {
 		return events.Backup{}, err
 	}
-	return v.Backup(ctx, project, ref)
+	b, err := v.Backup(ctx, project, ref)
+	if err == nil && b.IDs.GaussDB != id {
+		return events.Backup{}, events.ErrNotFound
+	}
+	return b, err
 }
 
 // InstanceNameByGaussDB implements Reader.

@@ -94,39 +94,61 @@ func (m *Memory) Range(_ context.Context, set string, r Range) ([]string, error)
 }
 
 // Page implements Store.
-func (m *Memory) Page(_ context.Context, set, after, before string, offset, limit int) (members []string, total int, err error) {
+func (m *Memory) Page(_ context.Context, sets []string, after, before string, offset, limit int) (members []string, total int, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	t := m.sets[set]
-	if t == nil {
-		return nil, 0, nil
+	var a, b run
+	a = runOf(m.sets[sets[0]], after, before)
+	if len(sets) > 1 {
+		b = runOf(m.sets[sets[1]], after, before)
 	}
-	from, to := 0, t.Len()
-	if after != "" {
-		from = rank(t, func(s string) bool { return s > after })
-	}
-	if before != "" {
-		to = rank(t, func(s string) bool { return s >= before })
-	}
-	total = max(0, to-from)
+	total = a.n + b.n
 	if limit = min(limit, total-offset); limit <= 0 {
 		return nil, total, nil
 	}
-	first, _ := t.GetAt(from + offset)
-	t.Ascend(first, func(s string) bool {
+	// How many of those before the page are of a: its next one comes after the last that b gives.
+	low, high := max(0, offset-b.n), min(offset, a.n)
+	k := low + sort.Search(high-low, func(i int) bool { return a.at(low+i) > b.at(offset-low-i-1) })
+	members = append(a.some(k, limit), b.some(offset-k, limit)...)
+	slices.Sort(members)
+	return members[:limit], total, nil
+}
+
+// run are the members of a set between two bounds, by rank: the tree counts its branches.
+type run struct {
+	t       *btree.BTreeG[string]
+	from, n int
+}
+
+func runOf(t *btree.BTreeG[string], after, before string) run {
+	if t == nil {
+		return run{}
+	}
+	r := run{t: t, n: t.Len()}
+	if before != "" {
+		r.n = sort.Search(r.n, func(i int) bool { return r.at(i) >= before })
+	}
+	if after != "" {
+		r.from = sort.Search(r.n, func(i int) bool { return r.at(i) > after })
+		r.n -= r.from
+	}
+	return r
+}
+
+func (r run) at(i int) string {
+	s, _ := r.t.GetAt(r.from + i)
+	return s
+}
+
+func (r run) some(i, limit int) (members []string) {
+	if limit = min(limit, r.n-i); limit <= 0 {
+		return nil
+	}
+	r.t.Ascend(r.at(i), func(s string) bool {
 		members = append(members, s)
 		return len(members) < limit
 	})
-	return members, total, nil
-}
-
-// rank is that of the first member that has reached a bound: the tree counts its branches, so members can be looked
-// at by rank.
-func rank(t *btree.BTreeG[string], reached func(string) bool) int {
-	return sort.Search(t.Len(), func(i int) bool {
-		s, _ := t.GetAt(i)
-		return reached(s)
-	})
+	return members
 }
 
 // Commit implements Store.

@@ -434,11 +434,11 @@ func (b *broken) Get(ctx context.Context, keys ...string) ([][]byte, error) {
 	return b.Store.Get(ctx, keys...)
 }
 
-func (b *broken) Page(ctx context.Context, set, after, before string, offset, limit int) ([]string, int, error) {
+func (b *broken) Page(ctx context.Context, sets []string, after, before string, offset, limit int) ([]string, int, error) {
 	if b.off.Load() {
 		return nil, 0, errOff
 	}
-	return b.Store.Page(ctx, set, after, before, offset, limit)
+	return b.Store.Page(ctx, sets, after, before, offset, limit)
 }
 
 // A view that cannot be read is no reason for a refusal (design.md 2): the log has the same answer. Without either

@@ -20,12 +20,16 @@ import (
 // testRanks: a page is the part of the set that Range would come to, with the number of all in the part.
 func testRanks(t *testing.T, h Harness) {
 	s := h.Open(t)
-	const key = "bb:{v00}:set:x"
+	const one, left, right, none = "bb:{v00}:set:x", "bb:{v00}:set:l", "bb:{v00}:set:r", "bb:{v00}:set:none"
 	var w view.Writes
 	var all []string
 	for n := range 500 { // more than a node of a tree holds
 		all = append(all, fmt.Sprintf("%04d", n*2))
-		w.Add = append(w.Add, view.Member{Set: key, Value: all[n]})
+		half := left
+		if n%7 < 2 || n > 400 {
+			half = right
+		}
+		w.Add = append(w.Add, view.Member{Set: one, Value: all[n]}, view.Member{Set: half, Value: all[n]})
 	}
 	commit(t, s, w)
 	for _, c := range []struct {
@@ -36,24 +40,34 @@ func testRanks(t *testing.T, h Harness) {
 		{"0099", "0201", 50, 101}, {"2", "", 0, 0}, {"", "00", 0, 0}, {"0500", "0100", 0, 0},
 	} {
 		part := all[c.from:c.to]
-		for _, page := range []struct{ offset, limit int }{{0, 3}, {0, 1000}, {250, 10}, {498, 10}, {500, 10}, {1 << 40, 10}, {5, 0}, {0, 0}} {
-			got, total, err := s.Page(t.Context(), key, c.after, c.before, page.offset, page.limit)
+		for _, page := range []struct{ offset, limit int }{{0, 3}, {0, 1000}, {1, 1}, {33, 4}, {250, 10}, {399, 5}, {498, 10}, {500, 10}, {1 << 40, 10}, {5, 0}, {0, 0}} {
 			want := part[min(page.offset, len(part)):min(page.offset+page.limit, len(part))]
-			if diff := cmp.Diff(append([]string{}, want...), append([]string{}, got...)); diff != "" || total != len(part) || err != nil {
-				t.Errorf("%+v between %q and %q: %d of %d, %v\n%s", page, c.after, c.before, total, len(part), err, diff)
+			for _, sets := range [][]string{{one}, {left, right}, {right, left}, {one, none}, {none, one}} {
+				got, total, err := s.Page(t.Context(), sets, c.after, c.before, page.offset, page.limit)
+				if diff := cmp.Diff(append([]string{}, want...), append([]string{}, got...)); diff != "" || total != len(part) || err != nil {
+					t.Errorf("%+v of %v between %q and %q: %d of %d, %v\n%s", page, sets, c.after, c.before, total, len(part), err, diff)
+				}
 			}
 		}
 	}
-	if got, n, err := s.Page(t.Context(), "bb:{v00}:set:none", "", "", 0, 5); n != 0 || len(got) != 0 || err != nil {
+	if got, n, err := s.Page(t.Context(), []string{none}, "", "", 0, 5); n != 0 || len(got) != 0 || err != nil {
 		t.Errorf("a set that is not there: %v, %d, %v", got, n, err)
+	}
+	odd := []string{"B.1", "a-1", "a.1", "a/1", "b1", "é"} // by bytes, whatever the locale
+	commit(t, s, view.Writes{Add: []view.Member{{Set: none, Value: odd[0]}, {Set: none, Value: odd[2]}, {Set: none, Value: odd[4]},
+		{Set: none + "2", Value: odd[1]}, {Set: none + "2", Value: odd[3]}, {Set: none + "2", Value: odd[5]}}})
+	for offset := range odd {
+		if got, _, err := s.Page(t.Context(), []string{none, none + "2"}, "", "", offset, 1); err != nil || len(got) != 1 || got[0] != odd[offset] {
+			t.Errorf("%d: %q, %v", offset, got, err)
+		}
 	}
 }
 
 // testRanksMove: what is written before a part while it is read moves its ranks, and not the page.
 func testRanksMove(t *testing.T, h Harness) {
 	s := h.Open(t)
-	const key = "bb:{v00}:set:x"
-	before := []view.Member{{Set: key, Value: "a.1"}, {Set: key, Value: "b.2"}}
+	const key, other = "bb:{v00}:set:x", "bb:{v00}:set:y"
+	before := []view.Member{{Set: key, Value: "a.1"}, {Set: other, Value: "b.2"}, {Set: other, Value: "c.2"}}
 	commit(t, s, view.Writes{Add: []view.Member{{Set: key, Value: "z.3"}}})
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -64,7 +78,7 @@ func testRanksMove(t *testing.T, h Harness) {
 		}
 	})
 	for range 2000 {
-		got, n, err := s.Page(t.Context(), key, "z.", "z/", 0, 10)
+		got, n, err := s.Page(t.Context(), []string{key, other}, "z.", "z/", 0, 10)
 		if diff := cmp.Diff([]string{"z.3"}, got); diff != "" || n != 1 || err != nil {
 			t.Errorf("%d, %v\n%s", n, err, diff)
 			break
@@ -92,9 +106,9 @@ func (m *moving) Get(ctx context.Context, keys ...string) ([][]byte, error) {
 	return m.Store.Get(ctx, keys...)
 }
 
-func (m *moving) Page(ctx context.Context, set, after, before string, offset, limit int) ([]string, int, error) {
+func (m *moving) Page(ctx context.Context, sets []string, after, before string, offset, limit int) ([]string, int, error) {
 	m.moved()
-	return m.Store.Page(ctx, set, after, before, offset, limit)
+	return m.Store.Page(ctx, sets, after, before, offset, limit)
 }
 
 // testListingMoves: a list keeps what stands in it while others go, that it comes after.
@@ -223,6 +237,11 @@ func testGaussIDs(t *testing.T, h Harness) {
 		}
 		if _, err := v.BackupByGaussDB(ctx, "q", want.IDs.GaussDB); !errors.Is(err, events.ErrNotFound) {
 			t.Errorf("%s of another project: %v", want.BackupID, err)
+		}
+		for _, id := range []string{want.IDs.GaussDB[:16], want.IDs.GaussDB + "0", want.IDs.GaussDB[:35] + "8", ""} {
+			if _, err := v.BackupByGaussDB(ctx, "p", id); !errors.Is(err, events.ErrNotFound) {
+				t.Errorf("%q, which is nobody's: %v", id, err)
+			}
 		}
 	}
 	if name, err := v.InstanceNameByGaussDB(ctx, "p", "gonein07"); err != nil || name != "gone" {
