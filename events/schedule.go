@@ -97,6 +97,20 @@ type CloudSQLSettings struct {
 	FinalBackup                    *CloudSQLFinalBackup `json:"finalBackupConfig,omitempty"`
 }
 
+// RetainedBy is how many backups an edition of Cloud SQL keeps where nobody has said (cloudsql.md 8).
+func RetainedBy(edition string) int {
+	if edition == "ENTERPRISE_PLUS" {
+		return 15
+	}
+	return 7
+}
+
+// KeepsDefault tells whether the number of backups that are kept is the edition's: nobody chose it at the Cloud SQL
+// door, and nobody has changed it elsewhere since.
+func (c ScheduleConfig) KeepsDefault() bool {
+	return c.CloudSQL != nil && c.CloudSQL.DefaultRetention && c.Retention != nil && c.Retention.KeepLast == RetainedBy(c.CloudSQL.Edition)
+}
+
 // SpannerSettings are those of Spanner's BackupSchedule that have no counterpart here (spanner.md 3.2).
 type SpannerSettings struct {
 	RetentionSeconds int64       `json:"retentionSeconds,omitempty"` // each backup expires so long after it was made

@@ -14,7 +14,7 @@ import (
 
 const (
 	envRef, fileRef = "env:", "file:"
-	maxFile         = 1 << 10
+	maxSecret       = 16 << 10 // tokens of clouds have some 3 KiB
 )
 
 // Check looks at the form of a reference. It does not repeat it: somebody may have put the secret there.
@@ -41,6 +41,9 @@ func Read(ref string, env func(string) (string, bool)) (string, error) {
 		if !set {
 			return "", fmt.Errorf("environment variable %s is not set: set it to the secret", name)
 		}
+		if len(v) > maxSecret {
+			return "", fmt.Errorf("environment variable %s has more than %d bytes: it has to hold the secret and nothing else", name, maxSecret)
+		}
 		return strings.TrimSpace(v), nil
 	}
 	return readFile(strings.TrimPrefix(ref, fileRef))
@@ -65,12 +68,12 @@ func readFile(path string) (string, error) {
 	if wide := info.Mode().Perm() &^ fs.FileMode(0o600); wide != 0 {
 		return "", fmt.Errorf("%s has mode %04o, which is wider than 0600: run chmod 600 on it", path, info.Mode().Perm())
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	if err != nil {
 		return "", fmt.Errorf("read the secret: %w", err)
 	}
-	if len(b) > maxFile {
-		return "", fmt.Errorf("%s has more than %d bytes: it has to hold the secret and nothing else", path, maxFile)
+	if len(b) > maxSecret {
+		return "", fmt.Errorf("%s has more than %d bytes: it has to hold the secret and nothing else", path, maxSecret)
 	}
 	return strings.TrimSpace(string(b)), nil
 }

@@ -39,10 +39,16 @@ func TestRead_FollowsReferences(t *testing.T) {
 		}
 		return "file:" + path
 	}
-	env := func(name string) (string, bool) { return " of the environment\n", name == "THERE" }
+	env := func(name string) (string, bool) {
+		if name == "LONG" {
+			return strings.Repeat("x", 16<<10+1), true
+		}
+		return " of the environment\n", name == "THERE"
+	}
 	for ref, want := range map[string]string{
 		"env:THERE": "of the environment", file("good", 0o600, "of a file\n"): "of a file",
-		"env:NOT_THERE": "", file("wide", 0o644, "x"): "", file("long", 0o600, strings.Repeat("x", 2000)): "", "file:" + dir: "", "file:" + dir + "/none": "",
+		"env:NOT_THERE": "", file("wide", 0o644, "x"): "", "env:LONG": "", file("long", 0o600, strings.Repeat("x", 16<<10+1)): "",
+		file("token", 0o600, strings.Repeat("x", 16<<10)): strings.Repeat("x", 16<<10), "file:" + dir: "", "file:" + dir + "/none": "",
 	} {
 		if err := secret.Check(ref); err != nil {
 			t.Errorf("%s: %v", ref, err)

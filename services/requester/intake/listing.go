@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -34,7 +35,7 @@ func (i *Intake) InstanceName(ctx context.Context, project, id string) (string, 
 func (i *Intake) Listed(ctx context.Context, project string, l lifecycle.Listing, offset, limit int) ([]events.Backup, int, error) {
 	list, total, err := i.view.Listed(ctx, project, l, offset, limit)
 	if errors.Is(err, lifecycle.ErrTooMany) {
-		return nil, 0, refuse(Exhausted, QuotaExceeded, "too many backups have this name: ask for a shorter time, or for the instance alone")
+		return nil, 0, refuse(Invalid, SchemaViolation, "too many backups have this name: ask for a shorter time, or for the instance alone")
 	}
 	return list, total, fault("list backups", err)
 }
@@ -43,6 +44,42 @@ func (i *Intake) Listed(ctx context.Context, project string, l lifecycle.Listing
 func (i *Intake) Active(ctx context.Context, project, instance string) ([]events.Backup, error) {
 	list, _, err := i.view.Active(ctx, project, instance)
 	return list, fault("read what the instance is busy with", err)
+}
+
+// Occupation is what a new backup of an instance would have to wait for (events.md 3.2).
+type Occupation int
+
+// What an instance may be occupied by.
+const (
+	Free Occupation = iota
+	BackingUp
+	Restoring // into it
+	Deleting  // one of its backups
+)
+
+// Occupation of an instance, as the view shows it. Restores and deletions occupy those whose provider locks the whole
+// instance.
+func (i *Intake) Occupation(ctx context.Context, in events.Instance) (Occupation, error) {
+	active, err := i.Active(ctx, in.Project, in.Instance)
+	if err != nil {
+		return Free, err
+	}
+	if slices.ContainsFunc(active, lifecycle.InTheMaking) {
+		return BackingUp, nil
+	}
+	if in.Provider != "cloudsql" {
+		return Free, nil
+	}
+	restores, err := i.view.RestoringInto(ctx, in.Project, in.Instance)
+	switch {
+	case err != nil:
+		return Free, fault("look for restores", err)
+	case len(restores) > 0:
+		return Restoring, nil
+	case len(active) > 0:
+		return Deleting, nil
+	}
+	return Free, nil
 }
 
 // Restorable are the moments of an instance whose data can be put back, the oldest first: at most limit, the newest of

@@ -79,7 +79,7 @@ func (e entries) backup(shard int, b events.Backup) {
 		e.add(setKey(shard, backupsOf, b.Project), m)
 		e.add(setKey(shard, backupsOf, b.Project, b.Instance), m)
 	}
-	e.refs[refKey(shard, byGaussDB, b.Project, b.IDs.GaussDB)] = b.BackupID
+	e.refs[refKey(shard, byGaussDB, b.Project, shortGauss(b.IDs.GaussDB))] = b.BackupID
 	e.listed(shard, b)
 	if lifecycle.Standing(b) {
 		e.refs[refKey(shard, bySpanner, b.Project, b.Instance, b.IDs.Spanner)] = b.BackupID

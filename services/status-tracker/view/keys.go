@@ -12,12 +12,13 @@ import (
 // progress: what the view forgets, it deletes.
 //
 //	key                                      type    value
-//	bb:{v07}:checkpoint:4                    string  {"epoch","seq"}: what the shard has applied, and in which layout
+//	bb:{v07}:checkpoint:5                    string  {"epoch","seq"}: what the shard has applied, and in which layout
 //	bb:{v07}:doc:backup:{project}:bk_…       string  Doc, one per aggregate
 //	bb:{v07}:progress:{project}:bk_…         string  events.Progress and peak, expires after 24 h
 //	bb:{v07}:ref:{index}:{project}:…         string  id of the aggregate that a dialect's id names
 //	bb:{v07}:set:{set}:{project}[:{instance}] zset   members "{sort key}.{id}", all of score 0
-//	bb:{v07}:set:listed:{project}:{instance}:{trigger} zset, likewise; _ for all instances, or triggers
+//	bb:{v07}:set:listed:{project}:{instance}:{trigger} zset, likewise; _ for all instances
+//	bb:{v07}:set:named:{project}             zset   members "{name}.{sort key}.{id}", all of score 0
 //	bb:{v07}:fleet                           zset   members "{project}" LF "{instance}": the instances of all projects
 //
 // Projects share shards, and what is kept under an id is the project's own: every key but the checkpoint names it.
@@ -33,7 +34,7 @@ func tag(shard int) string { return fmt.Sprintf("bb:{v%02d}:", shard) }
 
 // layout is the number of the layout above. A view of another one has no checkpoint under this key: it is dropped
 // and rebuilt, and not read meanwhile.
-const layout = "4"
+const layout = "5"
 
 func checkpointKey(shard int) string { return tag(shard) + "checkpoint:" + layout }
 
@@ -53,7 +54,7 @@ const (
 	byCloudSQL     index = "cloudsql"  // project, instance name, run id → bk_…
 	bySpanner      index = "spanner"   // project, instance name, backup id of Spanner → bk_… of the one that stands
 	byOperation    index = "operation" // project, operation id → {entity}/{id}
-	byGaussDB      index = "gaussdb"   // project, backup id of GaussDB → bk_…
+	byGaussDB      index = "gaussdb"   // project, first 16 characters of a backup id of GaussDB → bk_…
 	byGaussInst    index = "gaussinst" // project, instance id of GaussDB → name of the instance, be it there or not
 	byShort        index = "short"     // project, first 16 hex digits of an operation id → operation id; creations and restores
 )
@@ -78,7 +79,7 @@ const (
 	operationsOf  set = "operations" // project [, instance]: by start, else insert time
 	goodOf        set = "good"       // project, instance: what can be restored, by the time of its data
 	slotsOf       set = "slots"      // project, instance: due times with their outcomes, those of deleted backups too
-	listedOf      set = "listed"     // project, instance or "", trigger or "": the numbered lists, newest first
+	listedOf      set = "listed"     // project, instance or "", trigger: the numbered lists, newest first
 	namedOf       set = "named"      // project: the same by name, then newest first
 )
 

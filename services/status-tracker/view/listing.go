@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,58 +16,69 @@ import (
 // The numbered lists are sets whose byte order is that of gaussdb.md 4.2: when a backup began, descending, then
 // GaussDB's id, ascending. A count and a page are then a matter of ranks, however deep the page is.
 
-// listed adds a backup to the lists that show it. All names share one set, each with its members together: a set of
-// its own per name would cost a key per backup, as most names differ.
+// listed adds a backup to the lists that show it: those of its trigger, as all triggers are two sets together. All names
+// share one set, each with its members together: a set of its own per name would cost a key per backup, as most names
+// differ.
 func (e entries) listed(shard int, b events.Backup) {
 	if !lifecycle.Listed(b) {
 		return
 	}
 	m := listedMember(b)
-	lists := setKey(shard, listedOf, b.Project)
-	for _, instance := range []string{everything, escaped(b.Instance)} {
-		e.add(lists+":"+instance+":"+everything, m)
-		e.add(lists+":"+instance+":"+string(b.Trigger), m)
+	for _, instance := range []string{"", b.Instance} {
+		e.add(listedKey(shard, b.Project, instance, b.Trigger), m)
 	}
 	e.add(setKey(shard, namedOf, b.Project), named(lifecycle.ListedName(b))+m)
 }
 
-// everything stands for an instance or a trigger that is not selected; no name's token is like it.
+// everything stands for an instance that is not selected; no name's token is like it.
 const everything = "_"
 
-// listedKey is made so often that its parts are not escaped twice: triggers have no need.
 func listedKey(shard int, project, instance string, t events.Trigger) string {
-	parts := []string{everything, everything}
+	of := everything
 	if instance != "" {
-		parts[0] = escaped(instance)
+		of = escaped(instance)
 	}
-	if t != "" {
-		parts[1] = string(t)
+	return setKey(shard, listedOf, project) + ":" + of + ":" + string(t)
+}
+
+// listedKeys are the sets of a selection.
+func listedKeys(shard int, project string, l lifecycle.Listing) (keys []string) {
+	for _, t := range []events.Trigger{events.OnDemand, events.Scheduled} {
+		if l.Trigger == "" || l.Trigger == t {
+			keys = append(keys, listedKey(shard, project, l.Instance, t))
+		}
 	}
-	return setKey(shard, listedOf, project) + ":" + parts[0] + ":" + parts[1]
+	return keys
 }
 
 func named(name string) string { return escaped(name) + "." }
 
-// listedMember has GaussDB's id at its end, not ours: it is what sorts, and names a backup as well.
+// listedMember ends in GaussDB's id, not ours: it is what sorts, and finds a backup as well.
 func listedMember(b events.Backup) string {
-	return fromNewest(lifecycle.Begun(b)) + "." + b.IDs.GaussDB
+	return fromNewest(lifecycle.Begun(b)) + "." + shortGauss(b.IDs.GaussDB)
 }
 
-// lastSecond is the last of ten digits, in the year 2286.
-const lastSecond = 9_999_999_999
+// shortGauss is as much of an id as tells backups apart: half of a digest. Members and refs are many.
+func shortGauss(id string) string { return id[:min(16, len(id))] }
+
+// lastSecond is the last of seven digits to the base 36, in the year 4453.
+const lastSecond = 36*36*36*36*36*36*36 - 1
 
 // fromNewest is a moment in seconds, counted back from lastSecond: what began later sorts first.
 func fromNewest(t time.Time) string {
-	digits := strconv.FormatInt(lastSecond-min(max(t.Unix(), 0), lastSecond), 10)
-	return "0000000000"[len(digits):] + digits
+	digits := strconv.FormatInt(lastSecond-min(max(t.Unix(), 0), lastSecond), 36)
+	return "0000000"[len(digits):] + digits
 }
 
-// part is the members of a set that lie strictly between two bounds.
-type part struct{ set, after, before string }
+// part is the members of sets that lie strictly between two bounds.
+type part struct {
+	sets          []string
+	after, before string
+}
 
-// within is the part of a set, or of what begins with a prefix in it, that a listing's times leave.
-func within(set, prefix string, l lifecycle.Listing) part {
-	p := part{set: set, after: prefix}
+// within is the part of sets, or of what begins with a prefix in them, that a listing's times leave.
+func within(sets []string, prefix string, l lifecycle.Listing) part {
+	p := part{sets: sets, after: prefix}
 	if prefix != "" {
 		p.before = strings.TrimSuffix(prefix, ".") + "/" // the byte after the point
 	}
@@ -79,52 +91,39 @@ func within(set, prefix string, l lifecycle.Listing) part {
 	return p
 }
 
-func (p part) has(member string) bool {
-	return (p.after == "" || member > p.after) && (p.before == "" || member < p.before)
-}
-
-// Listed implements Reader. A selection by instance and trigger, or by name alone, is a part of one set, with the
-// costs of Store.Count and Store.Ranked. One by name and something else reads the records of the smaller of the two
-// parts that it is the intersection of, up to maxRead of them.
+// Listed implements Reader. A selection by instance and trigger, or by name alone, is a part of one set, with the cost
+// of Store.Page. One by name and something else reads the records of the smaller of the two parts that it is the
+// intersection of, up to maxRead of them.
 func (v *View) Listed(ctx context.Context, project string, l lifecycle.Listing, offset, limit int) ([]events.Backup, int, error) {
 	s := v.shard(project)
-	p := within(listedKey(s, project, l.Instance, l.Trigger), "", l)
+	p := within(listedKeys(s, project, l), "", l)
 	if l.Name != "" {
-		byName := within(setKey(s, namedOf, project), named(l.Name), l)
+		byName := within([]string{setKey(s, namedOf, project)}, named(l.Name), l)
 		if l.Instance != "" || l.Trigger != "" {
 			return v.intersection(ctx, project, l, p, byName, offset, limit)
 		}
 		p = byName
 	}
-	total, err := v.store.Count(ctx, p.set, p.after, p.before)
-	if err != nil || offset >= total {
-		return nil, total, err
+	members, total, err := v.rankedPage(ctx, p, offset, limit)
+	if err != nil {
+		return nil, 0, err
 	}
-	list, err := v.ranked(ctx, project, p, offset, limit)
+	list, err := v.members(ctx, project, members)
 	return list, total, err
 }
 
-// ranked is what a part has from a rank of its own on.
-func (v *View) ranked(ctx context.Context, project string, p part, rank, limit int) ([]events.Backup, error) {
-	if p.after != "" {
-		first, err := v.store.Count(ctx, p.set, "", p.after)
-		if err != nil {
-			return nil, err
-		}
-		rank += first
-	}
-	members, err := v.store.Ranked(ctx, p.set, rank, limit)
-	if err != nil {
-		return nil, err
-	}
-	var keys []string
-	for _, m := range members {
-		if p.has(m) {
-			keys = append(keys, refKey(v.shard(project), byGaussDB, project, idOf(m)))
-		}
-	}
-	if len(keys) == 0 {
+func (v *View) rankedPage(ctx context.Context, p part, offset, limit int) ([]string, int, error) {
+	return v.store.Page(ctx, p.sets, p.after, p.before, offset, limit)
+}
+
+// members are the backups that the members of a numbered list name.
+func (v *View) members(ctx context.Context, project string, members []string) ([]events.Backup, error) {
+	if len(members) == 0 {
 		return nil, nil
+	}
+	keys := make([]string, len(members))
+	for n, m := range members {
+		keys[n] = refKey(v.shard(project), byGaussDB, project, idOf(m))
 	}
 	found, err := v.store.Get(ctx, keys...)
 	if err != nil {
@@ -135,27 +134,32 @@ func (v *View) ranked(ctx context.Context, project string, p part, rank, limit i
 
 // maxRead bounds the records that are read for one intersection, readAtOnce those of one call.
 const (
-	maxRead    = 50_000
+	maxRead    = 5000
 	readAtOnce = 1000
 )
 
+// intersection reads the members of the smaller part in one step, so that none is missed or seen twice.
 func (v *View) intersection(ctx context.Context, project string, l lifecycle.Listing, p, byName part, offset, limit int) (list []events.Backup, total int, err error) {
-	n, err := v.store.Count(ctx, p.set, p.after, p.before)
+	_, n, err := v.rankedPage(ctx, p, 0, 0)
 	if err != nil {
 		return nil, 0, err
 	}
-	m, err := v.store.Count(ctx, byName.set, byName.after, byName.before)
+	_, m, err := v.rankedPage(ctx, byName, 0, 0)
 	if err != nil {
 		return nil, 0, err
 	}
 	if m < n {
-		p, n = byName, m
+		p = byName
+	}
+	members, n, err := v.rankedPage(ctx, p, 0, maxRead)
+	if err != nil {
+		return nil, 0, err
 	}
 	if n > maxRead {
 		return nil, 0, fmt.Errorf("%d backups to look at: %w", n, lifecycle.ErrTooMany)
 	}
-	for rank := 0; rank < n; rank += readAtOnce {
-		read, err := v.ranked(ctx, project, p, rank, readAtOnce)
+	for some := range slices.Chunk(members, readAtOnce) {
+		read, err := v.members(ctx, project, some)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -173,11 +177,15 @@ func (v *View) intersection(ctx context.Context, project string, l lifecycle.Lis
 
 // BackupByGaussDB implements Reader.
 func (v *View) BackupByGaussDB(ctx context.Context, project, id string) (events.Backup, error) {
-	ref, err := v.ref(ctx, refKey(v.shard(project), byGaussDB, project, id))
+	ref, err := v.ref(ctx, refKey(v.shard(project), byGaussDB, project, shortGauss(id)))
 	if err != nil {
 		return events.Backup{}, err
 	}
-	return v.Backup(ctx, project, ref)
+	b, err := v.Backup(ctx, project, ref)
+	if err == nil && b.IDs.GaussDB != id {
+		return events.Backup{}, events.ErrNotFound
+	}
+	return b, err
 }
 
 // InstanceNameByGaussDB implements Reader.

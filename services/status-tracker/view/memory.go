@@ -93,51 +93,62 @@ func (m *Memory) Range(_ context.Context, set string, r Range) ([]string, error)
 	return out, nil
 }
 
-// Count implements Store.
-func (m *Memory) Count(_ context.Context, set, after, before string) (int, error) {
+// Page implements Store.
+func (m *Memory) Page(_ context.Context, sets []string, after, before string, offset, limit int) (members []string, total int, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	t := m.sets[set]
+	var a, b run
+	a = runOf(m.sets[sets[0]], after, before)
+	if len(sets) > 1 {
+		b = runOf(m.sets[sets[1]], after, before)
+	}
+	total = a.n + b.n
+	if limit = min(limit, total-offset); limit <= 0 {
+		return nil, total, nil
+	}
+	// How many of those before the page are of a: its next one comes after the last that b gives.
+	low, high := max(0, offset-b.n), min(offset, a.n)
+	k := low + sort.Search(high-low, func(i int) bool { return a.at(low+i) > b.at(offset-low-i-1) })
+	members = append(a.some(k, limit), b.some(offset-k, limit)...)
+	slices.Sort(members)
+	return members[:limit], total, nil
+}
+
+// run are the members of a set between two bounds, by rank: the tree counts its branches.
+type run struct {
+	t       *btree.BTreeG[string]
+	from, n int
+}
+
+func runOf(t *btree.BTreeG[string], after, before string) run {
 	if t == nil {
-		return 0, nil
+		return run{}
 	}
-	from, to := 0, t.Len()
-	if after != "" {
-		from = rank(t, func(s string) bool { return s > after })
-	}
+	r := run{t: t, n: t.Len()}
 	if before != "" {
-		to = rank(t, func(s string) bool { return s >= before })
+		r.n = sort.Search(r.n, func(i int) bool { return r.at(i) >= before })
 	}
-	return max(0, to-from), nil
+	if after != "" {
+		r.from = sort.Search(r.n, func(i int) bool { return r.at(i) > after })
+		r.n -= r.from
+	}
+	return r
 }
 
-// rank is that of the first member that has reached a bound: the tree counts its branches, so members can be looked
-// at by rank.
-func rank(t *btree.BTreeG[string], reached func(string) bool) int {
-	return sort.Search(t.Len(), func(i int) bool {
-		s, _ := t.GetAt(i)
-		return reached(s)
-	})
+func (r run) at(i int) string {
+	s, _ := r.t.GetAt(r.from + i)
+	return s
 }
 
-// Ranked implements Store.
-func (m *Memory) Ranked(_ context.Context, set string, rank, limit int) ([]string, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	t := m.sets[set]
-	if t == nil || limit <= 0 {
-		return nil, nil
+func (r run) some(i, limit int) (members []string) {
+	if limit = min(limit, r.n-i); limit <= 0 {
+		return nil
 	}
-	first, there := t.GetAt(rank)
-	if !there {
-		return nil, nil
-	}
-	var out []string
-	t.Ascend(first, func(s string) bool {
-		out = append(out, s)
-		return len(out) < limit
+	r.t.Ascend(r.at(i), func(s string) bool {
+		members = append(members, s)
+		return len(members) < limit
 	})
-	return out, nil
+	return members
 }
 
 // Commit implements Store.

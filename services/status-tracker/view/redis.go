@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -78,8 +79,47 @@ func (r *Redis) Range(ctx context.Context, set string, q Range) ([]string, error
 	return out, nil
 }
 
-// Count implements Store by ZLEXCOUNT.
-func (r *Redis) Count(ctx context.Context, set, after, before string) (int, error) {
+// pageScript reads a page and the total of a part of one set or two: several commands between which a write would shift
+// the ranks. What it finds in each set is merged by the caller.
+//
+//	KEYS    the sets
+//	ARGV    the bounds as ZLEXCOUNT has them, offset, limit, and the last member before the part (or "")
+//	returns {total, members, members}
+var pageScript = redis.NewScript(`
+local function count(key) return key and redis.call('ZLEXCOUNT', key, ARGV[1], ARGV[2]) or 0 end
+local function first(key)
+  if not key or ARGV[5] == '' then return 0 end
+  return redis.call('ZLEXCOUNT', key, '-', '[' .. ARGV[5])
+end
+local function less(a, b) -- by bytes: Lua's own order is the locale's
+  for i = 1, math.min(#a, #b) do
+    local x, y = string.byte(a, i), string.byte(b, i)
+    if x ~= y then return x < y end
+  end
+  return #a < #b
+end
+local A, B = KEYS[1], KEYS[2]
+local a, b, offset, limit = count(A), count(B), tonumber(ARGV[3]), tonumber(ARGV[4])
+local total = a + b
+limit = math.min(limit, total - offset)
+if limit <= 0 then return {total, {}, {}} end
+local fa, fb = first(A), first(B)
+local low, high = math.max(0, offset - b), math.min(offset, a)
+while low < high do -- how many of those before the page are of A
+  local k = math.floor((low + high) / 2)
+  local x = redis.call('ZRANGE', A, fa + k, fa + k)[1]
+  local y = redis.call('ZRANGE', B, fb + offset - k - 1, fb + offset - k - 1)[1]
+  if less(y, x) then high = k else low = k + 1 end
+end
+local function some(key, from, n)
+  n = math.min(n, limit)
+  if n <= 0 then return {} end
+  return redis.call('ZRANGE', key, from, from + n - 1)
+end
+return {total, some(A, fa + low, a - low), some(B, fb + offset - low, b - (offset - low))}`)
+
+// Page implements Store by a script: ZLEXCOUNT, and ZRANGE with indexes.
+func (r *Redis) Page(ctx context.Context, sets []string, after, before string, offset, limit int) (members []string, total int, err error) {
 	low, high := "-", "+"
 	if after != "" {
 		low = "(" + after
@@ -87,23 +127,20 @@ func (r *Redis) Count(ctx context.Context, set, after, before string) (int, erro
 	if before != "" {
 		high = "(" + before
 	}
-	n, err := r.c.ZLexCount(ctx, set, low, high).Result()
+	got, err := pageScript.Run(ctx, r.c, sets, low, high, offset, limit, after).Slice()
 	if err != nil {
-		return 0, fmt.Errorf("read view: %w", err)
+		return nil, 0, fmt.Errorf("read view: %w", err)
 	}
-	return int(n), nil
-}
-
-// Ranked implements Store by ZRANGE with indexes.
-func (r *Redis) Ranked(ctx context.Context, set string, rank, limit int) ([]string, error) {
-	if limit <= 0 {
-		return nil, nil
+	for _, list := range got[1:] {
+		some, _ := list.([]any)
+		for _, m := range some {
+			s, _ := m.(string)
+			members = append(members, s)
+		}
 	}
-	out, err := r.c.ZRange(ctx, set, int64(rank), int64(rank)+int64(limit)-1).Result()
-	if err != nil {
-		return nil, fmt.Errorf("read view: %w", err)
-	}
-	return out, nil
+	n, _ := got[0].(int64)
+	slices.Sort(members)
+	return members[:min(max(limit, 0), len(members))], int(n), nil
 }
 
 // Commit implements Store by one MULTI.

@@ -15,13 +15,11 @@ type Store interface {
 	// Range returns members of an ordered set, in descending byte order when Reverse.
 	Range(ctx context.Context, set string, r Range) ([]string, error)
 
-	// Count is how many members of an ordered set lie strictly between after and before in byte order (empty: no
-	// bound). It costs no more than their logarithm.
-	Count(ctx context.Context, set, after, before string) (int, error)
-
-	// Ranked returns members of an ordered set in byte order from the one with a rank on, the first of which is 0:
-	// at most limit, and none past the end. How far it is to them costs no more than a logarithm.
-	Ranked(ctx context.Context, set string, rank, limit int) ([]string, error)
+	// Page returns the members of one ordered set, or of two that have none in common, that lie strictly between after
+	// and before in byte order (empty: no bound): at most limit of them, from the one with that offset on, and how many
+	// there are in all. Both are of one moment, whatever is committed meanwhile. How far it is to them costs no more than
+	// the square of a logarithm.
+	Page(ctx context.Context, sets []string, after, before string, offset, limit int) (members []string, total int, err error)
 
 	// Commit applies the writes at once: readers of a shard see all of them or none.
 	Commit(ctx context.Context, w Writes) error

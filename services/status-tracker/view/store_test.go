@@ -86,7 +86,7 @@ func TestKeys_OfAProjectShareTheirHashTag(t *testing.T) {
 // A selection that would read too many records is refused, and those that are read by rank are not.
 func TestListed_RefusesWhatCostsTooMuch(t *testing.T) {
 	t.Parallel()
-	const n = 50_001
+	const n = 5001
 	v := view.New(view.NewMemory(time.Now), 1)
 	at := time.Unix(1768442400, 0)
 	changes := make([]view.Change, n)

@@ -168,7 +168,7 @@ func (n backupMembers) set(c *events.ScheduleConfig, s *events.CloudSQLSettings)
 		kept = *c.Retention
 	}
 	if kept.KeepLast = int(n.retained.value); s.DefaultRetention {
-		kept.KeepLast = retainedBy(s.Edition)
+		kept.KeepLast = events.RetainedBy(s.Edition)
 	}
 	c.Retention = &kept
 }

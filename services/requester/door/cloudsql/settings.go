@@ -17,18 +17,16 @@ import (
 
 // Defaults of an instance that has none (cloudsql.md 8).
 const (
-	windowSeconds   = 4 * 60 * 60 // the window of cloudsql.md 11
-	spreadSeconds   = 30 * 60     // of it, over which the instances of all projects begin
-	anyTime         = "00:00"     // startTime of a configuration that names none
-	retainedBackups = 7
-	retainedPlus    = 15 // Enterprise Plus
-	logDays         = 7
-	logDaysPlus     = 14
-	finalDays       = 30 // cloudsql.md 11.3
-	maxRetained     = 365
-	maxLogDays      = 7
-	maxLogDaysPlus  = 35
-	maxFinalDays    = 365
+	windowSeconds  = 4 * 60 * 60 // the window of cloudsql.md 11
+	spreadSeconds  = 30 * 60     // of it, over which the instances of all projects begin
+	anyTime        = "00:00"     // startTime of a configuration that names none
+	logDays        = 7
+	logDaysPlus    = 14
+	finalDays      = 30 // cloudsql.md 11.3
+	maxRetained    = 365
+	maxLogDays     = 7
+	maxLogDaysPlus = 35
+	maxFinalDays   = 365
 )
 
 const (
@@ -48,8 +46,7 @@ func (i configured) stored() events.CloudSQLSettings {
 	if i.automated.Config.CloudSQL != nil {
 		s = *i.automated.Config.CloudSQL
 	}
-	// Somebody may have changed the retention elsewhere: then it was chosen.
-	s.DefaultRetention = s.DefaultRetention && i.automated.Config.Retention != nil && i.automated.Config.Retention.KeepLast == retainedBy(s.Edition)
+	s.DefaultRetention = i.automated.Config.KeepsDefault()
 	return s
 }
 
@@ -72,20 +69,12 @@ func withDefaults(s events.CloudSQLSettings) events.CloudSQLSettings {
 	return s
 }
 
-// retainedBy is how many backups an edition keeps where nobody has said.
-func retainedBy(edition string) int {
-	if edition == enterprisePlus {
-		return retainedPlus
-	}
-	return retainedBackups
-}
-
 // retained is how many backups a configuration keeps, or would.
 func retained(c events.ScheduleConfig, edition string) int {
 	if c.Retention != nil && c.Retention.KeepLast > 0 {
 		return c.Retention.KeepLast
 	}
-	return retainedBy(edition)
+	return events.RetainedBy(edition)
 }
 
 // configuration is the schedule's, or what a first change begins with: backups are off until somebody enables them.

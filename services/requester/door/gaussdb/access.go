@@ -43,6 +43,8 @@ type identity struct {
 	grants  Access
 }
 
+const minToken = 16 // bytes: a shorter one can be guessed
+
 func openAccess(c Config, env func(string) (string, bool)) (*access, error) {
 	a := &access{lockKeys: c.LockKeys, keys: map[string]*key{}}
 	var errs []error
@@ -58,7 +60,11 @@ func openAccess(c Config, env func(string) (string, bool)) (*access, error) {
 			return secret.Of(text)
 		}
 		if entry.TokenRef != "" {
-			a.tokens = append(a.tokens, token{entry, read("tokenRef", entry.TokenRef)})
+			v := read("tokenRef", entry.TokenRef)
+			if err := a.fit(v); err != nil {
+				errs = append(errs, fmt.Errorf("access[%d].tokenRef: %w", n, err))
+			}
+			a.tokens = append(a.tokens, token{entry, v})
 			continue
 		}
 		k := &key{Access: entry, secret: read("secretKeyRef", entry.SecretKeyRef)}
@@ -68,6 +74,20 @@ func openAccess(c Config, env func(string) (string, bool)) (*access, error) {
 		a.keys[entry.AccessKey] = k
 	}
 	return a, errors.Join(errs...)
+}
+
+// fit refuses a token that could be guessed, or would be that of two entries.
+func (a *access) fit(v secret.Value) error {
+	text := string(v.Reveal())
+	switch {
+	case text == "": // refused already
+		return nil
+	case len(text) < minToken:
+		return fmt.Errorf("the token has less than %d bytes: make a longer one", minToken)
+	case slices.ContainsFunc(a.tokens, func(other token) bool { return other.value.Is(text) }):
+		return errors.New("the token is that of an entry before: name all its projects there")
+	}
+	return nil
 }
 
 func (a *access) open() bool { return len(a.keys) == 0 && len(a.tokens) == 0 }
@@ -107,11 +127,11 @@ func (a *access) bearer(text string, now time.Time) (identity, error) {
 	if !grants.Expires.IsZero() && !now.Before(grants.Expires) {
 		return identity{}, unauthorized("token expires, expires_at: " + grants.Expires.UTC().Format(time.RFC3339))
 	}
-	return identity{name: callerName("token", grants.TokenRef), grants: grants}, nil
+	return identity{name: callerName("bearer", grants.TokenRef), grants: grants}, nil
 }
 
 // callerName is an opaque reference to who asked (events.md 2.1), which events carry: it tells callers apart and gives no
-// key away.
+// key away. Its words are none that redaction takes for a secret.
 func callerName(kind, id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return kind + ":" + hex.EncodeToString(sum[:8])

@@ -1,9 +1,15 @@
 package gaussdb
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/backupbus/backupbus/events"
@@ -87,7 +93,8 @@ func (d *Door) occupied(c *call, err error) error {
 	return errBackingUp // also where it has ended by now: the client tries again
 }
 
-// listBackups is ShowGaussMySqlBackupList (4.2).
+// listBackups is ShowGaussMySqlBackupList (4.2). A name together with an instance or a type has to read the backups that
+// it is looked for among: where those are more than 5,000, errParameter says that no repetition helps.
 func (d *Door) listBackups(c *call) (any, error) {
 	offset, limit, err := c.query.page()
 	if err != nil {
@@ -151,19 +158,24 @@ func (q query) listing() (l lifecycle.Listing, err error) {
 		return l, errParameter
 	}
 	l.Name, l.Instance = q.get("name"), q.get("instance_name")
-	var ok bool
-	if s := q.get("begin_time"); s != "" {
-		if l.From, ok = parseTime(s); !ok {
-			return l, errTime
-		}
+	from, to := q.get("begin_time"), q.get("end_time")
+	first, fromOK := parseTime(from)
+	last, toOK := parseTime(to)
+	switch {
+	case from != "" && !fromOK, to != "" && !toOK, from != "" && to != "" && !last.After(first):
+		return l, errTime
 	}
-	if s := q.get("end_time"); s != "" {
-		if l.To, ok = parseTime(s); !ok || !l.From.IsZero() && !l.To.After(l.From) {
-			return l, errTime
-		}
+	if from != "" {
+		l.From = sinceUnix(first)
+	}
+	if to != "" {
+		l.To = sinceUnix(last)
 	}
 	return l, nil
 }
+
+// sinceUnix keeps a bound apart from none, which is the zero time: nothing began before 1970.
+func sinceUnix(t time.Time) time.Time { return time.Unix(max(t.Unix(), 0), 0) }
 
 // deletable finds the backup that a deletion names, or says why there is none for it (8, rows 31 to 33).
 func (d *Door) deletable(c *call, id string) (events.Backup, error) {
@@ -223,19 +235,57 @@ func (d *Door) deleteBackups(c *call) (any, error) {
 			return nil, errParameter
 		}
 	}
-	out, seen := deletedBackups{Failed: []failedDeletion{}}, map[string]bool{}
+	var once []string
 	for _, id := range ids {
-		if seen[*id] {
+		if !slices.Contains(once, *id) {
+			once = append(once, *id)
+		}
+	}
+	return d.removeAll(c, once)
+}
+
+// A batch is worked on a few at a time: each deletion waits until the view shows it (4.3), or until that has taken too
+// long. What is not done by the end of batchIn has failed.
+const (
+	batchAtOnce = 10
+	batchIn     = 30 * time.Second
+)
+
+// removeAll answers with an error only if the service failed and nothing is deleted: otherwise the client has to know
+// what is, and the log gets what failed.
+func (d *Door) removeAll(c *call, ids []string) (any, error) {
+	ctx, cancel := context.WithTimeout(c.Context(), batchIn)
+	defer cancel()
+	within := *c
+	within.Request = c.WithContext(ctx)
+	errs, turns, wg := make([]error, len(ids)), make(chan struct{}, batchAtOnce), sync.WaitGroup{}
+	for n, id := range ids {
+		turns <- struct{}{}
+		wg.Go(func() {
+			_, errs[n] = d.remove(&within, id)
+			<-turns
+		})
+	}
+	wg.Wait()
+	out := deletedBackups{Failed: []failedDeletion{}}
+	var faults []error
+	for n, err := range errs {
+		if err == nil {
+			out.SuccessCount++
 			continue
 		}
-		seen[*id] = true
-		if _, err := d.remove(c, *id); err != nil {
-			e := convertError(err)
-			out.Failed = append(out.Failed, failedDeletion{*id, e.code, e.text(language(c.Request))})
-			out.FailedCount++
-			continue
+		e := convertError(err)
+		if e.status >= http.StatusInternalServerError {
+			faults = append(faults, fmt.Errorf("delete %s: %w", events.Clip(events.Redact(ids[n]), 64), err))
 		}
-		out.SuccessCount++
+		out.Failed = append(out.Failed, failedDeletion{ids[n], e.code, e.text(language(c.Request))})
+		out.FailedCount++
+	}
+	if len(faults) > 0 && out.SuccessCount == 0 {
+		return nil, errors.Join(faults...)
+	}
+	for _, err := range faults {
+		d.failed(c, err)
 	}
 	return out, nil
 }

@@ -15,13 +15,17 @@ type object struct {
 	wrong   bool // a member has the wrong type
 }
 
-// readObject reads the body of a call: nothing at all is errNull, what is no object errParameter.
+// maxJSON bounds what is decoded: no legal request comes near it, the largest names 50 backups. What the gateway takes
+// is more (maxBody), and decoded it would be twenty times that.
+const maxJSON = 64 << 10
+
+// readObject reads the body of a call: nothing at all is errNull, what is no object or too large errParameter.
 func readObject(body []byte) (*object, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, errNull
 	}
 	o := &object{}
-	if !utf8.Valid(body) || json.Unmarshal(body, &o.members) != nil || o.members == nil {
+	if len(body) > maxJSON || !utf8.Valid(body) || json.Unmarshal(body, &o.members) != nil || o.members == nil {
 		return nil, errParameter
 	}
 	return o, nil

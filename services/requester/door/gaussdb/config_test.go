@@ -54,3 +54,28 @@ func TestConfig_SecretsAreReadAtTheStart(t *testing.T) {
 		}
 	}
 }
+
+func TestConfig_TokensThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	const good, short = "0123456789abcdef", "0123456789abcde"
+	log := slog.New(slog.DiscardHandler)
+	in := intake.New(nil, nil, time.Now, log, intake.Config{})
+	entry := func(name string) gaussdb.Access {
+		return gaussdb.Access{TokenRef: "env:" + name, Projects: []string{project}}
+	}
+	key := gaussdb.Access{AccessKey: ak, SecretKeyRef: "env:SK", Projects: []string{project}}
+	env := map[string]string{"A": good, "B": " " + good + "\n", "C": short, "D": good + "!", "SK": sk}
+	_, err := gaussdb.New(in, time.Now, log, gaussdb.Config{Access: []gaussdb.Access{entry("A"), key, entry("B"), entry("C"), entry("D")}},
+		func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"access[2].tokenRef: the token is that of an entry before", "access[3].tokenRef: the token has less than 16 bytes"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("nothing says %q: %v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), short) || strings.Count(err.Error(), "access[") != 2 {
+		t.Error(err)
+	}
+}

@@ -43,7 +43,7 @@ func TestBackup_FromRequestToCompletion(t *testing.T) { // cases 1, 11, 34
 	}
 	finish(t, p, c.Backup.ID, nil)
 	b := list(p, "backup_id="+c.Backup.ID).Backups[0]
-	if b.Status != "COMPLETED" || b.EndTime == nil || b.TakeUpTime != 1 || b.Size != "1" || b.Description != "manual backup" || b.Datastore.Type != "sqlite" {
+	if b.Status != "COMPLETED" || b.BeginTime != c.Backup.BeginTime || b.EndTime == nil || b.TakeUpTime != 1 || b.Size != "1" || b.Description != "manual backup" || b.Datastore.Type != "sqlite" {
 		t.Errorf("completed: %+v", b)
 	}
 	if j := job(p, c.JobID); j.Job.Status != "Completed" || j.Job.Process != "" || j.Job.Ended == "" {
@@ -321,6 +321,69 @@ func TestDelete_Batch(t *testing.T) { // case 31; rows 34, 35
 	}
 }
 
+func TestDelete_OfABackupThatIsHeld(t *testing.T) { // row 33
+	t.Parallel()
+	p := setup(t, gaussdb.Config{}, "orders")
+	c := made(t, p, "orders", "backup-1")
+	hold := func(held string) {
+		t.Helper()
+		if code, raw := p.Call(http.MethodPatch, "/api/v1/projects/"+project+"/backups/"+ours(t, p, c.Backup.ID), `{"held":`+held+`}`); code != http.StatusAccepted {
+			t.Fatalf("%d %s", code, raw)
+		}
+	}
+	hold("true")
+	before := len(p.Events(project))
+	refused(t, p, http.MethodDelete, path("backups", c.Backup.ID), "", 400, "DBS.201208")
+	if code, raw := p.Call(http.MethodDelete, path("backups"), `{"backup_ids":["`+c.Backup.ID+`"]}`); code != 200 || !strings.Contains(string(raw), `"error_code":"DBS.201208"`) {
+		t.Errorf("%d %s", code, raw)
+	}
+	if n := len(p.Events(project)); n != before {
+		t.Errorf("refused deletions left %d events", n-before)
+	}
+	if l := list(p, "backup_id="+c.Backup.ID); l.TotalCount != 1 || l.Backups[0].Status != "COMPLETED" {
+		t.Errorf("%+v", l)
+	}
+	hold("false")
+	pipelinetest.JSON[struct{}](p, http.MethodDelete, path("backups", c.Backup.ID), "")
+	p.Await(project, ours(t, p, c.Backup.ID), events.Deleted)
+}
+
+// What else an instance may be busy with than a backup, where its provider locks the whole instance.
+func TestCreate_OfAnInstanceThatIsBusyOtherwise(t *testing.T) { // row 23; 4.9
+	t.Parallel()
+	p := pipelinetest.Start(t, pipelinetest.Options{Further: []string{"cloudsql"}})
+	ids, bodies, backups := map[string]string{}, map[string]string{}, map[string]created{}
+	for _, name := range []string{"restored", "deleted"} {
+		p.RegisterAs(project, name, "cloudsql", `{"engine":"mysql","region":"eu"}`)
+		id, err := events.InstanceID(project, "cloudsql", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[name] = events.GaussInstanceID(id)
+		bodies[name] = `{"instance_id":"` + ids[name] + `","name":"backup-1"}`
+		backups[name] = pipelinetest.JSON[created](p, http.MethodPost, path("backups", "create"), bodies[name])
+		finish(t, p, backups[name].Backup.ID, nil)
+	}
+	p.Executors.Stop() // what is asked for stays pending
+	if code, raw := p.Call(http.MethodPost, "/api/v1/projects/"+project+"/backups/"+ours(t, p, backups["restored"].Backup.ID)+":restore", `{"target":{"instance":"restored"}}`); code/100 != 2 {
+		t.Fatal(code, string(raw))
+	}
+	pipelinetest.JSON[struct{}](p, http.MethodDelete, path("backups", backups["deleted"].Backup.ID), "")
+	before := requests(p)
+	for name, status := range map[string]string{"restored": "RESTORING", "deleted": "MODIFYING"} {
+		refused(t, p, http.MethodPost, path("backups", "create"), bodies[name], 409, "DBS.200019")
+		if _, raw := p.Call(http.MethodGet, path("instances", ids[name]), ""); !strings.Contains(string(raw), `"status":"`+status+`"`) {
+			t.Errorf("%s: %s", name, raw)
+		}
+	}
+	if n := requests(p); n != before {
+		t.Errorf("%d were stored", n-before)
+	}
+	p.Executors.Start()
+	p.Await(project, ours(t, p, backups["deleted"].Backup.ID), events.Deleted)
+	pipelinetest.JSON[created](p, http.MethodPost, path("backups", "create"), bodies["deleted"])
+}
+
 func TestDelete_HeldOrBeingRestored(t *testing.T) { // row 33
 	t.Parallel()
 	w := newWorld(t, gaussdb.Config{}, nil)
@@ -371,11 +434,11 @@ func (b *broken) Get(ctx context.Context, keys ...string) ([][]byte, error) {
 	return b.Store.Get(ctx, keys...)
 }
 
-func (b *broken) Count(ctx context.Context, set, after, before string) (int, error) {
+func (b *broken) Page(ctx context.Context, sets []string, after, before string, offset, limit int) ([]string, int, error) {
 	if b.off.Load() {
-		return 0, errOff
+		return nil, 0, errOff
 	}
-	return b.Store.Count(ctx, set, after, before)
+	return b.Store.Page(ctx, sets, after, before, offset, limit)
 }
 
 // A view that cannot be read is no reason for a refusal (design.md 2): the log has the same answer. Without either

@@ -14,7 +14,7 @@ import (
 // `compat` are the tests of tools/compat, with the official client.
 //
 //	R1, R2, R3   TestAccess_Tokens
-//	R4, R5, R7   TestSignature_AnyByteChanged; compat
+//	R4, R5, R7   TestSignature_AnyByteChanged, TestSignature_RefusalShowsNoToken, TestAnswers_HoldNoSecret; compat
 //	R6           TestSignature_ClockWindow, TestSignature_OverHTTP
 //	R8           TestAccess_KeyIsLockedAfterWrongSignatures
 //	R9           TestAccess_Projects
@@ -25,19 +25,19 @@ import (
 //	R15 - R20    TestCreate_Names; wire/refusals
 //	R21          TestCreate_Names, TestPolicy_ShowsWhatWasSet, TestInstance_Detail
 //	R22          TestCreate_OneAtATime, TestCreate_OneOfTwentyAtOnce, TestTerraform_LifeOfABackupResource; wire/backup
-//	R23, R24     TestCreate_OfAnInstanceThatCannot
+//	R23, R24     TestCreate_OfAnInstanceThatCannot, TestCreate_OfAnInstanceThatIsBusyOtherwise
 //	R25, R26     TestList_Pages; wire/refusals
 //	R27 - R29    TestList_Filters
 //	R30          TestList_Pages
 //	R31          TestDelete_IsGoneAtOnceAndBackIfItFails, TestAccess_Projects, TestDelete_ThatLostToAnotherOne
 //	R32          TestDelete_IsGoneAtOnceAndBackIfItFails
-//	R33          TestDelete_Automated, TestDelete_HeldOrBeingRestored, TestDelete_ThatLostToAnotherOne
+//	R33          TestDelete_Automated, TestDelete_OfABackupThatIsHeld, TestDelete_HeldOrBeingRestored, TestDelete_ThatLostToAnotherOne
 //	R34          TestDelete_Batch, TestPolicy_ShowsWhatWasSet, TestJob_OfEveryOutcome
 //	R35          TestDelete_Batch, TestRestoreTime
-//	R36 - R38    TestPolicy_ShowsWhatWasSet; wire/policy
+//	R36 - R38    TestPolicy_ShowsWhatWasSet, TestPolicy_WindowThatStands; wire/policy
 //	R39          TestPolicy_ShowsWhatWasSet, TestPolicy_Level1
 //	R40          TestJob_OfEveryOutcome; compat
-//	R41          TestAnswers_WhenTheBusOrTheViewIsAway, TestErrors_OfIntake
+//	R41          TestAnswers_WhenTheBusOrTheViewIsAway, TestDelete_BatchThatFailsOrGoes, TestErrors_OfIntake
 //	R42          TestProjects_LookUp
 //
 //	C1           TestBackup_FromRequestToCompletion; compat
@@ -51,7 +51,7 @@ import (
 //	C9           TestAccess_OpenDoor; compat
 //	C10          TestAccess_Projects; compat
 //	C11          TestBackup_FromRequestToCompletion; compat
-//	C12          TestList_ShowsWhatBecameOfEach
+//	C12          TestList_ShowsWhatBecameOfEach, TestBackup_FromRequestToCompletion
 //	C13          TestBackup_ThatFails; wire/failure
 //	C14, C15     TestList_ShowsWhatBecameOfEach
 //	C16 - C19    TestCreate_Names
@@ -62,8 +62,8 @@ import (
 //	C27          TestList_ShowsWhatBecameOfEach; wire/backup
 //	C28, C29     TestDelete_IsGoneAtOnceAndBackIfItFails; wire/backup
 //	C30          TestDelete_IsGoneAtOnceAndBackIfItFails, TestDelete_Automated, TestTerraform_LifeOfABackupResource
-//	C31          TestDelete_Batch
-//	C32, C33     TestPolicy_ShowsWhatWasSet; wire/policy
+//	C31          TestDelete_Batch, TestDelete_BatchIsBounded
+//	C32, C33     TestPolicy_ShowsWhatWasSet, TestPolicy_WrittenBackIsNoChange; wire/policy
 //	C34          TestBackup_FromRequestToCompletion, TestJob_OfEveryOutcome, TestJob_ProgressNeverFalls; compat
 //	C35          TestLanguage, TestErrors_HaveBothLanguages; wire/refusals
 //	C36          TestAnswers_HaveAnIdAndAreJSON; refused, the helper of all these tests

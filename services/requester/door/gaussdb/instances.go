@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
 // instance is the one that the path names.
@@ -73,17 +73,19 @@ func (d *Door) showInstance(c *call) (any, error) {
 }
 
 func (d *Door) instanceStatus(c *call, in events.Instance) (string, error) {
-	active, err := d.intake.Active(c.Context(), in.Project, in.Instance)
+	busy, err := d.intake.Occupation(c.Context(), in)
 	switch {
 	case err != nil:
 		return "", err
-	case slices.ContainsFunc(active, lifecycle.InTheMaking):
+	case busy == intake.BackingUp:
 		return "BACKING UP", nil
+	case busy == intake.Restoring:
+		return "RESTORING", nil
 	case isFrozen(in):
 		return "FROZEN", nil
 	case stateOf(in) == "FAILED":
 		return "FAILED", nil
-	case stateOf(in) != "RUNNABLE":
+	case stateOf(in) != "RUNNABLE", busy != intake.Free:
 		return "MODIFYING", nil
 	}
 	return "ACTIVE", nil

@@ -69,7 +69,7 @@ func outcome(op lifecycle.Operation, b events.Backup) (status, reason string) {
 			reason = b.Skip.Reason
 		}
 		return jobFailed, skippedPrefix + reason
-	case b.State == lifecycle.Cancelled, b.Cancel != nil && b.Error == nil:
+	case lifecycle.Stopped(b):
 		return jobCanceled, ""
 	case op.Failure != nil:
 		return jobFailed, op.Failure.Error()

@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/pipelinetest"
 	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
 )
 
@@ -89,6 +91,9 @@ func TestList_Filters(t *testing.T) { // cases 24, 25, 26; rows 27, 28, 29
 		"end_time=2026-01-02T02:41:14Z":                                             2, // both ends are inclusive, one alone is allowed
 		"begin_time=2026-01-02T02:41:15Z":                                           1,
 		"begin_time=0001-01-01T00:00:00Z&end_time=9999-12-31T23:59:59Z":             3,
+		"begin_time=0001-01-01T00:00:00Z":                                           3,
+		"end_time=0001-01-01T00:00:00Z":                                             0, // the zero time is a bound
+		"begin_time=0001-01-01T00:00:00Z&end_time=0002-01-01T00:00:00Z":             0,
 		"begin_time=&end_time=&name=&instance_id=&backup_id=":                       3,
 		"name=nightly":                                                    2,
 		"name=nightly&backup_type=auto":                                   1,
@@ -120,7 +125,7 @@ func TestList_Filters(t *testing.T) { // cases 24, 25, 26; rows 27, 28, 29
 		t.Errorf("past the one: %+v", l)
 	}
 	for _, q := range []string{"begin_time=x", "end_time=2026-01-02", "begin_time=2026-01-02T10:41:14", "begin_time=2026-13-02T10:41:14Z", "begin_time=2026-01-02T10:41:14.5Z",
-		"begin_time=2026-01-02T10:41:15%2B0800&end_time=2026-01-02T10:41:14%2B0800", "begin_time=2026-01-02T10:41:14Z&end_time=2026-01-02T10:41:14Z"} {
+		"begin_time=0001-01-01T00:00:00Z&end_time=0001-01-01T00:00:00Z", "begin_time=2026-01-02T10:41:15%2B0800&end_time=2026-01-02T10:41:14%2B0800", "begin_time=2026-01-02T10:41:14Z&end_time=2026-01-02T10:41:14Z"} {
 		w.refused(http.MethodGet, path("backups")+"?"+q, "", 400, "DBS.280216")
 	}
 }
@@ -230,6 +235,18 @@ func TestJob_OfEveryOutcome(t *testing.T) { // section 7; row 40
 			b.State, b.SizeBytes, b.Error = lifecycle.Failed, nil, &events.Failure{Code: events.Network, Message: "away"}
 		}, "Failed", "", "NETWORK: away"},
 		{func(b *events.Backup) { b.State, b.SizeBytes, b.Cancel = lifecycle.Cancelled, nil, &events.Cancel{} }, "Canceled", "", ""},
+		{func(b *events.Backup) { b.State, b.SizeBytes, b.Cancel = lifecycle.Deleted, nil, &events.Cancel{} }, "Canceled", "", ""},
+		{waited(lifecycle.Cancelled), "Canceled", "", ""},
+		{waited(lifecycle.DeletionPending), "Canceled", "", ""},
+		{waited(lifecycle.DeletionFailed), "Canceled", "", ""},
+		{waited(lifecycle.Deleted), "Canceled", "", ""},
+		{func(b *events.Backup) {
+			b.State, b.SizeBytes, b.Error = lifecycle.Deleted, nil, &events.Failure{Code: events.Network, Message: "away", Retryable: true}
+			b.Attempt = b.MaxAttempts
+		}, "Failed", "", "NETWORK: away"},
+		{func(b *events.Backup) { // it failed while it was to be cancelled
+			b.State, b.SizeBytes, b.Cancel, b.Error = lifecycle.Deleted, nil, &events.Cancel{}, &events.Failure{Code: events.Network, Message: "away"}
+		}, "Failed", "", "NETWORK: away"},
 		{func(b *events.Backup) {
 			b.State, b.SizeBytes, b.EndTime, b.Skip = lifecycle.Skipped, nil, events.Time{}, &events.Skip{Reason: "NO_CHANGES", Message: "nothing changed"}
 		}, "Failed", "", "skipped: nothing changed"},
@@ -256,6 +273,14 @@ func TestJob_OfEveryOutcome(t *testing.T) { // section 7; row 40
 	get[jobAnswer](w, path("jobs")+"?id="+b.IDs.Operation)
 	w.now = w.now.AddDate(0, 0, 3)
 	w.refused(http.MethodGet, path("jobs")+"?id="+b.IDs.Operation, "", 400, "DBS.200543")
+}
+
+// waited is a backup that was cancelled while it waited for its second attempt, and what became of it then.
+func waited(then events.State) func(*events.Backup) {
+	return func(b *events.Backup) {
+		b.State, b.SizeBytes, b.Cancel = then, nil, &events.Cancel{RequestTime: b.EndTime}
+		b.Error = &events.Failure{Code: events.Network, Message: "away", Retryable: true}
+	}
 }
 
 func TestJob_ProgressNeverFalls(t *testing.T) { // section 7, row "progress"
@@ -359,6 +384,47 @@ func TestFullAndIncrementalLists(t *testing.T) { // 4.10
 	w.refused(http.MethodGet, path("instances", "d8e6ca5a624745bcb546a227aa3ae1cfin01", "incremental-backups"), "", 404, "DBS.201028")
 }
 
+// By time the list is read by rank: every page is what sorting all of it would give.
+func TestFullList_PagesByTime(t *testing.T) { // 4.10
+	t.Parallel()
+	for _, going := range []int{0, 1, 2, 3} { // in four
+		w := newWorld(t, gaussdb.Config{}, nil)
+		i := w.instance(project, "orders")
+		for n := range 40 {
+			w.backup(project, "orders", n, func(b *events.Backup) {
+				b.EnqueuedTime = events.At(w.now.Add(time.Duration(n/3) * time.Second))
+				if n%4 < going {
+					b.State = lifecycle.DeletionPending
+				}
+			})
+		}
+		at := path("instances", i.IDs.GaussDB, "backups")
+		names := func(query string) (out []string) {
+			l := get[listedFull](w, at+"?"+query)
+			for _, b := range l.Backups {
+				out = append(out, b.Name)
+			}
+			if l.TotalCount != "40" {
+				t.Errorf("%s: %s in all", query, l.TotalCount)
+			}
+			return out
+		}
+		all := names("order_field=beginTime&order_rule=desc&filter_field=name&filter_content=name&limit=100") // a filter: sorted
+		oldest := slices.Clone(all)
+		slices.Reverse(oldest)
+		for rule, want := range map[string][]string{"desc": all, "asc": oldest} {
+			for offset := range 42 {
+				for _, limit := range []int{1, 7, 100} {
+					got := names(fmt.Sprintf("order_field=beginTime&order_rule=%s&offset=%d&limit=%d", rule, offset, limit))
+					if want := want[min(offset, 40):min(offset+limit, 40)]; !slices.Equal(got, want) {
+						t.Fatalf("%s, %d from %d on: %v, want %v", rule, limit, offset, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestCreate_OfAnInstanceThatCannot(t *testing.T) { // rows 23, 24
 	t.Parallel()
 	p := setup(t, gaussdb.Config{}, "orders")
@@ -387,6 +453,10 @@ func TestCreate_OfAnInstanceThatCannot(t *testing.T) { // rows 23, 24
 			t.Errorf("%s: %s", facts, raw)
 		}
 	}
+	apply(`{}`)
+	never := "/sql/v1beta4/projects/" + project + "/instances/orders"
+	pipelinetest.JSON[struct{}](p, http.MethodPatch, never, `{"settings":{"activationPolicy":"NEVER"}}`)
+	refused(t, p, http.MethodPost, path("backups", "create"), body(t, "orders", "backup-1", ""), 409, "DBS.200019")
 	apply(`{"instanceType":"READ_REPLICA_INSTANCE"}`)
 	refused(t, p, http.MethodPut, path("instances", id, "backups", "policy", "update"),
 		`{"backup_policy":{"start_time":"19:00-20:00","keep_days":7,"period":"1"}}`, 409, "DBS.280406")

@@ -106,31 +106,39 @@ func keepDays(r *events.Retention, perWeek int) int {
 	return min(days, maxKeepDays)
 }
 
-// over is the schedule's configuration with this policy. What other doors keep in it stays, the number of backups that
-// somebody chose too: the stricter of the two then decides. Only a default that nobody chose goes.
-func (p policy) over(before *events.Schedule) events.ScheduleConfig {
-	c := events.ScheduleConfig{SpreadSeconds: spreadSeconds, Missed: events.MissedSkip}
-	kept := events.Retention{}
+// over is the schedule's configuration with this policy. What is as the vendor's words show it already stays as it is,
+// though they may be too poor for it: what was read can be written back. What other doors keep in it stays too.
+func (p policy) over(before *events.Schedule, now time.Time) events.ScheduleConfig {
+	c, shown := events.ScheduleConfig{SpreadSeconds: spreadSeconds, Missed: events.MissedSkip}, policyOf(before, now)
 	if before != nil {
 		c = before.Config
-		if c.Retention != nil {
-			kept = *c.Retention
-		}
-		if c.CloudSQL != nil && c.CloudSQL.DefaultRetention {
-			kept.KeepLast = 0
-		}
 	}
-	kept.MaxAgeSeconds = int64(p.keepDays) * daySeconds
-	if line := p.cron(); c.Cron != line || c.TimeZone != utc {
-		c.Cron, c.EverySeconds, c.TimeZone, c.NextDueTime = line, 0, utc, events.Time{}
+	if before == nil || p.keepDays != shown.keepDays {
+		c.Retention = p.retention(c)
 	}
-	c.WindowSeconds, c.SpreadSeconds = windowSeconds, min(c.SpreadSeconds, windowSeconds)
-	c.Retention = &kept
+	if before == nil || p.start != shown.start || !slices.Equal(p.days, shown.days) {
+		c.Cron, c.EverySeconds, c.TimeZone, c.NextDueTime = p.cron(), 0, utc, events.Time{}
+		c.WindowSeconds, c.SpreadSeconds, c.OverdueAfterSeconds = windowSeconds, min(c.SpreadSeconds, spreadSeconds), 0
+	}
 	c.Paused = false // automated backups cannot be switched off here (4.5): one that has a policy has them
 	if c.GaussDB != nil || p.level1 > 0 {
 		c.GaussDB = &events.GaussDBSettings{RetainedLevel1: p.level1}
 	}
 	return c
+}
+
+// retention has keepDays as the greatest age. The number of backups that somebody chose stays beside it: the stricter of
+// the two then decides. Only a default that nobody chose goes.
+func (p policy) retention(c events.ScheduleConfig) *events.Retention {
+	kept := events.Retention{}
+	if c.Retention != nil {
+		kept = *c.Retention
+	}
+	if c.KeepsDefault() {
+		kept.KeepLast = 0
+	}
+	kept.MaxAgeSeconds = int64(p.keepDays) * daySeconds
+	return &kept
 }
 
 func (p policy) cron() string {
@@ -144,15 +152,19 @@ func (p policy) cron() string {
 		week = policy{days: days}.period()
 	}
 	hour, _ := strconv.Atoi(p.start[:2])
-	return fmt.Sprintf("0 %d * * %s", hour, week)
+	minute, _ := strconv.Atoi(p.start[3:])
+	return fmt.Sprintf("%d %d * * %s", minute, hour, week)
 }
 
+// wholeHour tells whether the window begins as the vendor's do.
+func (p policy) wholeHour() bool { return strings.HasSuffix(p.start, ":00") }
+
 var (
-	windowForm = regexp.MustCompile(`^([01][0-9]|2[0-3]):00-([01][0-9]|2[0-3]):00$`)
+	windowForm = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$`)
 	periodForm = regexp.MustCompile(`^[1-7](,[1-7]){0,6}$`)
 )
 
-// readPolicy reads the body of an update (4.6).
+// readPolicy reads the body of an update (4.6). Its window may begin within an hour, as one that another door has set.
 func (d *Door) readPolicy(c *call) (p policy, err error) {
 	body, err := readObject(c.body)
 	if err != nil {
@@ -202,7 +214,10 @@ func (d *Door) updatePolicy(c *call) (any, error) {
 		return nil, err
 	}
 	in, err := d.instance(c)
-	if err != nil {
+	switch {
+	case err != nil && !p.wholeHour():
+		return nil, errStart // members come before existence (8)
+	case err != nil:
 		return nil, err
 	}
 	_, err = d.intake.Plan(c.Context(), intake.Plan{
@@ -211,11 +226,14 @@ func (d *Door) updatePolicy(c *call) (any, error) {
 			if isReplica(i) { // as at the Cloud SQL door
 				return events.ScheduleConfig{}, errType
 			}
+			if !p.wholeHour() && p.start != policyOf(before, d.now()).start {
+				return events.ScheduleConfig{}, errStart
+			}
 			next := p
 			if before != nil && before.Config.GaussDB != nil && !d.c.Level1 {
 				next.level1 = before.Config.GaussDB.RetainedLevel1
 			}
-			return next.over(before), nil
+			return next.over(before, d.now()), nil
 		},
 	})
 	if err != nil {

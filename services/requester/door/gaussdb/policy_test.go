@@ -2,6 +2,7 @@ package gaussdb_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -153,6 +154,91 @@ func TestPolicy_RetentionOfTheOtherDoor(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
+}
+
+// A number of backups that was chosen at the native door stays, also where the Cloud SQL door had its default before.
+func TestPolicy_RetentionChosenAtTheNativeDoor(t *testing.T) {
+	t.Parallel()
+	p := setup(t, gaussdb.Config{}, "orders")
+	type settings struct {
+		Settings struct {
+			BackupConfiguration struct {
+				BackupRetentionSettings struct{ RetainedBackups int }
+			}
+		}
+	}
+	sql := "/sql/v1beta4/projects/" + project + "/instances/orders"
+	pipelinetest.JSON[struct{}](p, http.MethodPatch, sql, `{"settings":{"backupConfiguration":{"enabled":true}}}`)
+	native := "/api/v1/projects/" + project + "/schedules/" + scheduleID(t, "orders")
+	pipelinetest.JSON[struct{}](p, http.MethodPatch, native, `{"config":{"retention":{"keepLast":30}}}`)
+	policy(t, p, "orders", `{"backup_policy":{"start_time":"21:00-22:00","keep_days":400,"period":"1,2,3,4,5,6,7"}}`)
+	if diff := cmp.Diff(&events.Retention{KeepLast: 30, MaxAgeSeconds: 400 * 86400}, configOf(t, p, "orders").Retention); diff != "" {
+		t.Error(diff)
+	}
+	if n := pipelinetest.JSON[settings](p, http.MethodGet, sql, "").Settings.BackupConfiguration.BackupRetentionSettings.RetainedBackups; n != 30 {
+		t.Errorf("the Cloud SQL door shows %d", n)
+	}
+}
+
+// configOf is that of the schedule behind an instance's policy.
+func configOf(t *testing.T, p *pipelinetest.Pipeline, instance string) events.ScheduleConfig {
+	t.Helper()
+	s, err := p.View.SchedulesByID(t.Context(), project, []string{scheduleID(t, instance)})
+	if err != nil || len(s) != 1 {
+		t.Fatal(s, err)
+	}
+	return s[0].Config
+}
+
+// What was read can be written back, and nothing is changed by it, however poor its words are for what stands.
+func TestPolicy_WrittenBackIsNoChange(t *testing.T) {
+	t.Parallel()
+	p := setup(t, gaussdb.Config{}, "orders")
+	for n, config := range []string{
+		`{"cron":"0 3 * * *"}`,
+		`{"cron":"0 3 * * *","retention":{"keepLast":5}}`,
+		`{"cron":"0 3 * * *","retention":{"keepLast":5000}}`,
+		`{"cron":"0 3 * * *","retention":{"daily":7,"weekly":4,"monthly":12}}`,
+		`{"cron":"0 3 * * *","retention":{"daily":7}}`,
+		`{"cron":"0 3 * * *","retention":{"maxAgeSeconds":90000}}`,
+		`{"cron":"0 3 * * *","retention":{"maxAgeSeconds":94608000,"keepLast":3}}`,
+		`{"cron":"30 2 * * 1-5","timeZone":"Asia/Kolkata","windowSeconds":7200,"overdueAfterSeconds":600,"missed":"ALL"}`,
+		`{"everySeconds":86400,"retention":{"keepLast":9}}`,
+		`{"cron":"0 5 1 * *","timeZone":"Europe/Berlin","retention":{"monthly":6}}`,
+	} {
+		instance := fmt.Sprintf("orders-%d", n)
+		p.Register(project, instance)
+		if code, raw := p.Call(http.MethodPost, "/api/v1/projects/"+project+"/schedules", `{"instance":"`+instance+`","name":"automated","config":`+config+`}`); code/100 != 2 {
+			t.Fatal(code, string(raw))
+		}
+		was, before := configOf(t, p, instance), len(p.Events(project))
+		_, shown := p.Call(http.MethodGet, path("instances", gaussID(t, project, instance), "backups", "policy"), "")
+		policy(t, p, instance, string(shown))
+		if diff := cmp.Diff(was, configOf(t, p, instance)); diff != "" || len(p.Events(project)) != before {
+			t.Errorf("%s, written back as %s: %d events\n%s", config, shown, len(p.Events(project))-before, diff)
+		}
+	}
+}
+
+// A window within an hour is accepted while it stands, and the hour that is set is the window.
+func TestPolicy_WindowThatStands(t *testing.T) {
+	t.Parallel()
+	p := setup(t, gaussdb.Config{}, "orders")
+	if code, raw := p.Call(http.MethodPost, "/api/v1/projects/"+project+"/schedules", `{"instance":"orders","name":"automated","config":{"cron":"30 2 * * *","windowSeconds":7200,"spreadSeconds":7200,"overdueAfterSeconds":600}}`); code/100 != 2 {
+		t.Fatal(code, string(raw))
+	}
+	policy(t, p, "orders", `{"backup_policy":{"start_time":"02:30-03:30","keep_days":9,"period":"1,2,3,4,5,6,7"}}`)
+	if c := configOf(t, p, "orders"); c.Cron != "30 2 * * *" || c.WindowSeconds != 7200 || c.Retention.MaxAgeSeconds != 9*86400 {
+		t.Errorf("%+v", c)
+	}
+	policy(t, p, "orders", `{"backup_policy":{"start_time":"02:30-03:30","keep_days":9,"period":"1"}}`)
+	if c := configOf(t, p, "orders"); c.Cron != "30 2 * * 1" || c.WindowSeconds != 3600 || c.SpreadSeconds != 1800 || c.OverdueAfterSeconds != 0 {
+		t.Errorf("%+v", c)
+	}
+	at := path("instances", gaussID(t, project, "orders"), "backups", "policy", "update")
+	refused(t, p, http.MethodPut, at, `{"backup_policy":{"start_time":"03:30-04:30","keep_days":9,"period":"1"}}`, 400, "DBS.280253")
+	gone := path("instances", "d8e6ca5a624745bcb546a227aa3ae1cfin01", "backups", "policy", "update")
+	refused(t, p, http.MethodPut, gone, `{"backup_policy":{"start_time":"03:30-04:30","keep_days":9,"period":"1"}}`, 400, "DBS.280253")
 }
 
 func TestPolicy_OfScheduleMadeElsewhere(t *testing.T) {

@@ -41,6 +41,7 @@ type Intake interface {
 	InstanceByGaussDB(ctx context.Context, project, id string) (events.Instance, error)
 	// InstanceName is also that of an instance that was deregistered.
 	InstanceName(ctx context.Context, project, id string) (string, error)
+	Occupation(ctx context.Context, in events.Instance) (intake.Occupation, error)
 	Active(ctx context.Context, project, instance string) ([]events.Backup, error)
 	Restorable(ctx context.Context, project, instance string, from, to time.Time, limit int) ([]time.Time, error)
 	Automated(ctx context.Context, project string, instances ...string) (map[string]events.Schedule, error)
@@ -103,6 +104,8 @@ func (d *Door) table() []route {
 // call is one request on a route.
 type call struct {
 	*http.Request
+	id    string // X-Request-Id
+	route route
 	path  map[string]string // decoded path parameters
 	query query
 	body  []byte
@@ -116,46 +119,54 @@ func (c *call) caller() intake.Caller {
 }
 
 // ServeHTTP answers every request in JSON with an X-Request-Id, errors and unknown routes included, and never
-// redirects (1.2).
+// redirects (1.2). It checks in the order of gaussdb.md 8: the route first.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id := requestID()
-	w.Header().Set("X-Request-Id", id)
-	status, answer, err := d.answer(w, r)
+	c := &call{Request: r, id: requestID()}
+	w.Header().Set("X-Request-Id", c.id)
+	var err error
+	var answer any
+	if c.route, c.path, err = d.match(r); err == nil {
+		answer, err = d.answer(w, c)
+	}
+	status := c.route.status
 	if err != nil {
 		e := convertError(err)
 		if e.status >= http.StatusInternalServerError {
-			d.log.ErrorContext(r.Context(), "request failed", "door", "gaussdb", "request_id", id, "error", err.Error())
+			d.failed(c, err)
 		}
 		if e.again > 0 {
 			w.Header().Set("Retry-After", fmt.Sprint(int(e.again/time.Second)))
 		}
-		status, answer = e.status, e.envelope(language(r), id)
+		status, answer = e.status, e.envelope(language(r), c.id)
 	}
 	write(w, status, answer)
 }
 
-// answer checks in the order of gaussdb.md 8: route, authentication, project; the rest is the operation's.
-func (d *Door) answer(w http.ResponseWriter, r *http.Request) (int, any, error) {
-	rt, path, err := d.match(r)
-	if err != nil {
-		return 0, nil, err
+// failed logs what is no fault of the client, unless that has gone: then nobody waits for an answer. It leaves out the
+// query, and whatever else a client may put a secret into.
+func (d *Door) failed(c *call, err error) {
+	if c.Context().Err() != nil {
+		return
 	}
-	if r.ContentLength > maxBody {
-		return 0, nil, errTooLarge
+	d.log.ErrorContext(c.Context(), "request failed", "door", "gaussdb", "request_id", c.id, "method", c.Method, "route", c.route.pattern, "error", events.Redact(err.Error()))
+}
+
+// answer checks who asks and for which project; the rest is the operation's.
+func (d *Door) answer(w http.ResponseWriter, c *call) (any, error) {
+	if c.ContentLength > maxBody {
+		return nil, errTooLarge
 	}
-	c := &call{Request: r, path: path}
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	c.Body = http.MaxBytesReader(w, c.Body, maxBody)
 	if err := d.access.admit(c, d.now()); err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	if err := c.who.may(rt.action, path); err != nil {
-		return 0, nil, err
+	if err := c.who.may(c.route.action, c.path); err != nil {
+		return nil, err
 	}
 	if c.query.malformed {
-		return 0, nil, errParameter
+		return nil, errParameter
 	}
-	answer, err := rt.serve(c)
-	return rt.status, answer, err
+	return c.route.serve(c)
 }
 
 // match finds the route of a path as it came: nothing is cleaned, so a slash at its end makes it another path.

@@ -54,7 +54,9 @@ func TestBody_Bounds(t *testing.T) { // row 13
 	const most = 12 << 20
 	before := len(p.Events(project))
 	pad := func(n int) string { return `{"name":"` + strings.Repeat("x", n-len(`{"name":""}`)) + `"}` }
-	refused(t, p, http.MethodPost, path("backups", "create"), pad(most), 400, "DBS.200006")
+	refused(t, p, http.MethodPost, path("backups", "create"), pad(most), 400, "DBS.280001")
+	refused(t, p, http.MethodPost, path("backups", "create"), pad(64<<10), 400, "DBS.200006") // decoded: no instance
+	refused(t, p, http.MethodPost, path("backups", "create"), pad(64<<10+1), 400, "DBS.280001")
 	refused(t, p, http.MethodPost, path("backups", "create"), pad(most+1), 413, "APIGW.0201")
 	refused(t, p, http.MethodDelete, path("backups", "x"), pad(most+1), 413, "APIGW.0201")
 	if n := len(p.Events(project)); n != before {

@@ -1,6 +1,7 @@
 package gaussdb_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -170,13 +171,19 @@ type world struct {
 	view *view.View
 	now  time.Time
 	seq  uint64
+	log  bytes.Buffer // what the door has logged
 }
 
 func newWorld(t testing.TB, c gaussdb.Config, env map[string]string) *world {
 	t.Helper()
-	w := &world{t: t, view: view.New(view.NewMemory(time.Now), 4), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	log := slog.New(slog.DiscardHandler)
-	door, err := gaussdb.New(intake.New(nil, w.view, time.Now, log, intake.Config{}), func() time.Time { return w.now }, log, c,
+	return newWorldOver(t, view.NewMemory(time.Now), nil, c, env)
+}
+
+func newWorldOver(t testing.TB, store view.Store, appends intake.Log, c gaussdb.Config, env map[string]string) *world {
+	t.Helper()
+	w := &world{t: t, view: view.New(store, 4), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	log := slog.New(slog.NewJSONHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	door, err := gaussdb.New(intake.New(appends, w.view, time.Now, log, intake.Config{}), func() time.Time { return w.now }, log, c,
 		func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,8 @@ const (
 	clockSkew = 15 * time.Minute
 
 	badSignature = "verify aksk signature fail"
-	maxSigned    = 100 // headers
+	maxSigned    = 100     // headers
+	maxShown     = 4 << 10 // bytes of a canonical request
 )
 
 // authorization is the header of that name, taken apart.
@@ -98,22 +99,31 @@ func (k *key) check(c *call, auth authorization, date string) error {
 	if sent := c.Header.Get("X-Sdk-Content-Sha256"); sent != "" && sent != hash { // UNSIGNED-PAYLOAD too
 		return unauthorized(badSignature)
 	}
-	first := ""
 	for _, plusIsSpace := range []bool{true, false} {
 		q := parseQuery(c.URL.RawQuery, plusIsSpace)
 		text, ok := canonical(c.Request, auth.headers, q, hash)
 		if !ok {
 			return unauthorized(badSignature)
 		}
-		if first == "" {
-			first = text
-		}
 		if subtle.ConstantTimeCompare([]byte(k.sign(date, text)), []byte(auth.signature)) == 1 {
 			c.query = q
 			return nil
 		}
 	}
-	return unauthorized(badSignature + ", canonicalRequest:" + strings.ReplaceAll(first, "\n", "|"))
+	shown, _ := canonical(withoutTokens(c.Request), auth.headers, parseQuery(c.URL.RawQuery, true), hash)
+	return unauthorized(badSignature + ", canonicalRequest:" + events.Clip(strings.ReplaceAll(shown, "\n", "|"), maxShown))
+}
+
+// withoutTokens is a request as it may be shown: tokens that it carries may be signed.
+func withoutTokens(r *http.Request) *http.Request {
+	shown := *r
+	shown.Header = r.Header.Clone()
+	for _, name := range []string{"X-Auth-Token", "X-Security-Token", "Authorization", "Cookie"} {
+		if len(shown.Header[name]) > 0 {
+			shown.Header[name] = []string{"***"}
+		}
+	}
+	return &shown
 }
 
 func (k *key) sign(date, canonicalRequest string) string {

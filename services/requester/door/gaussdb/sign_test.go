@@ -10,12 +10,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
+	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
 
 // The keys of gaussdb.md 3.4, which are made up.
@@ -159,6 +162,30 @@ func TestSignature_AnyByteChanged(t *testing.T) { // case 4, rows 5 and 7
 	}
 }
 
+// The text of a refusal shows what was to be signed, but no token, and not without end.
+func TestSignature_RefusalShowsNoToken(t *testing.T) { // row 5
+	t.Parallel()
+	w := locked(t)
+	const temporary, user = "temporary-token-of-somebody", "user-token-of-somebody"
+	r := httptest.NewRequest(http.MethodGet, path("backups"), http.NoBody)
+	r.Header.Set("X-Security-Token", temporary)
+	r.Header.Set("X-Auth-Token", user)
+	r.Header.Set("X-Long", strings.Repeat("x", 100_000))
+	signer{ak: ak, sk: sk + "x", headers: []string{"x-auth-token", "x-long", "x-sdk-date", "x-security-token"}}.sign(r, "", w.now)
+	rec := httptest.NewRecorder()
+	w.door.ServeHTTP(rec, r)
+	m := asRefusal(t, "wrong", rec.Code, rec.Header(), rec.Body.Bytes(), 401, "APIGW.0301").Message
+	if strings.Contains(m, temporary) || strings.Contains(m, user) || !strings.Contains(m, "canonicalRequest:GET|/") || !strings.Contains(m, "|x-auth-token:***|x-long:xx") || len(m) > 5000 {
+		t.Errorf("%d bytes: %.300s", len(m), m)
+	}
+	signer{ak: ak, sk: sk, headers: []string{"x-auth-token", "x-sdk-date", "x-security-token"}}.sign(r, "", w.now) // the hash is over the true ones
+	rec = httptest.NewRecorder()
+	w.door.ServeHTTP(rec, r)
+	if rec.Code != http.StatusOK {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
 // signer makes signatures from the published algorithm, apart from the door's code: which headers it signs tells
 // clients apart (3.3).
 type signer struct {
@@ -280,7 +307,7 @@ func TestAccess_Tokens(t *testing.T) { // rows 1 to 3; case 7
 		{TokenRef: "env:ONE", Projects: []string{project}, Expires: time.Date(2026, 1, 2, 4, 0, 0, 0, time.UTC)},
 		{TokenRef: "env:TWO", Projects: []string{other}},
 	}}
-	w := newWorld(t, c, map[string]string{"ONE": "token-one", "TWO": "token-two"})
+	w := newWorld(t, c, map[string]string{"ONE": "token-one-of-two", "TWO": "token-two-of-two"})
 	w.backup(project, "orders", 1, nil)
 	w.backup(other, "orders", 2, nil)
 	at := func(token, path string) request {
@@ -293,23 +320,26 @@ func TestAccess_Tokens(t *testing.T) { // rows 1 to 3; case 7
 	if m := w.denied("none", at("", path("backups"))); m != "Incorrect IAM authentication information: x-auth-token not found" {
 		t.Error(m)
 	}
-	for _, token := range []string{"token", "token-one ", "Token-One", strings.Repeat("x", 20_000)} {
-		if m := w.denied("unknown", at(token, path("backups"))); token != "token-one " && m != "Incorrect IAM authentication information: decrypt token fail" {
+	for _, token := range []string{"token", "token-one-of-two ", "Token-One-Of-Two", strings.Repeat("x", 20_000)} {
+		if m := w.denied("unknown", at(token, path("backups"))); token != "token-one-of-two " && m != "Incorrect IAM authentication information: decrypt token fail" {
 			t.Error(m)
 		}
 	}
-	for token, p := range map[string]string{"token-one": project, "token-two": other} {
+	for token, p := range map[string]string{"token-one-of-two": project, "token-two-of-two": other} {
 		if rec := w.send(at(token, "/v3/"+p+"/backups")); rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), `"total_count":1`) {
 			t.Errorf("%s: %d %s", token, rec.Code, rec.Body)
 		}
 	}
 	w.now = time.Date(2026, 1, 2, 4, 0, 0, 0, time.UTC)
-	if m := w.denied("expired", at("token-one", path("backups"))); m != "Incorrect IAM authentication information: token expires, expires_at: 2026-01-02T04:00:00Z" {
+	if m := w.denied("expired", at("token-one-of-two", path("backups"))); m != "Incorrect IAM authentication information: token expires, expires_at: 2026-01-02T04:00:00Z" {
 		t.Error(m)
 	}
 	rec := w.send(at("", "/v3/nowhere")) // the route is decided first
 	asRefusal(t, "unknown path", rec.Code, rec.Header(), rec.Body.Bytes(), 404, "APIGW.0101")
 }
+
+// longer is a token of a length that is accepted.
+func longer(token string) string { return token + "-0123456789abcdef" }
 
 func TestAccess_Projects(t *testing.T) { // case 10; rows 9 and 10
 	t.Parallel()
@@ -317,12 +347,12 @@ func TestAccess_Projects(t *testing.T) { // case 10; rows 9 and 10
 		{TokenRef: "env:ONE", Projects: []string{project}}, {TokenRef: "env:TWO", Projects: []string{other}},
 		{TokenRef: "env:READ", Projects: []string{project}, Actions: []string{"gaussdb:backup:list", "gaussdbformysql:backup:listPolicy"}},
 	}}
-	w := newWorld(t, c, map[string]string{"ONE": "one", "TWO": "two", "READ": "read"})
+	w := newWorld(t, c, map[string]string{"ONE": longer("one"), "TWO": longer("two"), "READ": longer("read")})
 	orders := w.instance(project, "orders")
 	mine, theirs := w.backup(project, "orders", 1, nil), w.backup(other, "orders", 2, nil)
 	call := func(token, method, path string, status int, code string) {
 		t.Helper()
-		rec := w.do(method, path, "", map[string]string{"X-Auth-Token": token})
+		rec := w.do(method, path, "", map[string]string{"X-Auth-Token": longer(token)})
 		if code == "" {
 			if rec.Code != status {
 				t.Errorf("%s %s as %s: %d %s", method, path, token, rec.Code, rec.Body)
@@ -345,8 +375,57 @@ func TestAccess_Projects(t *testing.T) { // case 10; rows 9 and 10
 	call("read", http.MethodGet, path("instances", orders.IDs.GaussDB, "backups", "policy"), 200, "")
 	call("read", http.MethodDelete, path("backups", mine.IDs.GaussDB), 403, "DBS.280015")
 	call("read", http.MethodPost, path("backups", "create"), 403, "DBS.280015")
-	if l := w.do(http.MethodGet, path("backups")+"?backup_id="+theirs.IDs.GaussDB, "", map[string]string{"X-Auth-Token": "one"}); !strings.Contains(l.Body.String(), `"total_count":0`) {
+	if l := w.do(http.MethodGet, path("backups")+"?backup_id="+theirs.IDs.GaussDB, "", map[string]string{"X-Auth-Token": longer("one")}); !strings.Contains(l.Body.String(), `"total_count":0`) {
 		t.Errorf("%s", l.Body)
+	}
+}
+
+// Neither an answer nor a line of the log holds a key or a token, whatever is refused or fails.
+func TestAnswers_HoldNoSecret(t *testing.T) {
+	t.Parallel()
+	const token, temporary = "token-that-nobody-may-see", "temporary-that-nobody-may-see"
+	store := &broken{Store: view.NewMemory(time.Now)}
+	w := newWorldOver(t, store, nil, gaussdb.Config{Access: []gaussdb.Access{
+		{AccessKey: ak, SecretKeyRef: "env:SK", SecurityTokenRef: "env:ST", Projects: []string{project}}, {TokenRef: "env:TOKEN", Projects: []string{project}},
+	}}, map[string]string{"SK": sk, "ST": temporary, "TOKEN": token})
+	var said strings.Builder
+	statuses := map[int]int{}
+	for _, off := range []bool{false, true} {
+		store.off.Store(off)
+		for _, c := range []struct{ method, path, body string }{
+			{"GET", path("backups"), ""}, {"GET", path("backups") + "?limit=0", ""}, {"GET", "/v3/" + other + "/backups", ""}, {"GET", path("jobs") + "?id=x", ""},
+			{"POST", path("backups", "create"), `{"name":"` + token + `","instance_id":"` + sk + `"}`}, {"DELETE", path("backups", "x"), ""}, {"GET", "/v3/nowhere", ""},
+			{"DELETE", path("backups"), `{"backup_ids":["x"]}`}, {"GET", path("instances", "d8e6ca5a624745bcb546a227aa3ae1cfin01"), ""},
+		} {
+			for _, s := range []signer{{ak: ak, sk: sk}, {ak: ak, sk: "wrong"}, {}} {
+				r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
+				r.Header.Set("X-Auth-Token", token)
+				r.Header.Set("X-Security-Token", temporary)
+				if s.ak != "" {
+					s.headers = []string{"x-auth-token", "x-sdk-date", "x-security-token"}
+					s.sign(r, c.body, w.now)
+				}
+				rec := httptest.NewRecorder()
+				w.door.ServeHTTP(rec, r)
+				statuses[rec.Code]++
+				said.Write(rec.Body.Bytes())
+			}
+		}
+	}
+	for _, status := range []int{200, 400, 401, 403, 404, 500} {
+		if statuses[status] == 0 {
+			t.Errorf("nothing was answered with %d: %v", status, statuses)
+		}
+	}
+	if w.log.Len() == 0 {
+		t.Error("nothing was logged")
+	}
+	for where, text := range map[string]string{"answers": said.String(), "log": w.log.String()} {
+		for _, secret := range []string{sk, token, temporary, ak} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s is in the %s:\n%s", secret, where, text)
+			}
+		}
 	}
 }
 
@@ -409,21 +488,21 @@ func TestProjects_LookUp(t *testing.T) { // 3.6, row 42
 	c := gaussdb.Config{Access: []gaussdb.Access{
 		{TokenRef: "env:ONE", Projects: []string{project}, Region: "cn-north-4"}, {TokenRef: "env:TWO", Projects: []string{other, "cn-south-1"}},
 	}}
-	w := newWorld(t, c, map[string]string{"ONE": "one", "TWO": "two"})
+	w := newWorld(t, c, map[string]string{"ONE": longer("one"), "TWO": longer("two")})
 	for _, c := range []struct{ token, name, want string }{
 		{"one", "cn-north-4", project}, {"two", "cn-north-4", ""}, {"two", "cn-south-1", "cn-south-1"}, {"one", "cn-south-1", ""}, {"one", "x", ""},
 	} {
-		rec := w.do(http.MethodGet, "/v3/projects?name="+c.name, "", map[string]string{"X-Auth-Token": c.token})
+		rec := w.do(http.MethodGet, "/v3/projects?name="+c.name, "", map[string]string{"X-Auth-Token": longer(c.token)})
 		body := strings.TrimSpace(rec.Body.String())
 		if rec.Code != http.StatusOK || c.want == "" && body != `{"links":{},"projects":[]}` ||
 			c.want != "" && (strings.Count(body, `"name":`) != 1 || !strings.Contains(body, `"id":"`+c.want+`","name":"`+c.name+`"`)) {
 			t.Errorf("%+v: %d %s", c, rec.Code, body)
 		}
 	}
-	if body := w.do(http.MethodGet, "/v3/projects", "", map[string]string{"X-Auth-Token": "two"}).Body.String(); strings.Count(body, `"name":`) != 2 {
+	if body := w.do(http.MethodGet, "/v3/projects", "", map[string]string{"X-Auth-Token": longer("two")}).Body.String(); strings.Count(body, `"name":`) != 2 {
 		t.Errorf("all: %s", body)
 	}
-	rec := w.do(http.MethodGet, "/mysql/v3/projects?name=x", "", map[string]string{"X-Auth-Token": "two"})
+	rec := w.do(http.MethodGet, "/mysql/v3/projects?name=x", "", map[string]string{"X-Auth-Token": longer("two")})
 	asRefusal(t, "no twin", rec.Code, rec.Header(), rec.Body.Bytes(), 404, "APIGW.0101")
 	open := newWorld(t, gaussdb.Config{}, nil)
 	if body := open.do(http.MethodGet, "/v3/projects?name=cn-north-4", "", nil).Body.String(); !strings.Contains(body, `"id":"cn-north-4"`) {
@@ -438,7 +517,13 @@ func TestSignature_OverHTTP(t *testing.T) {
 	if err := os.WriteFile(file, []byte(sk+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := setup(t, gaussdb.Config{Access: []gaussdb.Access{{AccessKey: ak, SecretKeyRef: "file:" + file, Projects: []string{project}}}}, "orders")
+	tokenFile := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(tokenFile, []byte(longer("one")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := setup(t, gaussdb.Config{Access: []gaussdb.Access{
+		{AccessKey: ak, SecretKeyRef: "file:" + file, Projects: []string{project}}, {TokenRef: "file:" + tokenFile, Projects: []string{project}},
+	}}, "orders", "billing")
 	send := func(method, path, body string, at time.Time) (int, string) {
 		t.Helper()
 		r, err := http.NewRequest(method, p.URL+path, strings.NewReader(body))
@@ -464,10 +549,25 @@ func TestSignature_OverHTTP(t *testing.T) {
 	if code, raw := send(http.MethodGet, path("backups")+"?name=backup-1&limit=5", "", time.Now()); code != 200 || !strings.Contains(raw, `"total_count":1`) {
 		t.Errorf("%d %s", code, raw)
 	}
-	stored := p.Events(project)
-	for _, ev := range stored {
-		if strings.Contains(string(ev.Data), sk) {
-			t.Errorf("the secret key is in event %s", ev.ID)
+	if code, _, raw := p.CallHeaders(http.MethodPost, path("backups", "create"), body(t, "billing", "backup-1", ""), http.Header{"X-Auth-Token": {longer("one")}}); code != 201 {
+		t.Fatalf("%d %s", code, raw)
+	}
+	callers := map[string]bool{}
+	for _, ev := range p.Events(project) {
+		for _, secret := range []string{sk, ak, longer("one"), tokenFile} {
+			if strings.Contains(string(ev.Data), secret) {
+				t.Errorf("%s is in event %s", secret, ev.ID)
+			}
 		}
+		if ev.Entity() == events.Backups && ev.Step() == events.Requested {
+			b, err := events.Decode[events.Backup](ev.Event)
+			if err != nil || !regexp.MustCompile(`^(ak|bearer):[0-9a-f]{16}$`).MatchString(b.RequestedBy) {
+				t.Errorf("asked for by %q, %v", b.RequestedBy, err)
+			}
+			callers[b.RequestedBy] = true
+		}
+	}
+	if len(callers) != 2 {
+		t.Errorf("%v", callers)
 	}
 }

@@ -1,10 +1,12 @@
 package viewtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,42 +17,125 @@ import (
 	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
 
-// testRanks: counts and pages by rank say what Range says.
+// testRanks: a page is the part of the set that Range would come to, with the number of all in the part.
 func testRanks(t *testing.T, h Harness) {
 	s := h.Open(t)
-	const key = "bb:{v00}:set:x"
+	const one, left, right, none = "bb:{v00}:set:x", "bb:{v00}:set:l", "bb:{v00}:set:r", "bb:{v00}:set:none"
 	var w view.Writes
 	var all []string
 	for n := range 500 { // more than a node of a tree holds
 		all = append(all, fmt.Sprintf("%04d", n*2))
-		w.Add = append(w.Add, view.Member{Set: key, Value: all[n]})
+		half := left
+		if n%7 < 2 || n > 400 {
+			half = right
+		}
+		w.Add = append(w.Add, view.Member{Set: one, Value: all[n]}, view.Member{Set: half, Value: all[n]})
 	}
 	commit(t, s, w)
 	for _, c := range []struct {
 		after, before string
-		want          int
+		from, to      int
 	}{
-		{"", "", 500}, {"0000", "", 499}, {"0001", "", 499}, {"", "0998", 499}, {"", "0999", 500}, {"0100", "0102", 0}, {"0100", "0104", 1},
-		{"0099", "0201", 51}, {"2", "", 0}, {"", "00", 0}, {"0500", "0100", 0},
+		{"", "", 0, 500}, {"0000", "", 1, 500}, {"0001", "", 1, 500}, {"", "0998", 0, 499}, {"", "0999", 0, 500}, {"0100", "0102", 51, 51}, {"0100", "0104", 51, 52},
+		{"0099", "0201", 50, 101}, {"2", "", 0, 0}, {"", "00", 0, 0}, {"0500", "0100", 0, 0},
 	} {
-		n, err := s.Count(t.Context(), key, c.after, c.before)
-		if n != c.want || err != nil {
-			t.Errorf("between %q and %q: %d, %v, want %d", c.after, c.before, n, err, c.want)
+		part := all[c.from:c.to]
+		for _, page := range []struct{ offset, limit int }{{0, 3}, {0, 1000}, {1, 1}, {33, 4}, {250, 10}, {399, 5}, {498, 10}, {500, 10}, {1 << 40, 10}, {5, 0}, {0, 0}} {
+			want := part[min(page.offset, len(part)):min(page.offset+page.limit, len(part))]
+			for _, sets := range [][]string{{one}, {left, right}, {right, left}, {one, none}, {none, one}} {
+				got, total, err := s.Page(t.Context(), sets, c.after, c.before, page.offset, page.limit)
+				if diff := cmp.Diff(append([]string{}, want...), append([]string{}, got...)); diff != "" || total != len(part) || err != nil {
+					t.Errorf("%+v of %v between %q and %q: %d of %d, %v\n%s", page, sets, c.after, c.before, total, len(part), err, diff)
+				}
+			}
 		}
 	}
-	for _, c := range []struct{ rank, limit, from, to int }{
-		{0, 3, 0, 3}, {0, 1000, 0, 500}, {250, 10, 250, 260}, {498, 10, 498, 500}, {500, 10, 0, 0}, {1 << 40, 10, 0, 0}, {5, 0, 0, 0},
-	} {
-		got, err := s.Ranked(t.Context(), key, c.rank, c.limit)
-		if diff := cmp.Diff(all[c.from:c.to], append([]string{}, got...)); diff != "" || err != nil {
-			t.Errorf("%d from rank %d on: %v\n%s", c.limit, c.rank, err, diff)
+	if got, n, err := s.Page(t.Context(), []string{none}, "", "", 0, 5); n != 0 || len(got) != 0 || err != nil {
+		t.Errorf("a set that is not there: %v, %d, %v", got, n, err)
+	}
+	odd := []string{"B.1", "a-1", "a.1", "a/1", "b1", "é"} // by bytes, whatever the locale
+	commit(t, s, view.Writes{Add: []view.Member{{Set: none, Value: odd[0]}, {Set: none, Value: odd[2]}, {Set: none, Value: odd[4]},
+		{Set: none + "2", Value: odd[1]}, {Set: none + "2", Value: odd[3]}, {Set: none + "2", Value: odd[5]}}})
+	for offset := range odd {
+		if got, _, err := s.Page(t.Context(), []string{none, none + "2"}, "", "", offset, 1); err != nil || len(got) != 1 || got[0] != odd[offset] {
+			t.Errorf("%d: %q, %v", offset, got, err)
 		}
 	}
-	if n, err := s.Count(t.Context(), "bb:{v00}:set:none", "", ""); n != 0 || err != nil {
-		t.Errorf("a set that is not there: %d, %v", n, err)
+}
+
+// testRanksMove: what is written before a part while it is read moves its ranks, and not the page.
+func testRanksMove(t *testing.T, h Harness) {
+	s := h.Open(t)
+	const key, other = "bb:{v00}:set:x", "bb:{v00}:set:y"
+	before := []view.Member{{Set: key, Value: "a.1"}, {Set: other, Value: "b.2"}, {Set: other, Value: "c.2"}}
+	commit(t, s, view.Writes{Add: []view.Member{{Set: key, Value: "z.3"}}})
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			commit(t, s, view.Writes{Add: before})
+			commit(t, s, view.Writes{Remove: before})
+		}
+	})
+	for range 2000 {
+		got, n, err := s.Page(t.Context(), []string{key, other}, "z.", "z/", 0, 10)
+		if diff := cmp.Diff([]string{"z.3"}, got); diff != "" || n != 1 || err != nil {
+			t.Errorf("%d, %v\n%s", n, err, diff)
+			break
+		}
 	}
-	if got, err := s.Ranked(t.Context(), "bb:{v00}:set:none", 0, 5); len(got) != 0 || err != nil {
-		t.Errorf("a set that is not there: %v, %v", got, err)
+	stop()
+	wg.Wait()
+}
+
+// moving is a store in which something is written before every read but the first.
+type moving struct {
+	view.Store
+	reads int
+	write func()
+}
+
+func (m *moving) moved() {
+	if m.reads++; m.reads == 2 {
+		m.write()
+	}
+}
+
+func (m *moving) Get(ctx context.Context, keys ...string) ([][]byte, error) {
+	m.moved()
+	return m.Store.Get(ctx, keys...)
+}
+
+func (m *moving) Page(ctx context.Context, sets []string, after, before string, offset, limit int) ([]string, int, error) {
+	m.moved()
+	return m.Store.Page(ctx, sets, after, before, offset, limit)
+}
+
+// testListingMoves: a list keeps what stands in it while others go, that it comes after.
+func testListingMoves(t *testing.T, h Harness) {
+	for _, l := range []lifecycle.Listing{{Name: "zeta"}, {Name: "zeta", Instance: "a"}, {To: time.UnixMilli(1768442402000)}} {
+		s := &moving{Store: h.Open(t), write: func() {}}
+		v := view.New(s, shards)
+		hist := &history{t: t, n: map[string]uint64{}}
+		for n, name := range []string{"zeta", "alpha"} {
+			b := newBackup("a", n+1)
+			b.Name, b.EnqueuedTime = name, events.At(time.UnixMilli(1768442400000+int64(n)*5000))
+			hist.step(b, events.Requested)
+		}
+		apply(t, v, hist.log, 7)
+		alpha, err := v.Backup(t.Context(), "p", newBackup("a", 2).BackupID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := len(hist.log)
+		alpha = hist.step(lifecycle.Claim(alpha, alpha.EnqueuedTime.Time, "ex"), events.Started)
+		alpha = hist.step(lifecycle.Complete(alpha, alpha.EnqueuedTime.Time, lifecycle.Outcome{Proof: events.ProofStored}), events.Succeeded)
+		hist.step(lifecycle.AskDeletion(alpha, events.Deletion{Cause: "USER"}), events.DeletionRequested)
+		s.reads, s.write = 0, func() { apply(t, view.New(s.Store, shards), hist.log[seen:], 7) }
+		list, total, err := v.Listed(t.Context(), "p", l, 0, 10)
+		if len(list) != 1 || total != 1 || err != nil || list[0].Name != "zeta" {
+			t.Errorf("%+v: %d of %d, %v", l, len(list), total, err)
+		}
 	}
 }
 
@@ -152,6 +237,11 @@ func testGaussIDs(t *testing.T, h Harness) {
 		}
 		if _, err := v.BackupByGaussDB(ctx, "q", want.IDs.GaussDB); !errors.Is(err, events.ErrNotFound) {
 			t.Errorf("%s of another project: %v", want.BackupID, err)
+		}
+		for _, id := range []string{want.IDs.GaussDB[:16], want.IDs.GaussDB + "0", want.IDs.GaussDB[:35] + "8", ""} {
+			if _, err := v.BackupByGaussDB(ctx, "p", id); !errors.Is(err, events.ErrNotFound) {
+				t.Errorf("%q, which is nobody's: %v", id, err)
+			}
 		}
 	}
 	if name, err := v.InstanceNameByGaussDB(ctx, "p", "gonein07"); err != nil || name != "gone" {

@@ -40,7 +40,9 @@ func Run(t *testing.T, h Harness) {
 		"health":   testHealth,
 		"fleet":    testFleet,
 		"ranks":    testRanks,
+		"ranked":   testRanksMove,
 		"listing":  testListing,
+		"listed":   testListingMoves,
 		"gauss":    testGaussIDs,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, h) })
