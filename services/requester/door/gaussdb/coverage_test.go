@@ -1,13 +1,9 @@
 package gaussdb_test
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
-	"strconv"
-	"strings"
 	"testing"
+
+	"github.com/backupbus/backupbus/services/requester/door/doortest"
 )
 
 // Where each row of gaussdb.md 8 and each case of 9 is held. `wire/x` is testdata/wire/x.txtar, which TestWire reads;
@@ -71,51 +67,5 @@ import (
 //	C38          TestCreate_OneAtATime
 func TestCoverage_NamesEveryRowAndTestsThatExist(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all strings.Builder
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all.Write(b)
-	}
-	here, err := os.ReadFile("coverage_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, _, _ := strings.Cut(string(here), "\nfunc ")
-	for _, name := range regexp.MustCompile(`Test\w+_\w+|TestLanguage|TestRestoreTime`).FindAllString(table, -1) {
-		if !strings.Contains(all.String(), "\nfunc "+name+"(") {
-			t.Errorf("the table names %s, which is not there", name)
-		}
-	}
-	for _, name := range regexp.MustCompile(`wire/(\w+)`).FindAllStringSubmatch(table, -1) {
-		if _, err := os.Stat("testdata/wire/" + name[1] + ".txtar"); err != nil && name[1] != "x" {
-			t.Error(err)
-		}
-	}
-	named := map[string]bool{}
-	for _, line := range strings.Split(table, "\n") {
-		for _, span := range regexp.MustCompile(`\b([RC])(\d+)(?: - [RC](\d+))?`).FindAllStringSubmatch(strings.SplitN(line, "Test", 2)[0], -1) {
-			from, _ := strconv.Atoi(span[2])
-			to, err := strconv.Atoi(span[3])
-			if err != nil { // a line of its own
-				to = from
-			}
-			for n := from; n <= to; n++ {
-				named[fmt.Sprint(span[1], n)] = true
-			}
-		}
-	}
-	for kind, most := range map[string]int{"R": 42, "C": 38} {
-		for n := 1; n <= most; n++ {
-			if !named[fmt.Sprint(kind, n)] {
-				t.Errorf("%s%d is in no line of the table", kind, n)
-			}
-		}
-	}
+	doortest.Covers(t, map[string]int{"R": 42, "C": 38})
 }
