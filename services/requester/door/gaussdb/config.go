@@ -32,7 +32,7 @@ type Access struct {
 	SecretKeyRef     string `yaml:"secretKeyRef"`
 	SecurityTokenRef string `yaml:"securityTokenRef"` // of temporary keys: has to come as X-Security-Token
 
-	TokenRef string    `yaml:"tokenRef"` // in place of keys: has to come as X-Auth-Token
+	TokenRef string    `yaml:"tokenRef"` // in place of keys: has to come as X-Auth-Token; at least 16 bytes, and in one entry only
 	Expires  time.Time `yaml:"expires"`  // of the token; absent: never
 
 	Projects []string `yaml:"projects"`
