@@ -48,17 +48,5 @@ func ListedName(b events.Backup) string {
 	return "GaussDBforMySQL-" + b.Instance + "-" + at.Format("20060102150405") + at.Format(".000")[1:]
 }
 
-// Stopped tells whether a backup ended by being cancelled, whatever became of it since. The record of one that waited for
-// its next attempt keeps the error of the last (events.md 2.1): it is one after which there was to be another.
-func Stopped(b events.Backup) bool {
-	switch {
-	case b.State == Cancelled:
-		return true
-	case b.Cancel == nil || Succeeded(b) || b.State == Failed || InTheMaking(b):
-		return false
-	}
-	return b.Error == nil || b.Error.Retryable && b.Attempt < b.MaxAttempts
-}
-
 // InTheMaking tells a backup that was asked for and has not ended.
 func InTheMaking(b events.Backup) bool { return Occupies(b, false) }

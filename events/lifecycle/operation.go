@@ -64,10 +64,22 @@ func creationOf(b events.Backup, op Operation) Operation {
 		return op
 	}
 	op.Failure = b.Error
-	if b.Cancel != nil && b.Error == nil && b.Proof == "" {
+	if Stopped(b) {
 		op.Failure = CancelledFailure(b)
 	}
 	return op
+}
+
+// Stopped tells whether a backup ended by being cancelled, whatever became of it since. The record of one that waited for
+// its next attempt keeps the error of the last (events.md 2.1): it is one after which there was to be another.
+func Stopped(b events.Backup) bool {
+	switch {
+	case b.State == Cancelled:
+		return true
+	case b.Cancel == nil || Succeeded(b) || b.State == Failed || InTheMaking(b):
+		return false
+	}
+	return b.Error == nil || b.Error.Retryable && b.Attempt < b.MaxAttempts
 }
 
 func updateOf(u events.Update, op Operation) Operation {

@@ -127,6 +127,29 @@ func TestOperationsOf_SkippedAfterItsRequest(t *testing.T) {
 	}
 }
 
+// A backup that is cancelled while it waits for its next attempt keeps the error of the last, and was cancelled all
+// the same.
+func TestOperationsOf_CancelledBetweenTwoAttempts(t *testing.T) {
+	t.Parallel()
+	b := events.Backup{BackupID: "bk_x", Project: "p", Provider: "sqlite", Instance: "i", RequestID: "rq_x", MaxAttempts: 3,
+		IDs: events.NewBackupIDs("bk_x", "", noon), EnqueuedTime: events.At(noon), Trigger: events.OnDemand}
+	b = advance(t, b, events.Requested)
+	b = advance(t, lifecycle.Claim(b, noon, "ex"), events.Started)
+	away := &events.Failure{Code: events.Network, Category: events.BySystem, Message: "away", Retryable: true}
+	b = advance(t, lifecycle.FailAttempt(b, away, noon.Add(time.Minute)), events.AttemptFailed)
+	b = advance(t, lifecycle.AskCancel(b, events.Cancel{RequestTime: events.At(noon)}), events.CancelRequested)
+	b = advance(t, lifecycle.Stop(b, noon, nil, false), events.Cancelled)
+	if b.Error == nil || !lifecycle.Stopped(b) {
+		t.Fatalf("%+v", b)
+	}
+	if op := find(t, b, events.Requested, 0); op.Failure == nil || op.Failure.Code == events.Network {
+		t.Errorf("shown as %+v", op.Failure)
+	}
+	if good := good(t); lifecycle.Stopped(good) {
+		t.Error("a good one is shown as stopped")
+	}
+}
+
 func TestAmend_RemembersEveryUpdateForAWeek(t *testing.T) {
 	t.Parallel()
 	b := good(t)

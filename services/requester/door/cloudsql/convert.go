@@ -73,7 +73,7 @@ func runFailure(b events.Backup) *events.Failure {
 	switch {
 	case runStatus(b) != "FAILED":
 		return nil
-	case b.Error == nil:
+	case lifecycle.Stopped(b), b.Error == nil:
 		return lifecycle.CancelledFailure(b)
 	}
 	return b.Error
