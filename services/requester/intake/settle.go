@@ -24,6 +24,15 @@ func (i *Intake) Settled(ctx context.Context, project, id string) (b events.Back
 	return b, err
 }
 
+// Removed returns a backup as soon as it can be read that no deletion of it is under way, or as it stands when ctx ends.
+func (i *Intake) Removed(ctx context.Context, project, id string) (b events.Backup, err error) {
+	err = i.until(ctx, project, func(ctx context.Context) (bool, error) {
+		b, err = i.Backup(ctx, project, id)
+		return err != nil || lifecycle.PhaseOf(b) != lifecycle.Deleting, err
+	})
+	return b, err
+}
+
 // SettledRestore is Settled for a restore.
 func (i *Intake) SettledRestore(ctx context.Context, project, id string) (r events.Restore, err error) {
 	err = i.until(ctx, project, func(ctx context.Context) (bool, error) {

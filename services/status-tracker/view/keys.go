@@ -12,7 +12,7 @@ import (
 // progress: what the view forgets, it deletes.
 //
 //	key                                      type    value
-//	bb:{v07}:checkpoint:4                    string  {"epoch","seq"}: what the shard has applied, and in which layout
+//	bb:{v07}:checkpoint:5                    string  {"epoch","seq"}: what the shard has applied, and in which layout
 //	bb:{v07}:doc:backup:{project}:bk_…       string  Doc, one per aggregate
 //	bb:{v07}:progress:{project}:bk_…         string  events.Progress and peak, expires after 24 h
 //	bb:{v07}:ref:{index}:{project}:…         string  id of the aggregate that a dialect's id names
@@ -33,7 +33,7 @@ func tag(shard int) string { return fmt.Sprintf("bb:{v%02d}:", shard) }
 
 // layout is the number of the layout above. A view of another one has no checkpoint under this key: it is dropped
 // and rebuilt, and not read meanwhile.
-const layout = "4"
+const layout = "5"
 
 func checkpointKey(shard int) string { return tag(shard) + "checkpoint:" + layout }
 

@@ -106,6 +106,9 @@ func (s *adminServer) UpdateBackup(ctx context.Context, r *databasepb.UpdateBack
 	if err != nil {
 		return nil, err
 	}
+	if lifecycle.PhaseOf(b) == lifecycle.Deleting {
+		return nil, beingDeleted(backupName(b))
+	}
 	expire, err := expiry(backupName(b), r.GetBackup().GetExpireTime(), bornOf(b), d.now())
 	if err != nil {
 		return nil, err
@@ -136,6 +139,15 @@ func (s *adminServer) DeleteBackup(ctx context.Context, r *databasepb.DeleteBack
 		}
 		if err != nil {
 			return nil, a.of(err)
+		}
+		if lifecycle.PhaseOf(b) == lifecycle.Deleting { // through another door: if it fails, it is asked for here
+			if b, err = d.removed(ctx, b); err != nil {
+				return nil, a.of(err)
+			}
+			if lifecycle.PhaseOf(b) == lifecycle.Deleting {
+				return nil, refuse(codes.Unavailable, "The deletion of %s has not ended yet. Please try again.", a.backup)
+			}
+			continue
 		}
 		if !lifecycle.Good(b) {
 			if b, err = d.cancel(ctx, b); err != nil {
@@ -181,6 +193,13 @@ func (d *Door) readers(ctx context.Context, b events.Backup) (n int, err error) 
 		}
 	}
 	return n, err
+}
+
+// removed waits for the end of a deletion that others asked for.
+func (d *Door) removed(ctx context.Context, b events.Backup) (events.Backup, error) {
+	wait, stop := context.WithTimeout(ctx, cancelWithin)
+	defer stop()
+	return d.intake.Removed(wait, b.Project, b.BackupID)
 }
 
 func (d *Door) standing(ctx context.Context, b events.Backup) bool {

@@ -40,6 +40,9 @@ func (s *adminServer) CopyBackup(ctx context.Context, r *databasepb.CopyBackupRe
 	} else if intake.KindOf(err) != intake.NotFound {
 		return nil, about{}.of(err)
 	}
+	if lifecycle.PhaseOf(source) == lifecycle.Deleting {
+		return nil, beingDeleted(r.GetSourceBackup())
+	}
 	if !lifecycle.Good(source) {
 		return nil, refuse(codes.FailedPrecondition, "Cannot copy source backup %s because the backup is still being created. Please retry the operation once the pending backup is complete.", r.GetSourceBackup())
 	}

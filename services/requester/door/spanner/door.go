@@ -37,6 +37,8 @@ type Intake interface {
 	Creations(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
 	// Settled is a backup as soon as the work on it has ended, or as it stands when ctx ends.
 	Settled(ctx context.Context, project, id string) (events.Backup, error)
+	// Removed is a backup as soon as no deletion of it is under way, or as it stands when ctx ends.
+	Removed(ctx context.Context, project, id string) (events.Backup, error)
 	SettledRestore(ctx context.Context, project, id string) (events.Restore, error)
 	// Peak is the highest percentage that was told of a backup, so that it never goes back (spanner.md 10).
 	Peak(ctx context.Context, b events.Backup) int

@@ -128,6 +128,11 @@ func failureStatus(f *events.Failure) *status.Status {
 	return status.New(code, events.Redact(f.Message))
 }
 
+// beingDeleted is said of a backup whose deletion was asked for through another door: it is shown until it has gone.
+func beingDeleted(backup string) error {
+	return refuse(codes.FailedPrecondition, "Backup %s is being deleted.", backup)
+}
+
 // stillInUse is (b) 27, word for word.
 func stillInUse(backup string, n int) error {
 	return refuse(codes.FailedPrecondition, "%s", fmt.Sprintf("Backup %s cannot be deleted at the moment because it is still in use by %d databases for pending restore activity. "+
