@@ -57,10 +57,10 @@ func (s *adminServer) CreateBackup(ctx context.Context, r *databasepb.CreateBack
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := d.intake.Create(ctx, intake.Create{Caller: caller(), Project: in.project, Instance: in.instance, Database: database,
+	receipt, err := d.intake.Create(ctx, intake.Create{Caller: caller(ctx), Project: in.project, Instance: in.instance, Database: database,
 		SpannerID: r.GetBackupId(), ExpireTime: expire, VersionTime: version, Encryption: encryption})
 	if err != nil {
-		return nil, about{instance: in.String(), database: of.database(database), backup: name}.of(err)
+		return nil, about{instance: in.String(), database: of.database(database), backup: name, home: h.Instance}.of(err)
 	}
 	return d.creation(ctx, h, receipt.Backup)
 }
@@ -113,7 +113,7 @@ func (s *adminServer) UpdateBackup(ctx context.Context, r *databasepb.UpdateBack
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := d.intake.Amend(ctx, intake.Amend{Caller: caller(), Project: in.project, BackupID: b.BackupID, ExpireTime: &expire})
+	receipt, err := d.intake.Amend(ctx, intake.Amend{Caller: caller(ctx), Project: in.project, BackupID: b.BackupID, ExpireTime: &expire})
 	if err != nil {
 		return nil, about{backup: backupName(b)}.of(err)
 	}
@@ -169,7 +169,7 @@ func (s *adminServer) DeleteBackup(ctx context.Context, r *databasepb.DeleteBack
 		} else if i := slices.IndexFunc(copies, func(c events.Backup) bool { return c.SourceBackupID == b.BackupID }); i >= 0 {
 			return nil, refuse(codes.FailedPrecondition, "Backup %s cannot be deleted because %s is being copied from it. Please retry once that copy is complete.", a.backup, backupName(copies[i]))
 		}
-		_, err = d.intake.Delete(ctx, intake.Change{Caller: caller(), Project: in.project, BackupID: b.BackupID, Insist: true})
+		_, err = d.intake.Delete(ctx, intake.Change{Caller: caller(ctx), Project: in.project, BackupID: b.BackupID, Insist: true})
 		if intake.KindOf(err) == intake.Conflict && !d.standing(ctx, b) {
 			continue // somebody else was faster
 		}

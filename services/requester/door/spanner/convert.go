@@ -95,13 +95,13 @@ func (h home) sourceOf(b events.Backup) string {
 func (h home) made(b events.Backup) *databasepb.Backup {
 	out := &databasepb.Backup{
 		Name: backupName(b), Database: h.sourceOf(b), CreateTime: stamp(b.EnqueuedTime), ExpireTime: stamp(b.ExpireTime),
-		VersionTime: stamp(b.EnqueuedTime), MaxExpireTime: timestamppb.New(bornOf(b).Add(maxKeep)),
+		VersionTime: timestamppb.New(bornOf(b)), MaxExpireTime: timestamppb.New(bornOf(b).Add(maxKeep)),
 		State: databasepb.Backup_CREATING, DatabaseDialect: databasepb.DatabaseDialect_GOOGLE_STANDARD_SQL,
 	}
 	if strings.HasPrefix(b.Engine, "postgres") || b.Provider == "postgres" {
 		out.DatabaseDialect = databasepb.DatabaseDialect_POSTGRESQL
 	}
-	if !b.ConsistencyTime.IsZero() {
+	if b.Provider == "spanner" && !b.ConsistencyTime.IsZero() { // elsewhere nobody could ask for one
 		out.VersionTime = stamp(b.ConsistencyTime)
 	}
 	out.EncryptionInformation = h.encryption(b)

@@ -13,6 +13,7 @@ import (
 	"cloud.google.com/go/spanner/admin/database/apiv1/databasepb"
 	"google.golang.org/grpc"
 	_ "google.golang.org/grpc/encoding/gzip" // clients may compress (spanner.md 7)
+	"google.golang.org/grpc/metadata"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
@@ -132,5 +133,15 @@ func Owns(path string) bool {
 	return false
 }
 
-// caller is who asks: nobody in particular, as there is no authentication yet.
-func caller() intake.Caller { return intake.Caller{Door: "spanner"} }
+// caller is who asks: nobody in particular, as there is no authentication yet. Both protocols have their headers in
+// the metadata.
+func caller(ctx context.Context) intake.Caller {
+	md, _ := metadata.FromIncomingContext(ctx)
+	first := func(name string) string {
+		if v := md.Get(name); len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	}
+	return intake.Caller{Door: "spanner", Trace: events.Trace{Parent: first("traceparent"), State: first("tracestate")}}
+}

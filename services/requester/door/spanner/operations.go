@@ -139,7 +139,7 @@ func (s *operationsServer) CancelOperation(ctx context.Context, r *longrunningpb
 // cancel asks for the end of a backup that is being made, or joins who has asked, and returns it when it has come. A
 // caller who goes takes nothing back.
 func (d *Door) cancel(ctx context.Context, b events.Backup) (events.Backup, error) {
-	_, err := d.intake.Cancel(ctx, intake.Change{Caller: caller(), Project: b.Project, BackupID: b.BackupID})
+	_, err := d.intake.Cancel(ctx, intake.Change{Caller: caller(ctx), Project: b.Project, BackupID: b.BackupID})
 	if err != nil && intake.KindOf(err) != intake.Conflict {
 		return b, err
 	}

@@ -18,8 +18,11 @@ func (s *adminServer) RestoreDatabase(ctx context.Context, r *databasepb.Restore
 	d := s.door
 	into, ok := parseInstance(r.GetParent())
 	from, id, named := parseIn(backupForm, r.GetBackup())
-	if !ok || !named || r.GetDatabaseId() == "" || len(r.GetDatabaseId()) > 100 {
+	if !ok || !named || r.GetDatabaseId() == "" {
 		return nil, malformed("RestoreDatabase")
+	}
+	if err := checkID(r.GetDatabaseId()); err != nil {
+		return nil, err
 	}
 	if from.project != into.project {
 		return nil, refuse(codes.FailedPrecondition, "Backups are restored within their project: choose an instance of project %s.", from.project)
@@ -41,7 +44,7 @@ func (s *adminServer) RestoreDatabase(ctx context.Context, r *databasepb.Restore
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := d.intake.Restore(ctx, intake.Restore{Caller: caller(), Project: into.project, BackupID: b.BackupID,
+	receipt, err := d.intake.Restore(ctx, intake.Restore{Caller: caller(ctx), Project: into.project, BackupID: b.BackupID,
 		Target: events.Target{Instance: into.instance, Database: r.GetDatabaseId()}})
 	if err != nil {
 		return nil, about{instance: into.String(), backup: r.GetBackup()}.of(err)

@@ -140,3 +140,19 @@ func TestRestore_OfSpannerItselfIsNotThere(t *testing.T) { // case 55, (b) 56
 	w.rest("POST", parent+"/databases:restore", `{"databaseId":"other","backup":"`+parent+`/backups/b1"}`, 501)
 	w.backup(parent + "/backups/b1")
 }
+
+// An id with which no name can be built, or that a tool would take for an option, is no database (finding of (b) 8).
+func TestRestore_IdsOfDatabases(t *testing.T) {
+	t.Parallel()
+	w, _ := restoring(t)
+	w.ready(files, "b1", "a.db")
+	for _, id := range []string{"a/b", ".", "..", "--all-databases", "a\x00b", "a\nb", strings.Repeat("a", 101)} {
+		_, err := w.restore(files, id, files+"/backups/b1")
+		refused(t, id, err, codes.InvalidArgument, "")
+	}
+	for _, e := range w.Events("acme") {
+		if e.Entity() == events.Restores {
+			t.Errorf("stored: %s", e.ID)
+		}
+	}
+}

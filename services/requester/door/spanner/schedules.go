@@ -113,7 +113,7 @@ func (s *adminServer) CreateBackupSchedule(ctx context.Context, r *databasepb.Cr
 
 // store makes or changes a schedule and shows it.
 func (d *Door) store(ctx context.Context, p plan, database string, change func(events.Instance, *events.Schedule) (events.ScheduleConfig, error)) (*databasepb.BackupSchedule, error) {
-	stored, err := d.intake.Plan(ctx, intake.Plan{Caller: caller(), Project: p.Project, Instance: p.Instance.Instance, Database: database, Name: p.id, Change: change})
+	stored, err := d.intake.Plan(ctx, intake.Plan{Caller: caller(ctx), Project: p.Project, Instance: p.Instance.Instance, Database: database, Name: p.id, Change: change})
 	if err != nil {
 		return nil, about{instance: nameOf(p.Instance).String(), schedule: p.name}.of(err)
 	}
@@ -165,7 +165,7 @@ func (s *adminServer) DeleteBackupSchedule(ctx context.Context, r *databasepb.De
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.door.intake.DeleteSchedule(ctx, intake.Unplan{Caller: caller(), Project: p.Project, ScheduleID: found.ScheduleID}); err != nil {
+	if _, err := s.door.intake.DeleteSchedule(ctx, intake.Unplan{Caller: caller(ctx), Project: p.Project, ScheduleID: found.ScheduleID}); err != nil {
 		return nil, about{schedule: p.name}.of(err)
 	}
 	return &emptypb.Empty{}, nil

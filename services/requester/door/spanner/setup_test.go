@@ -21,7 +21,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/pipelinetest"
 )
 
@@ -44,7 +43,6 @@ type world struct {
 func setup(t *testing.T) world {
 	t.Helper()
 	p := pipelinetest.Start(t, pipelinetest.Options{Further: []string{"spanner"}})
-	p.Hand.Shape(func(o *lifecycle.Outcome) { o.ConsistencyTime = time.Time{} }) // as a Spanner executor: it was given one
 	p.RegisterAs("acme", "orders", "spanner", `{"engine":"spanner"}`)
 	p.RegisterAs("acme", "named", "spanner", `{"engine":"spanner","databases":["d1","d2","d3"]}`)
 	p.RegisterAs("acme", "files", "sqlite", fmt.Sprintf(`{"engine":"sqlite","file":%q,"files":[%q]}`, p.Dir+"/a.db", p.Dir+"/b.db"))
