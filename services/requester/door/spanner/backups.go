@@ -89,7 +89,7 @@ func (s *adminServer) GetBackup(ctx context.Context, r *databasepb.GetBackupRequ
 	if err != nil {
 		return nil, err
 	}
-	return h.backup(b), nil
+	return s.door.shown(ctx, h, b)
 }
 
 // UpdateBackup implements DatabaseAdmin (spanner.md 4.4): of a backup, only the expiry can be changed.
@@ -117,7 +117,7 @@ func (s *adminServer) UpdateBackup(ctx context.Context, r *databasepb.UpdateBack
 	if err != nil {
 		return nil, about{backup: backupName(b)}.of(err)
 	}
-	return h.backup(receipt.Backup), nil
+	return d.shown(ctx, h, receipt.Backup)
 }
 
 // DeleteBackup implements DatabaseAdmin (spanner.md 4.5). One that is not there is deleted; one that is being made is

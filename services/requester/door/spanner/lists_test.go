@@ -1,6 +1,7 @@
 package spanner_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"testing"
@@ -56,6 +57,7 @@ func TestLists_NewestFirstInPages(t *testing.T) { // cases 31, 32, (b) 40, 41
 	for what, r := range map[string]*databasepb.ListBackupsRequest{
 		"another parent": {Parent: named, PageToken: resp.GetNextPageToken()}, "another filter": {Parent: parent, Filter: "state:READY", PageToken: resp.GetNextPageToken()},
 		"made up": {Parent: parent, PageToken: "made up"}, "empty one": {Parent: parent, PageToken: "e30"},
+		"no cursor of this list": {Parent: parent, PageToken: made("ListBackups "+parent, "zzz")}, "a cursor of another list": {Parent: parent, PageToken: made("ListBackups "+parent, "000000000000000.rs_abcdefghijklmnopqrstuvwxyz")},
 	} {
 		_, err := w.admin.ListBackups(w.ctx(), r)
 		refused(t, what, err, codes.InvalidArgument, "Invalid ListBackups request.")
@@ -218,4 +220,9 @@ func TestLists_OperationsOutliveTheirBackups(t *testing.T) {
 	if names := w.operations(&databasepb.ListBackupOperationsRequest{}); !slices.Equal(names, []string{again.GetName(), op.GetName()}) {
 		t.Errorf("operations %v", names)
 	}
+}
+
+// made is a page token as somebody may make it up.
+func made(list, cursor string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(fmt.Sprintf(`{"l":%q,"c":%q}`, list, cursor)))
 }

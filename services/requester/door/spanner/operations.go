@@ -90,7 +90,7 @@ func (w work) owner() string {
 	if w.backup != nil {
 		return backupName(*w.backup)
 	}
-	return instanceName{w.restore.Project, w.restore.Target.Instance}.database(targetDatabase(*w.restore))
+	return instanceName{w.restore.Project, w.restore.Target.Instance}.database(lifecycle.TargetDatabase(*w.restore))
 }
 
 func (d *Door) forgotten(op lifecycle.Operation) bool {

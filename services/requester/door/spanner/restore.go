@@ -52,14 +52,6 @@ func (s *adminServer) RestoreDatabase(ctx context.Context, r *databasepb.Restore
 	return d.restoral(ctx, work{home: target, restore: &receipt.Restore})
 }
 
-// targetDatabase is the database that a restore makes; one that names none is of the whole instance.
-func targetDatabase(r events.Restore) string {
-	if r.Target.Database == "" {
-		return r.Target.Instance
-	}
-	return r.Target.Database
-}
-
 // restoral is the operation of a restore: it belongs to the database that is made (spanner.md 1). The home is that of
 // the target.
 func (d *Door) restoral(ctx context.Context, w work) (*longrunningpb.Operation, error) {

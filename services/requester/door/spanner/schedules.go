@@ -59,7 +59,26 @@ func (d *Door) plan(ctx context.Context, method, parent, id string) (plan, error
 	if err != nil {
 		return plan{}, err
 	}
+	if err := d.schedules(ctx, &h); err != nil {
+		return plan{}, about{}.of(err)
+	}
 	return plan{h, parent + "/backupSchedules/" + id, database, id}, checkDatabase(h.Instance, database)
+}
+
+// schedules reads those of an instance.
+func (d *Door) schedules(ctx context.Context, h *home) error {
+	h.schedules = map[string]events.Schedule{}
+	for cursor, first := "", true; first || cursor != ""; first = false {
+		list, next, err := d.intake.Schedules(ctx, h.Project, h.Instance.Instance, cursor, maxPage)
+		if err != nil {
+			return err
+		}
+		for _, s := range list {
+			h.schedules[s.ScheduleID] = s
+		}
+		cursor = next
+	}
+	return nil
 }
 
 // planOf is plan for a schedule's own name.
@@ -174,7 +193,7 @@ func (s *adminServer) DeleteBackupSchedule(ctx context.Context, r *databasepb.De
 // ListBackupSchedules implements DatabaseAdmin: by name.
 func (s *adminServer) ListBackupSchedules(ctx context.Context, r *databasepb.ListBackupSchedulesRequest) (*databasepb.ListBackupSchedulesResponse, error) {
 	const method = "ListBackupSchedules"
-	p, ok := pageOf(method, r.GetParent(), "", r.GetPageSize(), r.GetPageToken())
+	p, ok := pageOf(idForm, method, r.GetParent(), "", r.GetPageSize(), r.GetPageToken())
 	if !ok {
 		return nil, malformed(method)
 	}
