@@ -132,6 +132,8 @@ func (s *adminServer) DeleteBackup(ctx context.Context, r *databasepb.DeleteBack
 	if _, err := d.intake.Instance(ctx, in.project, in.instance); err != nil {
 		return nil, a.of(err)
 	}
+	wait, stop := context.WithTimeout(ctx, cancelWithin)
+	defer stop()
 	for range maxTurns {
 		b, err := d.intake.BackupBySpanner(ctx, in.project, in.instance, id)
 		if intake.KindOf(err) == intake.NotFound {
@@ -141,7 +143,7 @@ func (s *adminServer) DeleteBackup(ctx context.Context, r *databasepb.DeleteBack
 			return nil, a.of(err)
 		}
 		if lifecycle.PhaseOf(b) == lifecycle.Deleting { // through another door: if it fails, it is asked for here
-			if b, err = d.removed(ctx, b); err != nil {
+			if b, err = d.intake.Removed(wait, b.Project, b.BackupID); err != nil {
 				return nil, a.of(err)
 			}
 			if lifecycle.PhaseOf(b) == lifecycle.Deleting {
@@ -150,7 +152,7 @@ func (s *adminServer) DeleteBackup(ctx context.Context, r *databasepb.DeleteBack
 			continue
 		}
 		if !lifecycle.Good(b) {
-			if b, err = d.cancel(ctx, b); err != nil {
+			if b, err = d.cancel(ctx, wait, b); err != nil {
 				return nil, a.of(err)
 			}
 			if lifecycle.Occupies(b, false) {
@@ -193,13 +195,6 @@ func (d *Door) readers(ctx context.Context, b events.Backup) (n int, err error) 
 		}
 	}
 	return n, err
-}
-
-// removed waits for the end of a deletion that others asked for.
-func (d *Door) removed(ctx context.Context, b events.Backup) (events.Backup, error) {
-	wait, stop := context.WithTimeout(ctx, cancelWithin)
-	defer stop()
-	return d.intake.Removed(wait, b.Project, b.BackupID)
 }
 
 func (d *Door) standing(ctx context.Context, b events.Backup) bool {

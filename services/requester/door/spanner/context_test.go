@@ -14,7 +14,10 @@ import (
 	wire "google.golang.org/grpc/metadata"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/pipelinetest"
 	"github.com/backupbus/backupbus/services/requester/door/spanner"
+	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
 // Events carry the trace of the request that caused them, whatever its protocol.
@@ -70,5 +73,68 @@ func TestErrors_OfCallersWhoGo(t *testing.T) {
 	}
 	if log.Len() > 0 {
 		t.Errorf("logged: %s", log.String())
+	}
+}
+
+// slow is a use case with one backup that is being made, whose cancel takes its time.
+type slow struct {
+	spanner.Intake
+	t     *testing.T
+	asked time.Time
+}
+
+func (*slow) backup() events.Backup {
+	return events.Backup{BackupID: "bk_a", Project: "acme", Provider: "spanner", Instance: "orders", State: lifecycle.Running, MaxAttempts: 1,
+		IDs: events.NewBackupIDs("bk_a", "b1", time.Unix(1, 0)), Trigger: events.OnDemand}
+}
+
+func (*slow) Instance(context.Context, string, string) (events.Instance, error) {
+	return events.Instance{Project: "acme", Provider: "spanner", Instance: "orders"}, nil
+}
+
+func (s *slow) BackupBySpanner(context.Context, string, string, string) (events.Backup, error) {
+	return s.backup(), nil
+}
+
+func (s *slow) Backup(context.Context, string, string) (events.Backup, error) {
+	return s.backup(), nil
+}
+
+func (s *slow) ShortOperation(context.Context, string, string) (lifecycle.Operation, error) {
+	return lifecycle.OperationsOf(s.backup())[0], nil
+}
+
+func (s *slow) Cancel(context.Context, intake.Change) (intake.Receipt, error) {
+	s.asked = time.Now()
+	return intake.Receipt{}, nil
+}
+
+func (s *slow) Settled(ctx context.Context, _, _ string) (events.Backup, error) {
+	if end, ok := ctx.Deadline(); !ok || end.After(s.asked.Add(8*time.Second)) {
+		s.t.Errorf("waits until %s of a cancel that began before %s", end, s.asked)
+	}
+	return s.backup(), nil
+}
+
+// How long a call waits counts from its beginning, not from when the cancel was stored: Google's Go client gives up
+// after ten seconds (spanner.md 4.8).
+func TestCancel_WaitsFromItsBeginning(t *testing.T) {
+	t.Parallel()
+	s := &slow{t: t}
+	door, err := spanner.New(s, time.Now, pipelinetest.Logger(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := strings.ReplaceAll(lifecycle.OperationsOf(s.backup())[0].ID, "-", "")[:16]
+	for path, code := range map[string]int{parent + "/backups/b1/operations/_auto_op_" + id + ":cancel": http.StatusOK, parent + "/backups/b1": http.StatusServiceUnavailable} {
+		method := http.MethodPost
+		if code != http.StatusOK {
+			method = http.MethodDelete
+		}
+		rec := httptest.NewRecorder()
+		door.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), method, "/v1/"+path, nil))
+		if rec.Code != code || s.asked.IsZero() {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
 	}
 }
