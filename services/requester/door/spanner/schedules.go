@@ -119,20 +119,35 @@ func (s *adminServer) CreateBackupSchedule(ctx context.Context, r *databasepb.Cr
 	if err != nil {
 		return nil, err
 	}
-	if len(p.ofDatabase(p.database)) >= maxSchedules {
-		return nil, refuse(codes.ResourceExhausted, "Database %s has %d backup schedules, which is the most: delete one, or change it.", r.GetParent(), maxSchedules)
-	}
-	return s.door.store(ctx, p, p.database, func(_ events.Instance, before *events.Schedule) (events.ScheduleConfig, error) {
+	return s.door.store(ctx, p, intake.Plan{Database: p.database, Among: p.room, Change: func(_ events.Instance, before *events.Schedule) (events.ScheduleConfig, error) {
 		if before != nil {
 			return config, taken
 		}
 		return config, nil
-	})
+	}})
+}
+
+// room refuses a schedule too many of a database, among those of its instance.
+func (p plan) room(all []events.Schedule) error {
+	p.schedules = byID(all)
+	if len(p.ofDatabase(p.database)) >= maxSchedules {
+		return refuse(codes.ResourceExhausted, "Database %s has %d backup schedules, which is the most: delete one, or change it.", nameOf(p.Instance).database(p.database), maxSchedules)
+	}
+	return nil
+}
+
+func byID(list []events.Schedule) map[string]events.Schedule {
+	all := map[string]events.Schedule{}
+	for _, s := range list {
+		all[s.ScheduleID] = s
+	}
+	return all
 }
 
 // store makes or changes a schedule and shows it.
-func (d *Door) store(ctx context.Context, p plan, database string, change func(events.Instance, *events.Schedule) (events.ScheduleConfig, error)) (*databasepb.BackupSchedule, error) {
-	stored, err := d.intake.Plan(ctx, intake.Plan{Caller: caller(ctx), Project: p.Project, Instance: p.Instance.Instance, Database: database, Name: p.id, Change: change})
+func (d *Door) store(ctx context.Context, p plan, c intake.Plan) (*databasepb.BackupSchedule, error) {
+	c.Caller, c.Project, c.Instance, c.Name = caller(ctx), p.Project, p.Instance.Instance, p.id
+	stored, err := d.intake.Plan(ctx, c)
 	if err != nil {
 		return nil, about{instance: nameOf(p.Instance).String(), schedule: p.name}.of(err)
 	}
@@ -166,12 +181,12 @@ func (s *adminServer) UpdateBackupSchedule(ctx context.Context, r *databasepb.Up
 		return nil, err
 	}
 	wanted := settings{wanted: r.GetBackupSchedule(), instance: p.Instance}
-	return s.door.store(ctx, p, found.Database, func(_ events.Instance, before *events.Schedule) (events.ScheduleConfig, error) {
+	return s.door.store(ctx, p, intake.Plan{Database: found.Database, Change: func(_ events.Instance, before *events.Schedule) (events.ScheduleConfig, error) {
 		if before == nil {
 			return events.ScheduleConfig{}, notFound("Backup schedule", scheduleType, p.name)
 		}
 		return wanted.some(before.Config, r.GetUpdateMask().GetPaths())
-	})
+	}})
 }
 
 // DeleteBackupSchedule implements DatabaseAdmin. Its backups stay.
