@@ -3,6 +3,7 @@ package spanner
 import (
 	"context"
 	"slices"
+	"time"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"cloud.google.com/go/spanner/admin/database/apiv1/databasepb"
@@ -38,13 +39,16 @@ func (s *adminServer) CreateBackup(ctx context.Context, r *databasepb.CreateBack
 	if err := checkDatabase(h.Instance, database); err != nil {
 		return nil, err
 	}
+	if err := checkLogical(h.Instance); err != nil {
+		return nil, err
+	}
 	name := in.backup(r.GetBackupId())
 	if _, err := d.intake.BackupBySpanner(ctx, in.project, in.instance, r.GetBackupId()); err == nil {
 		return nil, alreadyExists("Backup", backupType, name)
 	} else if intake.KindOf(err) != intake.NotFound {
 		return nil, about{}.of(err)
 	}
-	now := d.now()
+	now := d.now().Truncate(time.Millisecond) // as create_time is recorded
 	expire, err := expiry(name, r.GetBackup().GetExpireTime(), now, now)
 	if err != nil {
 		return nil, err

@@ -37,6 +37,11 @@ func checkDatabase(i events.Instance, id string) error {
 	if !hasDatabase(i, id) {
 		return notFound("Database", databaseType, nameOf(i).database(id))
 	}
+	return nil
+}
+
+// checkLogical refuses to back up one database where only all can be.
+func checkLogical(i events.Instance) error {
 	if i.Config.Method == events.MethodPhysical {
 		return refuse(codes.FailedPrecondition, "Instance %s is copied physically, all its databases at once: set its method to LOGICAL, or ask for the whole instance at another door.", nameOf(i))
 	}

@@ -141,15 +141,18 @@ func (h home) made(b events.Backup) *databasepb.Backup {
 	return out
 }
 
-// encryption has at least one entry, the first of which is encryption_info. What a record does not say is the
-// instance's: a self-hosted copy is encrypted to the instance's recipients.
+// encryption has at least one entry, the first of which is encryption_info. What the record of a copy that is being made
+// does not say is the instance's: it will be encrypted to the instance's recipients.
 func (h home) encryption(b events.Backup) (all []*databasepb.EncryptionInfo) {
 	e := b.Encryption
-	if e == nil && len(h.Config.EncryptTo) > 0 {
+	if e == nil && b.Proof == "" && len(h.Config.EncryptTo) > 0 {
 		e = &events.Encryption{Type: customerManaged, KeyName: h.Config.EncryptTo[0]}
 	}
-	if e == nil || e.Type != customerManaged {
+	switch {
+	case e == nil && b.Provider == "spanner", e != nil && e.Type == providerManaged:
 		return []*databasepb.EncryptionInfo{{EncryptionType: databasepb.EncryptionInfo_GOOGLE_DEFAULT_ENCRYPTION}}
+	case e == nil, e.Type != customerManaged: // not encrypted, or not known
+		return []*databasepb.EncryptionInfo{{}}
 	}
 	keys := e.KeyNames
 	if len(keys) == 0 {

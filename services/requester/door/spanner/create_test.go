@@ -101,6 +101,13 @@ func TestCreate_Refusals(t *testing.T) { // cases 14 to 20, (b) 3, 5 to 11, 16 t
 	if m := st.Message(); !strings.HasPrefix(m, "Invalid request for backup "+parent+"/backups/b1. `expire_time` is either missing, ") || !strings.HasSuffix(m, "and the input `expire_time` is missing.") {
 		t.Error(m)
 	}
+	before := time.Now().Truncate(time.Millisecond)
+	r.Backup.ExpireTime = in(time.Hour)
+	_, err = w.admin.CreateBackup(w.ctx(), r)
+	created := expiryText(t, refused(t, "an hour", err, codes.InvalidArgument, "").Message(), parent+"/backups/b1", r.Backup.ExpireTime)
+	if created.Before(before) || created.After(time.Now()) {
+		t.Errorf("processed at %s", created)
+	}
 	_, err = w.admin.CreateBackup(w.ctx(), request(named, "b1", "none"))
 	st = refused(t, "unknown database", err, codes.NotFound, "Database not found: "+named+"/databases/none")
 	about(t, st, "database.v1.Database", named+"/databases/none", "Database does not exist.")
@@ -193,4 +200,20 @@ func TestCreate_DatabasesOfAFileServer(t *testing.T) {
 		t.Error(st.Message())
 	}
 	w.Hand.Finish(whole.BackupID, nil)
+}
+
+// expiryText holds a refusal against (b) 3, word for word, and gives its create_time.
+func expiryText(t *testing.T, message, backup string, asked *timestamppb.Timestamp) time.Time {
+	t.Helper()
+	head := "Invalid request for backup " + backup + ". `expire_time` is either missing, in the wrong format, or is not within the minimum and maximum expire times supported. " +
+		"`expire_time` must be a Unix Epoch Time (UTC time since 1970-01-01 00:00:00) with microseconds granularity, and be at least 6 hours and at most 366 days from the time the CreateBackup request is processed. " +
+		"The CreateBackup request was processed at `create_time` ("
+	tail := "), and the input `expire_time` is " + asked.AsTime().Format(time.RFC3339Nano) + "."
+	text, begins := strings.CutPrefix(message, head)
+	text, ends := strings.CutSuffix(text, tail)
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if !begins || !ends || err != nil {
+		t.Errorf("%s: %v", message, err)
+	}
+	return at
 }

@@ -140,11 +140,12 @@ func TestLists_FiltersOfOperations(t *testing.T) { // cases 35, 37
 		`metadata.database:"` + parent + `/databases/d1"`:                                   {one},
 		"metadata.database:d2":         {two},
 		"metadata.source_backup:first": nil,
-		`metadata.progress.start_time > "2001-01-01T00:00:00Z" AND done:false`: {run},
-		"metadata.progress.progress_percent=100":                               {two, one},
-		"metadata.cancel_time:*":                                               {end},
-		"response.@type:Backup":                                                {two, one},
-		"response.size_bytes>0 AND response.state:READY":                       {two, one},
+		"metadata.database:d2 OR (metadata.@type:CreateBackupMetadata AND metadata.database:d1)": {two, one},
+		`metadata.progress.start_time > "2001-01-01T00:00:00Z" AND done:false`:                   {run},
+		"metadata.progress.progress_percent=100":                                                 {two, one},
+		"metadata.cancel_time:*":                                                                 {end},
+		"response.@type:Backup":                                                                  {two, one},
+		"response.size_bytes>0 AND response.state:READY":                                         {two, one},
 		"name:" + parent + "/backups/ AND ((metadata.@type:RestoreDatabaseMetadata) OR (metadata.@type:CreateBackupMetadata))": {end, run, two, one},
 	} {
 		if diff := cmp.Diff(want, w.operations(&databasepb.ListBackupOperationsRequest{Filter: filter})); diff != "" {
@@ -156,6 +157,8 @@ func TestLists_FiltersOfOperations(t *testing.T) { // cases 35, 37
 		refused(t, filter, err, codes.InvalidArgument, "Invalid ListBackupOperations request.")
 	}
 	refuse("(metadata.database:x) AND (metadata.@type:" + kind + ")")
+	refuse("metadata.@type:CreateBackupMetadata OR (metadata.database:x AND metadata.@type:CopyBackupMetadata)") // each operand by itself
+	refuse("(metadata.database:x OR name:y) AND metadata.@type:CopyBackupMetadata")
 	refuse("metadata.none:x")
 	refuse("nothing:x")
 	refuse("error.code:")

@@ -61,7 +61,10 @@ func (d *Door) restoral(ctx context.Context, w work) (*longrunningpb.Operation, 
 		return nil, about{}.of(err)
 	}
 	source, err := d.intake.Instance(ctx, b.Project, b.Instance)
-	if err != nil && intake.KindOf(err) != intake.NotFound {
+	if intake.KindOf(err) == intake.NotFound && err != nil { // gone since: its names stay
+		source, err = events.Instance{Project: b.Project, Instance: b.Instance, Provider: b.Provider}, nil
+	}
+	if err != nil {
 		return nil, about{}.of(err)
 	}
 	from := home{Instance: source}.made(b)

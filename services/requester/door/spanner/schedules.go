@@ -111,6 +111,9 @@ func (s *adminServer) CreateBackupSchedule(ctx context.Context, r *databasepb.Cr
 	if err != nil {
 		return nil, err
 	}
+	if err := checkLogical(p.Instance); err != nil {
+		return nil, err
+	}
 	taken := alreadyExists("Backup schedule", scheduleType, p.name)
 	if _, there := p.schedule(p.database, p.id); there {
 		return nil, taken

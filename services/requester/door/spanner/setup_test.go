@@ -49,7 +49,7 @@ func setup(t *testing.T) world {
 // setupOver is setup over a store of the view.
 func setupOver(t *testing.T, s view.Store) world {
 	t.Helper()
-	p := pipelinetest.Start(t, pipelinetest.Options{Further: []string{"spanner"}, Store: s})
+	p := pipelinetest.Start(t, pipelinetest.Options{Further: []string{"spanner", "mysql"}, Store: s})
 	p.RegisterAs("acme", "orders", "spanner", `{"engine":"spanner"}`)
 	p.RegisterAs("acme", "named", "spanner", `{"engine":"spanner","databases":["d1","d2","d3"]}`)
 	p.RegisterAs("acme", "files", "sqlite", fmt.Sprintf(`{"engine":"sqlite","file":%q,"files":[%q]}`, p.Dir+"/a.db", p.Dir+"/b.db"))
