@@ -87,6 +87,9 @@ func (i *Intake) deleteOnce(ctx context.Context, c Change) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
+	if err := i.unread(ctx, b, 0); err != nil { // what the view shows needs no append to be refused
+		return Receipt{}, fault("look for readers", err)
+	}
 	n := lifecycle.NextDeletion(b)
 	// A copy or a restore that is asked for at the same time must see the deletion, or it the reader; so must a creation
 	// where the whole instance is locked.
