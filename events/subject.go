@@ -1,6 +1,7 @@
 package events
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -66,6 +67,19 @@ func (a Aggregate) NameScope() (string, error) {
 		return "", err
 	}
 	return EventRoot + "." + p + ".*." + i + "." + string(Instances) + ".>", nil
+}
+
+// ProviderScope is the subject filter over everything of the aggregate's provider in the project: the scope of what
+// concerns backups of several instances.
+func (a Aggregate) ProviderScope() (string, error) {
+	p, err := Token(a.Project)
+	if err != nil {
+		return "", fmt.Errorf("project: %w", err)
+	}
+	if a.Provider == "" {
+		return "", errors.New("no provider")
+	}
+	return EventRoot + "." + p + "." + a.Provider + ".>", nil
 }
 
 // EventSubject is the subject on which a step of the aggregate is published.

@@ -28,6 +28,7 @@ const (
 	ScopeAggregate = events.ScopeAggregate
 	ScopeInstance  = events.ScopeInstance
 	ScopeName      = events.ScopeName
+	ScopeProvider  = events.ScopeProvider
 )
 
 var (
@@ -101,7 +102,7 @@ func (a *appender) address() (err error) {
 	switch {
 	case d.EventID == "" || d.Step == "" || d.Decide == nil || d.At.IsZero():
 		return errors.New("the draft lacks its id, step, time or decision")
-	case d.Scope < ScopeAggregate || d.Scope > ScopeName:
+	case d.Scope < ScopeAggregate || d.Scope > ScopeProvider:
 		return fmt.Errorf("unknown scope %d", d.Scope)
 	}
 	if a.aggregate, err = d.Aggregate.Scope(); err != nil {
@@ -115,6 +116,8 @@ func (a *appender) address() (err error) {
 		a.scope, err = d.Aggregate.InstanceScope()
 	case ScopeName:
 		a.scope, err = d.Aggregate.NameScope()
+	case ScopeProvider:
+		a.scope, err = d.Aggregate.ProviderScope()
 	default:
 		a.scope = a.aggregate
 	}

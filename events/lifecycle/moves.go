@@ -82,7 +82,7 @@ func Complete(b events.Backup, at time.Time, o Outcome) events.Backup {
 		b.EngineVersion = o.EngineVersion
 	}
 	if !o.ConsistencyTime.IsZero() {
-		b.ConsistencyTime = events.At(o.ConsistencyTime)
+		b.ConsistencyTime = events.AtMicro(o.ConsistencyTime)
 	}
 	if o.Location != "" {
 		b.Location = o.Location

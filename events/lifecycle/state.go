@@ -108,15 +108,20 @@ func Excludes(next, b events.Backup, deletions bool) bool {
 	return next.Database == "" || b.Database == "" || next.Database == b.Database
 }
 
-// Standing tells whether a backup is being made or is there to stay: what a dialect shows that has no word for what
-// failed or goes (spanner.md (a)).
+// Standing tells whether a backup is being made or is there: what a dialect shows that has no word for what failed or
+// goes (spanner.md (a)). A copy that is to go is there until it has gone, unless somebody was told that it is
+// (deletion.insist): a deletion that fails would bring it back.
 func Standing(b events.Backup) bool {
-	switch PhaseOf(b) {
-	case Waiting, Working, Stopping:
+	switch b.State {
+	case Successful:
 		return true
+	case DeletionPending, DeletionFailed:
+		return b.Proof != "" && (b.Deletion == nil || !b.Deletion.Insist)
 	}
-	return b.State == Successful
+	return Occupies(b, false)
 }
 
 // Good tells whether a backup left a copy that can be restored.
-func Good(b events.Backup) bool { return b.State == Successful || b.State == DeletionFailed }
+func Good(b events.Backup) bool {
+	return b.State == Successful || b.State == DeletionFailed && Succeeded(b)
+}

@@ -28,6 +28,7 @@ type Hand struct {
 type work struct {
 	progress  executor.Progress
 	cancelled bool
+	asOf      time.Time
 }
 
 // NewHand makes an executor whose work waits for Finish.
@@ -122,6 +123,9 @@ func (h *Hand) succeed(id string, w *work) {
 	w.progress.Done = true
 	w.progress.Outcome = lifecycle.Outcome{Proof: events.ProofChecked, SizeBytes: 4096, Kind: "PHYSICAL",
 		ConsistencyTime: time.Now(), Ref: &executor.Ref{BackupName: "hand:" + id}}
+	if !w.asOf.IsZero() { // as a provider does that can choose
+		w.progress.Outcome.ConsistencyTime = w.asOf
+	}
 	if h.shape != nil {
 		h.shape(&w.progress.Outcome)
 	}
@@ -131,7 +135,7 @@ func (h *Hand) succeed(id string, w *work) {
 func (h *Hand) Start(_ context.Context, j executor.Job) (executor.Ref, error) {
 	h.set(func() {
 		if w := h.works[j.BackupID]; w == nil || w.progress.Done {
-			w = &work{}
+			w = &work{asOf: j.AsOf}
 			h.works[j.BackupID] = w
 			h.starts++
 			err, ends := h.ends[j.BackupID]

@@ -110,6 +110,7 @@ type Job struct {
 	Config   events.InstanceConfig
 	Proof    events.Proof // the level that SUCCESSFUL has to mean; empty: ProofChecked
 	LastSize int64        // bytes stored by the last good backup of the instance, 0 if none
+	AsOf     time.Time    // the moment to be backed up, where the provider can choose one; zero: now
 	Source   *Source      // copy this; nil: back up the database. Set for Start alone, where the executor is a Copier
 }
 

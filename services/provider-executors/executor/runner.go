@@ -321,5 +321,5 @@ func (r *Runner) recover(ctx context.Context, b events.Backup, cfg events.Instan
 
 func jobOf(b events.Backup, cfg events.InstanceConfig) Job {
 	return Job{BackupID: b.BackupID, Attempt: b.Attempt, Project: b.Project, Instance: b.Instance, Database: b.Database,
-		Config: cfg, Proof: cfg.SuccessfulWhen}
+		Config: cfg, Proof: cfg.SuccessfulWhen, AsOf: b.ConsistencyTime.Time}
 }

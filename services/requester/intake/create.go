@@ -73,8 +73,12 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 			return Receipt{}, err
 		}
 	}
+	scope := events.ScopeInstance
+	if c.Source != nil {
+		scope = events.ScopeProvider // a deletion of the source at the same time must see the copy, or it the deletion
+	}
 	done, err := i.insist(ctx, events.Draft{
-		Aggregate: b.Aggregate(), Step: events.Requested, Scope: events.ScopeInstance, At: i.now(),
+		Aggregate: b.Aggregate(), Step: events.Requested, Scope: scope, At: i.now(),
 		EventID: events.EventID(b.BackupID, events.Backups, events.Requested, 0),
 		Cause:   c.cause(b.RequestID),
 		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {

@@ -54,8 +54,9 @@ const (
 type Error struct {
 	Kind     Kind
 	Reason   Reason
-	Message  string // safe to show, says what to do next
-	Existing string // id of the backup that stands in the way
+	Message  string         // safe to show, says what to do next
+	Existing string         // id of the backup that stands in the way
+	Rival    *events.Backup // what stands in the way, of PENDING_BACKUP_EXISTS; nil: a restore
 	cause    error
 }
 

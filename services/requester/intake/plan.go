@@ -1,6 +1,8 @@
 package intake
 
 import (
+	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -82,3 +84,38 @@ func retention(r *events.Retention) error {
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 func upTo(n int64, most time.Duration) bool { return n >= 0 && n <= seconds(most) }
+
+// schedulesAt are those of an instance at a stream sequence: as the view shows them, and what it has not applied yet.
+func (i *Intake) schedulesAt(ctx context.Context, a events.Aggregate, seq uint64) ([]events.Schedule, error) {
+	pos, err := i.view.Reached(ctx, a.Project)
+	if err != nil {
+		pos = 0 // then the log has it all
+	}
+	all := map[string]events.Schedule{}
+	for cursor, more := "", true; more; more = cursor != "" {
+		var list []events.Schedule
+		if list, cursor, err = i.view.Schedules(ctx, a.Project, a.Instance, cursor, maxSchedules); err != nil {
+			return nil, err
+		}
+		for _, s := range list {
+			all[s.ScheduleID] = s
+		}
+	}
+	if pos < seq {
+		scope, err := a.ProviderScope()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := i.log.Scan(ctx, scope, pos+1, true, func(_ string, ev events.Stored) error {
+			if s, err := events.Decode[events.Schedule](ev.Event); ev.Entity() == events.Schedules && err == nil && s.Instance == a.Instance {
+				if all[s.ScheduleID] = s; ev.Step() == events.Deleted {
+					delete(all, s.ScheduleID)
+				}
+			}
+			return nil // what cannot be read the tracker puts among the dead letters
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Collect(maps.Values(all)), nil
+}

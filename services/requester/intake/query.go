@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -27,10 +28,23 @@ func (i *Intake) BackupBySpanner(ctx context.Context, project, instance, name st
 	return b, missing("read the backup", err, BackupNotFound, "there is no backup %s of instance %s", events.Clip(name, 100), events.Clip(instance, 100))
 }
 
-// Creations lists the backups of an instance that were ever asked for, gone ones too, newest first.
-func (i *Intake) Creations(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error) {
-	list, next, err := i.view.Creations(ctx, project, instance, cursor, limit)
+// Standing lists the backups of an instance that stand, by lifecycle.CreationKey, the cursor of each.
+func (i *Intake) Standing(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error) {
+	list, next, err := i.view.Standing(ctx, project, instance, cursor, limit)
 	return list, next, fault("list backups", err)
+}
+
+// Creations lists the backups of an instance that were asked for since a moment, gone ones too, and the older ones that
+// are being made, by lifecycle.CreationKey, the cursor of each. The name is one of Spanner's, or empty for all.
+func (i *Intake) Creations(ctx context.Context, project, instance, name string, since time.Time, cursor string, limit int) ([]events.Backup, string, error) {
+	list, next, err := i.view.Creations(ctx, project, instance, name, since, cursor, limit)
+	return list, next, fault("list backups", err)
+}
+
+// Restorals lists the restores into a database, likewise by lifecycle.RestoreKey.
+func (i *Intake) Restorals(ctx context.Context, project, instance, database string, since time.Time, cursor string, limit int) ([]events.Restore, string, error) {
+	list, next, err := i.view.Restorals(ctx, project, instance, database, since, cursor, limit)
+	return list, next, fault("list restores", err)
 }
 
 // RestoringFrom are the restores that read a backup of an instance and have not ended.
@@ -71,11 +85,20 @@ func (i *Intake) Progress(ctx context.Context, b events.Backup) (p events.Progre
 
 // Peak is the highest percentage that was told of a backup, in any of its attempts; 0 if none is known.
 func (i *Intake) Peak(ctx context.Context, b events.Backup) int {
-	p, err := i.view.Peak(ctx, b.Project, b.BackupID)
+	peaks, err := i.Peaks(ctx, b.Project, []string{b.BackupID})
 	if err != nil {
 		return 0
 	}
-	return p
+	return peaks[b.BackupID]
+}
+
+// Peaks are those of several backups, by their ids. Only the view has them.
+func (i *Intake) Peaks(ctx context.Context, project string, ids []string) (map[string]int, error) {
+	peaks, err := i.view.Peaks(ctx, project, ids)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", events.ErrUnavailable, err)
+	}
+	return peaks, fault("read percentages", err)
 }
 
 // RestoreByID is one restore.

@@ -50,8 +50,8 @@ func (i *Intake) Restore(ctx context.Context, c Restore) (RestoreReceipt, error)
 	if err != nil {
 		return RestoreReceipt{}, err
 	}
-	done, err := i.log.Append(ctx, events.Draft{
-		Aggregate: r.Aggregate(), Step: events.Requested, At: i.now(),
+	done, err := i.insist(ctx, events.Draft{
+		Aggregate: r.Aggregate(), Step: events.Requested, Scope: events.ScopeProvider, At: i.now(), // a deletion must see it, or it the deletion
 		EventID: events.EventID(r.RestoreID, events.Restores, events.Requested, 0),
 		Cause:   c.cause(r.RequestID),
 		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {

@@ -22,6 +22,9 @@ type Plan struct {
 	// It may be called more than once. Its refusal, an *Error or the door's own, comes back as it is.
 	Change func(inst events.Instance, before *events.Schedule) (events.ScheduleConfig, error)
 
+	// Among, if there is one, is asked before a schedule is made, with those of the instance as they stand in the log.
+	Among func([]events.Schedule) error
+
 	// WholeInstance: refuse while the instance is busy with anything (cloudsql.md PD-5).
 	WholeInstance bool
 
@@ -92,8 +95,12 @@ func (i *Intake) planOnce(ctx context.Context, c Plan, of events.Aggregate, s ev
 	if err != nil {
 		return s, fault("read the schedule", err)
 	}
-	done, err := i.log.Append(ctx, events.Draft{
-		Aggregate: s.Aggregate(), Step: step, At: i.now(), EventID: events.EventID(s.ScheduleID, events.Schedules, step, n),
+	scope := events.ScopeAggregate
+	if c.Among != nil && step == events.Created {
+		scope = events.ScopeProvider // another one that is made at the same time must be counted
+	}
+	done, err := i.insist(ctx, events.Draft{
+		Aggregate: s.Aggregate(), Step: step, Scope: scope, At: i.now(), EventID: events.EventID(s.ScheduleID, events.Schedules, step, n),
 		Cause: c.cause(rq),
 		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {
 			return i.decidePlan(ctx, c, of, s, rq, step, n, p)
@@ -164,6 +171,15 @@ func (i *Intake) decidePlan(ctx context.Context, c Plan, of events.Aggregate, s 
 	if before == nil {
 		if err := i.oneMore(ctx, next); err != nil {
 			return nil, err
+		}
+		if c.Among != nil {
+			all, err := i.schedulesAt(ctx, s.Aggregate(), p.ScopeSeq)
+			if err != nil {
+				return nil, err
+			}
+			if err := c.Among(all); err != nil {
+				return nil, err
+			}
 		}
 	} else if next.ChangedFields = changed(before.Config, next.Config); c.Idempotent && len(next.ChangedFields) == 0 {
 		return nil, errKnownSchedule{*before}

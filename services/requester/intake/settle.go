@@ -24,6 +24,15 @@ func (i *Intake) Settled(ctx context.Context, project, id string) (b events.Back
 	return b, err
 }
 
+// Removed returns a backup as soon as it can be read that no deletion of it is under way, or as it stands when ctx ends.
+func (i *Intake) Removed(ctx context.Context, project, id string) (b events.Backup, err error) {
+	err = i.until(ctx, project, func(ctx context.Context) (bool, error) {
+		b, err = i.Backup(ctx, project, id)
+		return err != nil || lifecycle.PhaseOf(b) != lifecycle.Deleting, err
+	})
+	return b, err
+}
+
 // SettledRestore is Settled for a restore.
 func (i *Intake) SettledRestore(ctx context.Context, project, id string) (r events.Restore, err error) {
 	err = i.until(ctx, project, func(ctx context.Context) (bool, error) {
@@ -33,21 +42,20 @@ func (i *Intake) SettledRestore(ctx context.Context, project, id string) (r even
 	return r, err
 }
 
-// until looks, and looks again when the view has moved, until there is nothing to wait for or ctx ends. What is read
-// is read to the end: a look that ctx cuts short would leave the caller with nothing.
+// until looks, and looks again when the view has moved, until there is nothing to wait for or ctx ends; then it looks
+// once more, as a view that cannot tell of a change may have it. What is read is read to the end: a look that ctx cuts
+// short would leave the caller with nothing.
 func (i *Intake) until(ctx context.Context, project string, look func(context.Context) (bool, error)) error {
 	for {
+		last := ctx.Err() != nil
 		at, perr := i.view.Reached(ctx, project)
-		if over, err := look(context.WithoutCancel(ctx)); over {
+		if over, err := look(context.WithoutCancel(ctx)); over || last {
 			return err
 		}
 		if perr == nil {
 			perr = i.view.Moved(ctx, project, at)
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if perr == nil {
+		if perr == nil || ctx.Err() != nil {
 			continue
 		}
 		timer := time.NewTimer(lookAgain)
@@ -55,7 +63,6 @@ func (i *Intake) until(ctx context.Context, project string, look func(context.Co
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return nil
 		}
 	}
 }

@@ -99,7 +99,7 @@ func (s instanceState) busy(whole bool) error {
 
 func (s instanceState) occupiedBy(b events.Backup) error {
 	e := refuse(Conflict, PendingBackupExists, "instance %s is busy with backup %s: wait for it or cancel it, then ask again", b.Instance, b.BackupID)
-	e.Existing = b.BackupID
+	e.Existing, e.Rival = b.BackupID, &b
 	if b.State == lifecycle.None {
 		e = refuse(Conflict, PendingBackupExists, "instance %s is busy with restore %s: wait for it, then ask again", b.Instance, s.restores[0].RestoreID)
 	}

@@ -87,34 +87,23 @@ func (i *Intake) deleteOnce(ctx context.Context, c Change) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	open, err := i.view.Restoring(ctx, c.Project, c.BackupID)
-	if err != nil {
-		return Receipt{}, fault("look for restores", err)
-	}
-	if len(open) > 0 {
-		return Receipt{}, refuse(Conflict, NotDeletable, "restore %s reads this backup: wait for it, then ask again", open[0].RestoreID)
-	}
-	copies, err := i.view.CopyingFrom(ctx, b.Project, b.Instance)
-	if err != nil {
-		return Receipt{}, fault("look for copies", err)
-	}
-	for _, other := range copies {
-		if other.SourceBackupID == b.BackupID {
-			return Receipt{}, refuse(Conflict, NotDeletable, "backup %s is being copied from this one: wait for it, then ask again", other.BackupID)
-		}
+	if err := i.unread(ctx, b, 0); err != nil { // what the view shows needs no append to be refused
+		return Receipt{}, fault("look for readers", err)
 	}
 	n := lifecycle.NextDeletion(b)
-	ch := change{step: events.DeletionRequested, n: n, illegal: NotDeletable}
+	// A copy or a restore that is asked for at the same time must see the deletion, or it the reader; so must a creation
+	// where the whole instance is locked.
+	ch := change{step: events.DeletionRequested, n: n, illegal: NotDeletable, scope: events.ScopeProvider}
 	whole := c.WholeInstance || b.Provider == "cloudsql"
-	if whole {
-		ch.scope = events.ScopeInstance // a creation at the same time must see the deletion, or it the creation
-	}
 	ch.move = func(ctx context.Context, b events.Backup, rq string, p events.Prior) (events.Backup, error) {
 		if lifecycle.NextDeletion(b) != n {
 			return b, errMoved
 		}
 		if b.Held {
 			return b, refuse(Conflict, Held, "backup %s is held: release it, then ask again", b.BackupID)
+		}
+		if err := i.unread(ctx, b, p.ScopeSeq); err != nil {
+			return b, err
 		}
 		if whole {
 			state, err := i.instanceState(ctx, b.Aggregate(), p.ScopeSeq)
@@ -158,7 +147,7 @@ func (i *Intake) change(ctx context.Context, c Change, ch change) (Receipt, erro
 	if err != nil {
 		return Receipt{}, refuse(Invalid, SchemaViolation, "idempotency key: %s", err.Error())
 	}
-	done, err := i.log.Append(ctx, events.Draft{
+	done, err := i.insist(ctx, events.Draft{
 		Aggregate: b.Aggregate(), Step: ch.step, Scope: ch.scope, At: i.now(),
 		EventID: events.EventID(b.BackupID, events.Backups, ch.step, ch.n),
 		Cause:   c.cause(b.RequestID),

@@ -157,10 +157,24 @@ func (f *Fallback) BackupBySpanner(ctx context.Context, project, instance, name 
 	})
 }
 
-// Creations implements Reader.
-func (f *Fallback) Creations(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error) {
+// Standing implements Reader.
+func (f *Fallback) Standing(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error) {
 	return page(ctx, f, project, func(r Reader) ([]events.Backup, string, error) {
-		return r.Creations(ctx, project, instance, cursor, limit)
+		return r.Standing(ctx, project, instance, cursor, limit)
+	})
+}
+
+// Creations implements Reader.
+func (f *Fallback) Creations(ctx context.Context, project, instance, name string, since time.Time, cursor string, limit int) ([]events.Backup, string, error) {
+	return page(ctx, f, project, func(r Reader) ([]events.Backup, string, error) {
+		return r.Creations(ctx, project, instance, name, since, cursor, limit)
+	})
+}
+
+// Restorals implements Reader.
+func (f *Fallback) Restorals(ctx context.Context, project, instance, database string, since time.Time, cursor string, limit int) ([]events.Restore, string, error) {
+	return page(ctx, f, project, func(r Reader) ([]events.Restore, string, error) {
+		return r.Restorals(ctx, project, instance, database, since, cursor, limit)
 	})
 }
 
@@ -205,9 +219,9 @@ func (f *Fallback) Progress(ctx context.Context, project, backupID string) (even
 	return f.view.Progress(ctx, project, backupID)
 }
 
-// Peak implements Reader; the log has none.
-func (f *Fallback) Peak(ctx context.Context, project, backupID string) (int, error) {
-	return f.view.Peak(ctx, project, backupID)
+// Peaks implements Reader; the log has none.
+func (f *Fallback) Peaks(ctx context.Context, project string, backupIDs []string) (map[string]int, error) {
+	return f.view.Peaks(ctx, project, backupIDs)
 }
 
 // Restore implements Reader.

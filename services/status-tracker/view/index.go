@@ -33,6 +33,7 @@ func entriesOf(d Doc, shard int) (entries, error) {
 			return e, err
 		}
 		e.operations(shard, r.Project, lifecycle.OperationOf(r))
+		e.add(setKey(shard, restoralsInto, r.Project, r.Target.Instance), named(lifecycle.TargetDatabase(r))+lifecycle.RestoreKey(r))
 		if lifecycle.RestorePhaseOf(r) != lifecycle.Ended {
 			e.add(setKey(shard, restoringOf, r.Project, r.BackupID), r.RestoreID)
 			e.add(setKey(shard, restoringFrom, r.Project, r.Instance), r.RestoreID)
@@ -83,9 +84,11 @@ func (e entries) backup(shard int, b events.Backup) {
 	e.listed(shard, b)
 	if lifecycle.Standing(b) {
 		e.refs[refKey(shard, bySpanner, b.Project, b.Instance, b.IDs.Spanner)] = b.BackupID
+		e.add(setKey(shard, standingOf, b.Project, b.Instance), lifecycle.CreationKey(b))
 	}
 	if b.EverRequested() {
-		e.add(setKey(shard, creationsOf, b.Project, b.Instance), creationMember(b))
+		e.add(setKey(shard, creationsOf, b.Project, b.Instance), lifecycle.CreationKey(b))
+		e.add(setKey(shard, creationsNamed, b.Project, b.Instance), named(b.IDs.Spanner)+lifecycle.CreationKey(b))
 	}
 	if trusted(b) {
 		e.add(setKey(shard, goodOf, b.Project, b.Instance), goodMember(b))
@@ -120,13 +123,6 @@ func (e entries) add(set, value string) { e.members[Member{set, value}] = true }
 func backupMember(b events.Backup) string {
 	return fmt.Sprintf("%015d.%019s.%s", b.EnqueuedTime.UnixMilli(), b.IDs.CloudSQL, b.BackupID)
 }
-
-// creationMember sorts the newest first and those of one moment by the name that Spanner shows (spanner.md 4.7).
-func creationMember(b events.Backup) string {
-	return fmt.Sprintf("%015d.%s.%s", maxMillis-b.EnqueuedTime.UnixMilli(), escaped(b.IDs.Spanner), b.BackupID)
-}
-
-const maxMillis = 999_999_999_999_999
 
 // shortOf are the first 16 hex digits of a UUID (events.md 1.4).
 func shortOf(id string) string {

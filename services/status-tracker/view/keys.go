@@ -14,7 +14,7 @@ import (
 //	key                                      type    value
 //	bb:{v07}:checkpoint:5                    string  {"epoch","seq"}: what the shard has applied, and in which layout
 //	bb:{v07}:doc:backup:{project}:bk_…       string  Doc, one per aggregate
-//	bb:{v07}:progress:{project}:bk_…         string  events.Progress and peak, expires after 24 h
+//	bb:{v07}:progress:{project}:bk_…         string  events.Progress and peak, expires after 15 d
 //	bb:{v07}:ref:{index}:{project}:…         string  id of the aggregate that a dialect's id names
 //	bb:{v07}:set:{set}:{project}[:{instance}] zset   members "{sort key}.{id}", all of score 0
 //	bb:{v07}:set:listed:{project}:{instance}:{trigger} zset, likewise; _ for all instances
@@ -67,20 +67,23 @@ func refKey(shard int, i index, project string, parts ...string) string {
 type set string
 
 const (
-	backupsOf     set = "backups"    // project [, instance]: those not deleted, by enqueued time
-	activeOf      set = "active"     // project, instance: those that occupy the instance
-	instancesOf   set = "instances"  // project: by name
-	schedulesOf   set = "schedules"  // project [, instance]: by id
-	creationsOf   set = "creations"  // project, instance: those ever asked for, gone ones too, by enqueued time
-	copyingFrom   set = "copying"    // project, instance: copies of its backups that are being made
-	restoringFrom set = "from"       // project, instance: restores of its backups that have not ended
-	restoringOf   set = "restoring"  // project, backup id: restores that have not ended
-	restoringInto set = "into"       // project, target instance: restores that have not ended
-	operationsOf  set = "operations" // project [, instance]: by start, else insert time
-	goodOf        set = "good"       // project, instance: what can be restored, by the time of its data
-	slotsOf       set = "slots"      // project, instance: due times with their outcomes, those of deleted backups too
-	listedOf      set = "listed"     // project, instance or "", trigger: the numbered lists, newest first
-	namedOf       set = "named"      // project: the same by name, then newest first
+	backupsOf      set = "backups"    // project [, instance]: those not deleted, by enqueued time
+	activeOf       set = "active"     // project, instance: those that occupy the instance
+	instancesOf    set = "instances"  // project: by name
+	schedulesOf    set = "schedules"  // project [, instance]: by id
+	standingOf     set = "standing"   // project, instance: those that stand, newest first
+	creationsOf    set = "creations"  // project, instance: those ever asked for, gone ones too, newest first
+	creationsNamed set = "made"       // project, instance: the same by the name that Spanner shows
+	restoralsInto  set = "restorals"  // project, target instance: restores by database, then newest first
+	copyingFrom    set = "copying"    // project, instance: copies of its backups that are being made
+	restoringFrom  set = "from"       // project, instance: restores of its backups that have not ended
+	restoringOf    set = "restoring"  // project, backup id: restores that have not ended
+	restoringInto  set = "into"       // project, target instance: restores that have not ended
+	operationsOf   set = "operations" // project [, instance]: by start, else insert time
+	goodOf         set = "good"       // project, instance: what can be restored, by the time of its data
+	slotsOf        set = "slots"      // project, instance: due times with their outcomes, those of deleted backups too
+	listedOf       set = "listed"     // project, instance or "", trigger: the numbered lists, newest first
+	namedOf        set = "named"      // project: the same by name, then newest first
 )
 
 func fleetKey(shard int) string { return tag(shard) + "fleet" }

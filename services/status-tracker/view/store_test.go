@@ -121,3 +121,25 @@ func TestListed_RefusesWhatCostsTooMuch(t *testing.T) {
 		}
 	}
 }
+
+// The highest percentage is kept as long as an operation is listed after its end, a week (spanner.md 4.6), and then not
+// for ever.
+func TestPeaks_AreKeptAsLongAsOperationsAreListed(t *testing.T) {
+	t.Parallel()
+	c := &clock{at: time.Unix(1, 0)}
+	v := view.New(view.NewMemory(c.now), 1)
+	percent := 40
+	if err := v.SaveProgress(t.Context(), events.Progress{Project: "p", BackupID: "bk_a", Attempt: 1, Ordinal: 1, Percent: &percent}); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		days, want int
+	}{{8, 40}, {92, 0}} {
+		c.mu.Lock()
+		c.at = c.at.Add(time.Duration(step.days) * 24 * time.Hour)
+		c.mu.Unlock()
+		if peaks, err := v.Peaks(t.Context(), "p", []string{"bk_a"}); err != nil || peaks["bk_a"] != step.want {
+			t.Errorf("%d days later: %v, %v", step.days, peaks, err)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package view
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -31,8 +30,15 @@ type Reader interface {
 	Restorable(ctx context.Context, project, instance string, from, to time.Time, limit int) ([]time.Time, error)
 	// BackupBySpanner finds the backup that stands (lifecycle.Standing) by the id that Spanner shows.
 	BackupBySpanner(ctx context.Context, project, instance, name string) (events.Backup, error)
-	// Creations are the backups of an instance that were ever asked for, gone ones too, newest first.
-	Creations(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error)
+	// Standing are the backups of an instance that stand, in the order of lifecycle.CreationKey, which is the cursor
+	// of each.
+	Standing(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
+	// Creations are the backups of an instance that were asked for since a moment, gone ones too, and then the older
+	// ones that are being made, in the order of lifecycle.CreationKey, which is the cursor of each: those with a name
+	// of Spanner's, or all if it is empty. The zero moment is no bound.
+	Creations(ctx context.Context, project, instance, name string, since time.Time, cursor string, limit int) ([]events.Backup, string, error)
+	// Restorals are the restores into a database (lifecycle.TargetDatabase), likewise by lifecycle.RestoreKey.
+	Restorals(ctx context.Context, project, instance, database string, since time.Time, cursor string, limit int) ([]events.Restore, string, error)
 	// Backups are those not deleted, newest first; of one instance, or of the project if it is empty.
 	Backups(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error)
 	// Active are the backups that occupy an instance, with the stream sequence up to which this is known.
@@ -46,8 +52,8 @@ type Reader interface {
 	// RestoringInto are the restores that write into an instance and have not ended.
 	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
 	Progress(ctx context.Context, project, backupID string) (events.Progress, error)
-	// Peak is the highest percentage that was ever told of a backup, in any of its attempts; 0 if none is known.
-	Peak(ctx context.Context, project, backupID string) (int, error)
+	// Peaks are the highest percentages that were told of backups, in any of their attempts; who is not there has none.
+	Peaks(ctx context.Context, project string, backupIDs []string) (map[string]int, error)
 	Restore(ctx context.Context, project, id string) (events.Restore, error)
 	Instance(ctx context.Context, project, name string) (events.Instance, error)
 	// Instances are sorted by name.
@@ -75,8 +81,9 @@ type Reader interface {
 	Passed(ctx context.Context, project string, seq uint64) error
 }
 
-// progressLife is how long the last progress of a backup is kept.
-const progressLife = 24 * time.Hour
+// progressLife is how long the last progress of a backup is kept: longer than its operation is listed after it has
+// ended (spanner.md 4.6).
+const progressLife = 15 * 24 * time.Hour
 
 // View gives a Store's keys their meaning.
 type View struct {
@@ -112,16 +119,6 @@ func (v *View) BackupBySpanner(ctx context.Context, project, instance, name stri
 	return v.Backup(ctx, project, id)
 }
 
-// Creations implements Reader.
-func (v *View) Creations(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error) {
-	members, next, err := v.page(ctx, setKey(v.shard(project), creationsOf, project, instance), cursor, limit, false)
-	if err != nil {
-		return nil, "", err
-	}
-	list, err := many[events.Backup](ctx, v, project, events.Backups, ids(members))
-	return list, next, err
-}
-
 // Backups implements Reader.
 func (v *View) Backups(ctx context.Context, project, instance string, cursor string, limit int) ([]events.Backup, string, error) {
 	members, next, err := v.page(ctx, v.listKey(backupsOf, project, instance), cursor, limit, true)
@@ -139,7 +136,7 @@ func (v *View) Active(ctx context.Context, project, instance string) ([]events.B
 	if err != nil {
 		return nil, 0, err
 	}
-	members, err := v.store.Range(ctx, setKey(v.shard(project), activeOf, project, instance), Range{Limit: 1000})
+	members, err := v.all(ctx, setKey(v.shard(project), activeOf, project, instance))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -159,7 +156,7 @@ func (v *View) RestoringFrom(ctx context.Context, project, instance string) ([]e
 
 // CopyingFrom implements Reader.
 func (v *View) CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error) {
-	members, err := v.store.Range(ctx, setKey(v.shard(project), copyingFrom, project, instance), Range{Limit: 1000})
+	members, err := v.all(ctx, setKey(v.shard(project), copyingFrom, project, instance))
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +169,7 @@ func (v *View) RestoringInto(ctx context.Context, project, instance string) ([]e
 }
 
 func (v *View) restores(ctx context.Context, project, set string) ([]events.Restore, error) {
-	ids, err := v.store.Range(ctx, set, Range{Limit: 1000})
+	ids, err := v.all(ctx, set)
 	if err != nil {
 		return nil, err
 	}
@@ -187,31 +184,51 @@ type progress struct {
 
 // Progress implements Reader.
 func (v *View) Progress(ctx context.Context, project, backupID string) (events.Progress, error) {
-	p, err := v.progress(ctx, project, backupID)
-	return p.Progress, err
-}
-
-// Peak implements Reader.
-func (v *View) Peak(ctx context.Context, project, backupID string) (int, error) {
-	p, err := v.progress(ctx, project, backupID)
-	if errors.Is(err, events.ErrNotFound) {
-		err = nil
-	}
-	return p.Peak, err
-}
-
-func (v *View) progress(ctx context.Context, project, backupID string) (p progress, err error) {
-	got, err := v.store.Get(ctx, progressKey(v.shard(project), project, backupID))
+	found, err := v.progresses(ctx, project, []string{backupID})
 	if err != nil {
-		return p, err
+		return events.Progress{}, err
 	}
-	if got[0] == nil {
-		return p, events.ErrNotFound
+	p, there := found[backupID]
+	if !there {
+		return events.Progress{}, events.ErrNotFound
 	}
-	if err := json.Unmarshal(got[0], &p); err != nil {
-		return p, fmt.Errorf("progress of %s in the view: %w", backupID, err)
+	return p.Progress, nil
+}
+
+// Peaks implements Reader.
+func (v *View) Peaks(ctx context.Context, project string, backupIDs []string) (map[string]int, error) {
+	found, err := v.progresses(ctx, project, backupIDs)
+	peaks := map[string]int{}
+	for id, p := range found {
+		peaks[id] = p.Peak
 	}
-	return p, nil
+	return peaks, err
+}
+
+func (v *View) progresses(ctx context.Context, project string, ids []string) (map[string]progress, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	keys := make([]string, len(ids))
+	for i, id := range ids {
+		keys[i] = progressKey(v.shard(project), project, id)
+	}
+	got, err := v.store.Get(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]progress{}
+	for i, doc := range got {
+		if doc == nil {
+			continue
+		}
+		var p progress
+		if err := json.Unmarshal(doc, &p); err != nil {
+			return nil, fmt.Errorf("progress of %s in the view: %w", ids[i], err)
+		}
+		found[ids[i]] = p
+	}
+	return found, nil
 }
 
 // Restore implements Reader.

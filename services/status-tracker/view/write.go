@@ -94,10 +94,11 @@ func (v *View) Checkpoint(ctx context.Context) (Checkpoint, error) {
 // SaveProgress keeps the last progress of a backup, and the highest percentage so far: a new attempt begins anew.
 func (v *View) SaveProgress(ctx context.Context, p events.Progress) error {
 	next := progress{Progress: p}
-	var err error
-	if next.Peak, err = v.Peak(ctx, p.Project, p.BackupID); err != nil {
+	peaks, err := v.Peaks(ctx, p.Project, []string{p.BackupID})
+	if err != nil {
 		return err
 	}
+	next.Peak = peaks[p.BackupID]
 	if p.Percent != nil {
 		next.Peak = max(next.Peak, *p.Percent)
 	}

@@ -3,6 +3,7 @@ package spanner
 import (
 	"context"
 	"slices"
+	"time"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"cloud.google.com/go/spanner/admin/database/apiv1/databasepb"
@@ -38,13 +39,16 @@ func (s *adminServer) CreateBackup(ctx context.Context, r *databasepb.CreateBack
 	if err := checkDatabase(h.Instance, database); err != nil {
 		return nil, err
 	}
+	if err := checkLogical(h.Instance); err != nil {
+		return nil, err
+	}
 	name := in.backup(r.GetBackupId())
 	if _, err := d.intake.BackupBySpanner(ctx, in.project, in.instance, r.GetBackupId()); err == nil {
 		return nil, alreadyExists("Backup", backupType, name)
 	} else if intake.KindOf(err) != intake.NotFound {
 		return nil, about{}.of(err)
 	}
-	now := d.now()
+	now := d.now().Truncate(time.Millisecond) // as create_time is recorded
 	expire, err := expiry(name, r.GetBackup().GetExpireTime(), now, now)
 	if err != nil {
 		return nil, err
@@ -57,10 +61,10 @@ func (s *adminServer) CreateBackup(ctx context.Context, r *databasepb.CreateBack
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := d.intake.Create(ctx, intake.Create{Caller: caller(), Project: in.project, Instance: in.instance, Database: database,
+	receipt, err := d.intake.Create(ctx, intake.Create{Caller: caller(ctx), Project: in.project, Instance: in.instance, Database: database,
 		SpannerID: r.GetBackupId(), ExpireTime: expire, VersionTime: version, Encryption: encryption})
 	if err != nil {
-		return nil, about{instance: in.String(), database: of.database(database), backup: name}.of(err)
+		return nil, about{instance: in.String(), database: of.database(database), backup: name, home: h.Instance}.of(err)
 	}
 	return d.creation(ctx, h, receipt.Backup)
 }
@@ -89,7 +93,7 @@ func (s *adminServer) GetBackup(ctx context.Context, r *databasepb.GetBackupRequ
 	if err != nil {
 		return nil, err
 	}
-	return h.backup(b), nil
+	return s.door.shown(ctx, h, b)
 }
 
 // UpdateBackup implements DatabaseAdmin (spanner.md 4.4): of a backup, only the expiry can be changed.
@@ -106,15 +110,18 @@ func (s *adminServer) UpdateBackup(ctx context.Context, r *databasepb.UpdateBack
 	if err != nil {
 		return nil, err
 	}
+	if lifecycle.PhaseOf(b) == lifecycle.Deleting {
+		return nil, beingDeleted(backupName(b))
+	}
 	expire, err := expiry(backupName(b), r.GetBackup().GetExpireTime(), bornOf(b), d.now())
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := d.intake.Amend(ctx, intake.Amend{Caller: caller(), Project: in.project, BackupID: b.BackupID, ExpireTime: &expire})
+	receipt, err := d.intake.Amend(ctx, intake.Amend{Caller: caller(ctx), Project: in.project, BackupID: b.BackupID, ExpireTime: &expire})
 	if err != nil {
 		return nil, about{backup: backupName(b)}.of(err)
 	}
-	return h.backup(receipt.Backup), nil
+	return d.shown(ctx, h, receipt.Backup)
 }
 
 // DeleteBackup implements DatabaseAdmin (spanner.md 4.5). One that is not there is deleted; one that is being made is
@@ -129,6 +136,8 @@ func (s *adminServer) DeleteBackup(ctx context.Context, r *databasepb.DeleteBack
 	if _, err := d.intake.Instance(ctx, in.project, in.instance); err != nil {
 		return nil, a.of(err)
 	}
+	wait, stop := context.WithTimeout(ctx, cancelWithin)
+	defer stop()
 	for range maxTurns {
 		b, err := d.intake.BackupBySpanner(ctx, in.project, in.instance, id)
 		if intake.KindOf(err) == intake.NotFound {
@@ -137,8 +146,17 @@ func (s *adminServer) DeleteBackup(ctx context.Context, r *databasepb.DeleteBack
 		if err != nil {
 			return nil, a.of(err)
 		}
+		if lifecycle.PhaseOf(b) == lifecycle.Deleting { // through another door: if it fails, it is asked for here
+			if b, err = d.intake.Removed(wait, b.Project, b.BackupID); err != nil {
+				return nil, a.of(err)
+			}
+			if lifecycle.PhaseOf(b) == lifecycle.Deleting {
+				return nil, refuse(codes.Unavailable, "The deletion of %s has not ended yet. Please try again.", a.backup)
+			}
+			continue
+		}
 		if !lifecycle.Good(b) {
-			if b, err = d.cancel(ctx, b); err != nil {
+			if b, err = d.cancel(ctx, wait, b); err != nil {
 				return nil, a.of(err)
 			}
 			if lifecycle.Occupies(b, false) {
@@ -157,7 +175,7 @@ func (s *adminServer) DeleteBackup(ctx context.Context, r *databasepb.DeleteBack
 		} else if i := slices.IndexFunc(copies, func(c events.Backup) bool { return c.SourceBackupID == b.BackupID }); i >= 0 {
 			return nil, refuse(codes.FailedPrecondition, "Backup %s cannot be deleted because %s is being copied from it. Please retry once that copy is complete.", a.backup, backupName(copies[i]))
 		}
-		_, err = d.intake.Delete(ctx, intake.Change{Caller: caller(), Project: in.project, BackupID: b.BackupID, Insist: true})
+		_, err = d.intake.Delete(ctx, intake.Change{Caller: caller(ctx), Project: in.project, BackupID: b.BackupID, Insist: true})
 		if intake.KindOf(err) == intake.Conflict && !d.standing(ctx, b) {
 			continue // somebody else was faster
 		}

@@ -1,6 +1,7 @@
 package spanner_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -127,6 +128,35 @@ func TestCancel_LosesTheRace(t *testing.T) {
 	}
 	if b := w.backup(parent + "/backups/b1"); b.GetState() != databasepb.Backup_READY {
 		t.Errorf("backup %v", b)
+	}
+}
+
+// Whoever wins, completion or cancel: the operation has one end, and the backup is there or not as it says.
+func TestCancel_RacesTheEnd(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for n := range 6 {
+		id := fmt.Sprintf("b%d", n)
+		op := w.create(parent, id, id)
+		bk := w.id(id)
+		if err := w.Hand.Started(w.ctx(), bk); err != nil {
+			t.Fatal(err)
+		}
+		atOnce(2, func(i int) {
+			if i == 0 {
+				w.Hand.Finish(bk, nil)
+			} else if err := w.cancel(op.GetName()); err != nil {
+				t.Error(err)
+			}
+		})
+		op = w.operation(op.GetName())
+		_, err := w.admin.GetBackup(w.ctx(), &databasepb.GetBackupRequest{Name: parent + "/backups/" + id})
+		if !op.GetDone() || (op.GetResponse() != nil) != (err == nil) || op.GetResponse() == nil && op.GetError().GetCode() != int32(codes.Canceled) {
+			t.Errorf("%v, %v", op, err)
+		}
+		if again := w.operation(op.GetName()); !proto.Equal(op, again) {
+			t.Errorf("was %v\nis %v", op, again)
+		}
 	}
 }
 

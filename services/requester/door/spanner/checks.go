@@ -3,7 +3,9 @@ package spanner
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"cloud.google.com/go/spanner/admin/database/apiv1/databasepb"
 	"google.golang.org/grpc/codes"
@@ -15,14 +17,31 @@ import (
 
 // What is asked for is checked here, in the words of spanner.md (b).
 
+// checkID refuses an id of a database with which no name can be built that is read again, or that a tool or a file
+// system would take for something else.
+func checkID(id string) error {
+	if id == "" || len(id) > 100 || id == "." || id == ".." || strings.HasPrefix(id, "-") || strings.Contains(id, "/") || strings.ContainsFunc(id, unicode.IsControl) {
+		return invalid("The database id must have 1 to 100 bytes without / and control characters, and must not begin with - nor be . or .. .")
+	}
+	return nil
+}
+
 // checkDatabase refuses what the instance cannot have. One that names no databases leaves the word to its executor.
 func checkDatabase(i events.Instance, id string) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
 	if i.Provider == "spanner" && !databaseRule.MatchString(id) {
 		return invalid("The database id must have 2 to 30 characters of a-z, 0-9, _ and -, the first a letter, the last a letter or digit.")
 	}
 	if !hasDatabase(i, id) {
 		return notFound("Database", databaseType, nameOf(i).database(id))
 	}
+	return nil
+}
+
+// checkLogical refuses to back up one database where only all can be.
+func checkLogical(i events.Instance) error {
 	if i.Config.Method == events.MethodPhysical {
 		return refuse(codes.FailedPrecondition, "Instance %s is copied physically, all its databases at once: set its method to LOGICAL, or ask for the whole instance at another door.", nameOf(i))
 	}
@@ -47,12 +66,11 @@ func expiry(backup string, want *timestamppb.Timestamp, created, now time.Time) 
 // How far a version time may lie from now.
 const (
 	oldestVersion = 7 * 24 * time.Hour // the longest version retention period of Spanner
-	aboutNow      = time.Minute        // an engine of one's own reads what is there when it runs
 	clockSkew     = time.Second
 )
 
-// versionTime checks a wanted version time (spanner.md (b) 5, 6). The zero time is none, or about now for an engine
-// that cannot choose.
+// versionTime checks a wanted version time (spanner.md (b) 5, 6); the zero time is none. An engine of one's own reads
+// what is there when it runs, so no moment can be promised.
 func versionTime(i events.Instance, want *timestamppb.Timestamp, now time.Time) (time.Time, error) {
 	if want == nil {
 		return time.Time{}, nil
@@ -65,10 +83,8 @@ func versionTime(i events.Instance, want *timestamppb.Timestamp, now time.Time) 
 		return at, invalid("The version_time of a backup cannot be earlier than the database's earliest_version_time.")
 	case i.Provider == "spanner":
 		return at.Truncate(time.Microsecond), nil
-	case at.Before(now.Add(-aboutNow)):
-		return at, refuse(codes.FailedPrecondition, "Databases of provider %s are backed up as they are when the backup runs: leave version_time out.", i.Provider)
 	}
-	return time.Time{}, nil
+	return at, refuse(codes.FailedPrecondition, "Databases of provider %s are backed up as they are when the backup runs: leave version_time out.", i.Provider)
 }
 
 // encryptionConfig is what the encryption configs of backups and schedules have in common.

@@ -2,6 +2,7 @@ package spanner
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,24 +32,45 @@ type home struct {
 	schedules map[string]events.Schedule
 }
 
-// home reads an instance; the answers show what reads its backups and which schedules made them.
+// home reads an instance.
 func (d *Door) home(ctx context.Context, n instanceName) (home, error) {
-	h := home{schedules: map[string]events.Schedule{}}
-	var err error
-	if h.Instance, err = d.intake.Instance(ctx, n.project, n.instance); err != nil {
-		return h, about{instance: n.String()}.of(err)
+	i, err := d.intake.Instance(ctx, n.project, n.instance)
+	return home{Instance: i}, about{instance: n.String()}.of(err)
+}
+
+// refer reads what reads these backups, and which schedules made them.
+func (d *Door) refer(ctx context.Context, h *home, list ...events.Backup) (err error) {
+	var ids []string
+	for _, b := range list {
+		if _, known := h.schedules[b.ScheduleID]; b.ScheduleID != "" && !known && !slices.Contains(ids, b.ScheduleID) {
+			ids = append(ids, b.ScheduleID)
+		}
 	}
-	if h.restores, err = d.intake.RestoringFrom(ctx, n.project, n.instance); err != nil {
-		return h, about{}.of(err)
+	if len(ids) > 0 {
+		found, err := d.intake.SchedulesByID(ctx, h.Project, ids)
+		if err != nil {
+			return err
+		}
+		if h.schedules == nil {
+			h.schedules = map[string]events.Schedule{}
+		}
+		for _, s := range found {
+			h.schedules[s.ScheduleID] = s
+		}
 	}
-	if h.copies, err = d.intake.CopyingFrom(ctx, n.project, n.instance); err != nil {
-		return h, about{}.of(err)
+	if h.restores, err = d.intake.RestoringFrom(ctx, h.Project, h.Instance.Instance); err != nil {
+		return err
 	}
-	list, _, err := d.intake.Schedules(ctx, n.project, n.instance, "", 1000)
-	for _, s := range list {
-		h.schedules[s.ScheduleID] = s
+	h.copies, err = d.intake.CopyingFrom(ctx, h.Project, h.Instance.Instance)
+	return err
+}
+
+// shown is a backup as the resource.
+func (d *Door) shown(ctx context.Context, h home, b events.Backup) (*databasepb.Backup, error) {
+	if err := d.refer(ctx, &h, b); err != nil {
+		return nil, about{}.of(err)
 	}
-	return h, about{}.of(err)
+	return h.backup(b), nil
 }
 
 // backup is the resource as it stands (spanner.md 3.1).
@@ -61,7 +83,7 @@ func (h home) backup(b events.Backup) *databasepb.Backup {
 	for _, r := range h.restores {
 		if r.BackupID == b.BackupID {
 			target := instanceName{r.Project, r.Target.Instance}
-			out.ReferencingDatabases = append(out.ReferencingDatabases, target.database(targetDatabase(r)))
+			out.ReferencingDatabases = append(out.ReferencingDatabases, target.database(lifecycle.TargetDatabase(r)))
 		}
 	}
 	for _, c := range h.copies {
@@ -95,13 +117,13 @@ func (h home) sourceOf(b events.Backup) string {
 func (h home) made(b events.Backup) *databasepb.Backup {
 	out := &databasepb.Backup{
 		Name: backupName(b), Database: h.sourceOf(b), CreateTime: stamp(b.EnqueuedTime), ExpireTime: stamp(b.ExpireTime),
-		VersionTime: stamp(b.EnqueuedTime), MaxExpireTime: timestamppb.New(bornOf(b).Add(maxKeep)),
+		VersionTime: timestamppb.New(bornOf(b)), MaxExpireTime: timestamppb.New(bornOf(b).Add(maxKeep)),
 		State: databasepb.Backup_CREATING, DatabaseDialect: databasepb.DatabaseDialect_GOOGLE_STANDARD_SQL,
 	}
 	if strings.HasPrefix(b.Engine, "postgres") || b.Provider == "postgres" {
 		out.DatabaseDialect = databasepb.DatabaseDialect_POSTGRESQL
 	}
-	if !b.ConsistencyTime.IsZero() {
+	if b.Provider == "spanner" && !b.ConsistencyTime.IsZero() { // elsewhere nobody could ask for one
 		out.VersionTime = stamp(b.ConsistencyTime)
 	}
 	out.EncryptionInformation = h.encryption(b)
@@ -119,15 +141,18 @@ func (h home) made(b events.Backup) *databasepb.Backup {
 	return out
 }
 
-// encryption has at least one entry, the first of which is encryption_info. What a record does not say is the
-// instance's: a self-hosted copy is encrypted to the instance's recipients.
+// encryption has at least one entry, the first of which is encryption_info. What the record of a copy that is being made
+// does not say is the instance's: it will be encrypted to the instance's recipients.
 func (h home) encryption(b events.Backup) (all []*databasepb.EncryptionInfo) {
 	e := b.Encryption
-	if e == nil && len(h.Config.EncryptTo) > 0 {
+	if e == nil && b.Proof == "" && len(h.Config.EncryptTo) > 0 {
 		e = &events.Encryption{Type: customerManaged, KeyName: h.Config.EncryptTo[0]}
 	}
-	if e == nil || e.Type != customerManaged {
+	switch {
+	case e == nil && b.Provider == "spanner", e != nil && e.Type == providerManaged:
 		return []*databasepb.EncryptionInfo{{EncryptionType: databasepb.EncryptionInfo_GOOGLE_DEFAULT_ENCRYPTION}}
+	case e == nil, e.Type != customerManaged: // not encrypted, or not known
+		return []*databasepb.EncryptionInfo{{}}
 	}
 	keys := e.KeyNames
 	if len(keys) == 0 {
@@ -148,8 +173,34 @@ const (
 	providerManaged = "PROVIDER_MANAGED"
 )
 
-// creation is the operation that made a backup, or makes it (spanner.md 3.2, (a)).
+// percents are the highest percentages that were told of backups, by their ids.
+type percents map[string]int
+
+// percents are of those whose operations show them: of what is being made, or was cancelled.
+func (d *Door) percents(ctx context.Context, list ...events.Backup) (percents, error) {
+	var ids []string
+	for _, b := range list {
+		if op := lifecycle.OperationsOf(b)[0]; !op.Done || op.Failure != nil && op.Failure.Code == events.CodeCancelled {
+			ids = append(ids, b.BackupID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return d.intake.Peaks(ctx, list[0].Project, ids)
+}
+
+// creation is the operation of one backup.
 func (d *Door) creation(ctx context.Context, h home, b events.Backup) (*longrunningpb.Operation, error) {
+	told, err := d.percents(ctx, b)
+	if err != nil {
+		return nil, about{}.of(err)
+	}
+	return h.creation(b, told)
+}
+
+// creation is the operation that made a backup, or makes it (spanner.md 3.2, (a)).
+func (h home) creation(b events.Backup, told percents) (*longrunningpb.Operation, error) {
 	work := lifecycle.OperationsOf(b)[0] // who calls has looked that it was asked for
 	progress := &databasepb.OperationProgress{StartTime: stamp(b.EnqueuedTime), EndTime: stamp(work.EndTime)}
 	meta := h.metadata(b, progress)
@@ -163,7 +214,7 @@ func (d *Door) creation(ctx context.Context, h home, b events.Backup) (*longrunn
 	cancelled := failure != nil && failure.Code == events.CodeCancelled
 	progress.ProgressPercent = 100
 	if !work.Done || cancelled {
-		progress.ProgressPercent = int32(min(max(d.intake.Peak(ctx, b), 0), 99))
+		progress.ProgressPercent = int32(min(max(told[b.BackupID], 0), 99))
 	}
 	name := backupName(b) + operationsEnd + "/" + operationID(work.ID)
 	if !work.Done {

@@ -40,6 +40,9 @@ func (s *adminServer) CopyBackup(ctx context.Context, r *databasepb.CopyBackupRe
 	} else if intake.KindOf(err) != intake.NotFound {
 		return nil, about{}.of(err)
 	}
+	if lifecycle.PhaseOf(source) == lifecycle.Deleting {
+		return nil, beingDeleted(r.GetSourceBackup())
+	}
 	if !lifecycle.Good(source) {
 		return nil, refuse(codes.FailedPrecondition, "Cannot copy source backup %s because the backup is still being created. Please retry the operation once the pending backup is complete.", r.GetSourceBackup())
 	}
@@ -53,7 +56,7 @@ func (s *adminServer) CopyBackup(ctx context.Context, r *databasepb.CopyBackupRe
 	if c := r.GetEncryptionConfig(); c.GetEncryptionType() > databasepb.CopyBackupEncryptionConfig_USE_CONFIG_DEFAULT_OR_BACKUP_ENCRYPTION || c.GetKmsKeyName() != "" || len(c.GetKmsKeyNames()) > 0 {
 		return nil, refuse(codes.FailedPrecondition, "A copy is encrypted as its source is: leave encryption_config out.")
 	}
-	receipt, err := d.intake.Create(ctx, intake.Create{Caller: caller(), Project: into.project, Instance: into.instance, SpannerID: r.GetBackupId(), ExpireTime: expire, Source: &source})
+	receipt, err := d.intake.Create(ctx, intake.Create{Caller: caller(ctx), Project: into.project, Instance: into.instance, SpannerID: r.GetBackupId(), ExpireTime: expire, Source: &source})
 	if err != nil {
 		return nil, about{instance: into.String(), backup: name}.of(err)
 	}

@@ -67,9 +67,14 @@ func TestCreate_Refusals(t *testing.T) { // cases 14 to 20, (b) 3, 5 to 11, 16 t
 		{"version time tomorrow", parent, "db", codes.InvalidArgument, of(day)},
 		{"version time 30 days back", parent, "db", codes.InvalidArgument, of(-30 * day)},
 		{"version time an hour back of a file", files, "a.db", codes.FailedPrecondition, of(-time.Hour)},
+		{"version time of just now of a file", files, "a.db", codes.FailedPrecondition, of(-time.Second)},
 		{"no database", parent, "db", codes.InvalidArgument, func(r *databasepb.CreateBackupRequest) { r.Backup.Database = "" }},
 		{"malformed database", parent, "db", codes.InvalidArgument, func(r *databasepb.CreateBackupRequest) { r.Backup.Database = "db" }},
 		{"a database id that cannot be", parent, "Not A Database", codes.InvalidArgument, nil},
+		{"a database id with a slash", named, "d1/x", codes.InvalidArgument, nil},
+		{"an option of a tool", named, "--all-databases", codes.InvalidArgument, nil},
+		{"two dots", named, "..", codes.InvalidArgument, nil},
+		{"a line break", named, "d\n1", codes.InvalidArgument, nil},
 		{"database elsewhere", parent, "db", codes.InvalidArgument, func(r *databasepb.CreateBackupRequest) { r.Backup.Database = named + "/databases/d1" }},
 		{"no backup", parent, "db", codes.InvalidArgument, func(r *databasepb.CreateBackupRequest) { r.Backup = nil }},
 		{"malformed parent", "projects/acme", "db", codes.InvalidArgument, nil},
@@ -95,6 +100,13 @@ func TestCreate_Refusals(t *testing.T) { // cases 14 to 20, (b) 3, 5 to 11, 16 t
 	st := refused(t, "no expiry", err, codes.InvalidArgument, "")
 	if m := st.Message(); !strings.HasPrefix(m, "Invalid request for backup "+parent+"/backups/b1. `expire_time` is either missing, ") || !strings.HasSuffix(m, "and the input `expire_time` is missing.") {
 		t.Error(m)
+	}
+	before := time.Now().Truncate(time.Millisecond)
+	r.Backup.ExpireTime = in(time.Hour)
+	_, err = w.admin.CreateBackup(w.ctx(), r)
+	created := expiryText(t, refused(t, "an hour", err, codes.InvalidArgument, "").Message(), parent+"/backups/b1", r.Backup.ExpireTime)
+	if created.Before(before) || created.After(time.Now()) {
+		t.Errorf("processed at %s", created)
 	}
 	_, err = w.admin.CreateBackup(w.ctx(), request(named, "b1", "none"))
 	st = refused(t, "unknown database", err, codes.NotFound, "Database not found: "+named+"/databases/none")
@@ -183,6 +195,25 @@ func TestCreate_DatabasesOfAFileServer(t *testing.T) {
 	w.finish("two", nil)
 	whole := pipelinetest.JSON[struct{ BackupID string }](w.Pipeline, "POST", "/api/v1/projects/acme/backups", `{"instance":"files"}`)
 	_, err = w.admin.CreateBackup(w.ctx(), request(files, "three", "a.db"))
-	refused(t, "a file of the whole", err, codes.FailedPrecondition, "")
+	st := refused(t, "a file of the whole", err, codes.FailedPrecondition, "") // the limit is not what stands in the way
+	if strings.Contains(st.Message(), "maximum number") || !strings.Contains(st.Message(), whole.BackupID) {
+		t.Error(st.Message())
+	}
 	w.Hand.Finish(whole.BackupID, nil)
+}
+
+// expiryText holds a refusal against (b) 3, word for word, and gives its create_time.
+func expiryText(t *testing.T, message, backup string, asked *timestamppb.Timestamp) time.Time {
+	t.Helper()
+	head := "Invalid request for backup " + backup + ". `expire_time` is either missing, in the wrong format, or is not within the minimum and maximum expire times supported. " +
+		"`expire_time` must be a Unix Epoch Time (UTC time since 1970-01-01 00:00:00) with microseconds granularity, and be at least 6 hours and at most 366 days from the time the CreateBackup request is processed. " +
+		"The CreateBackup request was processed at `create_time` ("
+	tail := "), and the input `expire_time` is " + asked.AsTime().Format(time.RFC3339Nano) + "."
+	text, begins := strings.CutPrefix(message, head)
+	text, ends := strings.CutSuffix(text, tail)
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if !begins || !ends || err != nil {
+		t.Errorf("%s: %v", message, err)
+	}
+	return at
 }

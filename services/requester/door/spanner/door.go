@@ -13,6 +13,7 @@ import (
 	"cloud.google.com/go/spanner/admin/database/apiv1/databasepb"
 	"google.golang.org/grpc"
 	_ "google.golang.org/grpc/encoding/gzip" // clients may compress (spanner.md 7)
+	"google.golang.org/grpc/metadata"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
@@ -32,23 +33,27 @@ type Intake interface {
 	Backup(ctx context.Context, project, id string) (events.Backup, error)
 	// BackupBySpanner is the one that stands under an id: being made, or there to stay.
 	BackupBySpanner(ctx context.Context, project, instance, name string) (events.Backup, error)
-	Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
-	// Creations are those ever asked for, gone ones too.
-	Creations(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
+	// Standing are those that BackupBySpanner finds, in the order of lifecycle.CreationKey.
+	Standing(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
+	// Creations are those asked for since a moment, gone ones too, and older ones that are being made; name may be empty.
+	Creations(ctx context.Context, project, instance, name string, since time.Time, cursor string, limit int) ([]events.Backup, string, error)
+	// Restorals are the restores into a database, likewise, in the order of lifecycle.RestoreKey.
+	Restorals(ctx context.Context, project, instance, database string, since time.Time, cursor string, limit int) ([]events.Restore, string, error)
 	// Settled is a backup as soon as the work on it has ended, or as it stands when ctx ends.
 	Settled(ctx context.Context, project, id string) (events.Backup, error)
+	// Removed is a backup as soon as no deletion of it is under way, or as it stands when ctx ends.
+	Removed(ctx context.Context, project, id string) (events.Backup, error)
 	SettledRestore(ctx context.Context, project, id string) (events.Restore, error)
-	// Peak is the highest percentage that was told of a backup, so that it never goes back (spanner.md 10).
-	Peak(ctx context.Context, b events.Backup) int
+	// Peaks are the highest percentages that were told of backups, so that none goes back (spanner.md 10).
+	Peaks(ctx context.Context, project string, ids []string) (map[string]int, error)
 	RestoreByID(ctx context.Context, project, id string) (events.Restore, error)
 	RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error)
 	CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error)
 	Instance(ctx context.Context, project, instance string) (events.Instance, error)
-	Schedule(ctx context.Context, project, instance, database, name string) (events.Schedule, error)
+	SchedulesByID(ctx context.Context, project string, ids []string) ([]events.Schedule, error)
 	Schedules(ctx context.Context, project, instance, cursor string, limit int) ([]events.Schedule, string, error)
 	// ShortOperation finds a creation or a restore by the first 16 hex digits of its operation's id.
 	ShortOperation(ctx context.Context, project, digits string) (lifecycle.Operation, error)
-	Operations(ctx context.Context, project, instance, cursor string, limit int) ([]lifecycle.Operation, string, error)
 }
 
 // Door serves both protocols. What a client cannot ask for here is UNIMPLEMENTED.
@@ -130,5 +135,15 @@ func Owns(path string) bool {
 	return false
 }
 
-// caller is who asks: nobody in particular, as there is no authentication yet.
-func caller() intake.Caller { return intake.Caller{Door: "spanner"} }
+// caller is who asks: nobody in particular, as there is no authentication yet. Both protocols have their headers in
+// the metadata.
+func caller(ctx context.Context) intake.Caller {
+	md, _ := metadata.FromIncomingContext(ctx)
+	first := func(name string) string {
+		if v := md.Get(name); len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	}
+	return intake.Caller{Door: "spanner", Trace: events.Trace{Parent: first("traceparent"), State: first("tracestate")}}
+}

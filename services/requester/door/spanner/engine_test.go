@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
@@ -119,6 +120,9 @@ func TestEngine_OneDatabaseAlone(t *testing.T) {
 	b := w.backup(files + "/backups/b1")
 	if v := b.GetVersionTime().AsTime(); b.GetState() != databasepb.Backup_READY || b.GetSizeBytes() < 4<<20 || b.GetSizeBytes() > 6<<20 || v.Before(before.Truncate(time.Millisecond)) || v.Before(b.GetCreateTime().AsTime()) {
 		t.Errorf("%v", b)
+	}
+	if !proto.Equal(b.GetVersionTime(), b.GetCreateTime()) { // none was asked for (case 3)
+		t.Errorf("version_time %v, create_time %v", b.GetVersionTime(), b.GetCreateTime())
 	}
 	if got := w.objects(); len(got) != 2 { // one object and the manifest
 		t.Errorf("stored %v", got)

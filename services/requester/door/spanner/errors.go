@@ -64,7 +64,10 @@ func noOperation(name string) *rpcError {
 }
 
 // about are the names of what a request is about, as it gave them: errors show them.
-type about struct{ instance, database, backup, schedule string }
+type about struct {
+	instance, database, backup, schedule string
+	home                                 events.Instance // of the database
+}
 
 // of turns an error of intake into what Spanner says (spanner.md (b)). It is the one place where that is decided.
 func (a about) of(err error) error {
@@ -95,6 +98,9 @@ func (a about) say(err error) *rpcError {
 	case intake.NameTaken:
 		return alreadyExists("Backup", backupType, a.backup)
 	case intake.PendingBackupExists:
+		if e.Rival == nil || databaseOf(a.home, e.Rival.Database) != a.database { // the limit is one of a database
+			break
+		}
 		return refuse(codes.FailedPrecondition, "Cannot create backup (%s) for database (%s) because the maximum number of pending backups (1) for the database has been reached. Please retry the operation once the pending backups complete.", a.backup, a.database)
 	}
 	switch e.Kind {
@@ -126,6 +132,11 @@ func failureStatus(f *events.Failure) *status.Status {
 		code = codes.Internal
 	}
 	return status.New(code, events.Redact(f.Message))
+}
+
+// beingDeleted is said of a backup whose deletion was asked for through another door: it is shown until it has gone.
+func beingDeleted(backup string) error {
+	return refuse(codes.FailedPrecondition, "Backup %s is being deleted.", backup)
 }
 
 // stillInUse is (b) 27, word for word.

@@ -49,9 +49,11 @@ type parser struct {
 	text   string
 	fields schema
 	depth  int
-
-	metadata, typed bool // a metadata field, and metadata.@type, have been read
+	order
 }
+
+// order is what has been read of one operand of OR: a metadata field without metadata.@type before it, and that.
+type order struct{ metadata, typed bool }
 
 // parseFilter reads a filter for items of a schema.
 func parseFilter(text string, fields schema) (expr, error) {
@@ -92,13 +94,18 @@ func (p *parser) expr() (expr, error) {
 		return nil, errFilter
 	}
 	defer func() { p.depth-- }()
+	before := p.order
 	left, err := p.seq()
+	all := p.order
 	for err == nil && p.keyword("OR") {
 		var right expr
 		a := left
+		p.order = before
 		right, err = p.seq()
 		left = func(i item) bool { return a(i) || right(i) }
+		all = order{all.metadata || p.metadata, all.typed && p.typed}
 	}
+	p.order = all
 	return left, err
 }
 

@@ -37,6 +37,9 @@ func (d *Door) told(ctx context.Context, method string, err error) error {
 		return st.Err()
 	}
 	st := status.Convert(s)
+	if ctx.Err() != nil && (st.Code() == codes.Internal || st.Code() == codes.Unavailable) { // whoever asked has gone
+		return status.FromContextError(ctx.Err()).Err()
+	}
 	if code := st.Code(); code == codes.Internal || code == codes.Unavailable {
 		d.log.ErrorContext(ctx, "request failed", "door", "spanner", "method", method, "error", err.Error(), "cause", fmt.Sprint(errors.Unwrap(s)))
 	}

@@ -71,7 +71,7 @@ func TestLife_VersionTimeIsKept(t *testing.T) { // case 4
 	t.Parallel()
 	w := setup(t)
 	r := request(parent, "b1", "db")
-	r.Backup.VersionTime = timestamppb.New(time.Now().Add(-30 * time.Minute).Truncate(time.Microsecond))
+	r.Backup.VersionTime = timestamppb.New(time.Now().Add(-30 * time.Minute).Truncate(time.Millisecond).Add(123 * time.Microsecond))
 	if _, err := w.admin.CreateBackup(w.ctx(), r); err != nil {
 		t.Fatal(err)
 	}

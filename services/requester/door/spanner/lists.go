@@ -2,7 +2,9 @@ package spanner
 
 import (
 	"context"
+	"regexp"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"cloud.google.com/go/spanner/admin/database/apiv1/databasepb"
@@ -20,20 +22,22 @@ func (s *adminServer) ListBackups(ctx context.Context, r *databasepb.ListBackups
 		return nil, malformed(method)
 	}
 	match, err := parseFilter(r.GetFilter(), backupFields{})
-	p, ok := pageOf(method, r.GetParent(), r.GetFilter(), r.GetPageSize(), r.GetPageToken())
+	p, ok := pageOf(backupCursor, method, r.GetParent(), r.GetFilter(), r.GetPageSize(), r.GetPageToken())
 	if err != nil || !ok {
 		return nil, malformed(method)
 	}
-	h, err := s.door.home(ctx, in)
+	d := s.door
+	h, err := d.home(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := gather(p, func(cursor string, limit int) ([]events.Backup, string, error) {
-		return s.door.intake.Backups(ctx, in.project, in.instance, cursor, limit)
-	}, func(b events.Backup) (*databasepb.Backup, bool, error) {
-		if !lifecycle.Standing(b) {
-			return nil, false, nil
+	list, next, err := gather(p, lifecycle.CreationKey, func(cursor string, limit int) ([]events.Backup, string, error) {
+		list, next, err := d.intake.Standing(ctx, in.project, in.instance, cursor, limit)
+		if err == nil {
+			err = d.refer(ctx, &h, list...)
 		}
+		return list, next, err
+	}, func(b events.Backup) (*databasepb.Backup, bool, error) {
 		out := h.backup(b)
 		return out, match == nil || match(shown{out}), nil
 	})
@@ -66,18 +70,25 @@ type listing struct {
 	token          string
 }
 
-func (l listing) read() (page, expr, error) {
+func (l listing) read(form *regexp.Regexp) (page, expr, error) {
 	match, err := parseFilter(l.filter, operationFields{})
-	p, ok := pageOf(l.method, l.parent, l.filter, l.size, l.token)
+	p, ok := pageOf(form, l.method, l.parent, l.filter, l.size, l.token)
 	if err != nil || !ok {
 		return p, nil, malformed(l.method)
 	}
 	return p, match, nil
 }
 
+// longestRun is how long a run may take whose operation is still listed keepOperations after its end. One that takes
+// longer is listed while it runs.
+const longestRun = 7 * 24 * time.Hour
+
+// since is when the oldest operation began that is listed although it has ended.
+func (d *Door) since() time.Time { return d.now().Add(-keepOperations - longestRun) }
+
 // creations are a page of the operations that made backups; id is that of one backup, or empty.
 func (d *Door) creations(ctx context.Context, l listing, id string) ([]*longrunningpb.Operation, string, error) {
-	p, match, err := l.read()
+	p, match, err := l.read(backupCursor)
 	if err != nil {
 		return nil, "", err
 	}
@@ -85,13 +96,18 @@ func (d *Door) creations(ctx context.Context, l listing, id string) ([]*longrunn
 	if err != nil {
 		return nil, "", err
 	}
-	list, next, err := gather(p, func(cursor string, limit int) ([]events.Backup, string, error) {
-		return d.intake.Creations(ctx, l.project, l.instance, cursor, limit)
+	var told percents
+	list, next, err := gather(p, lifecycle.CreationKey, func(cursor string, limit int) ([]events.Backup, string, error) {
+		list, next, err := d.intake.Creations(ctx, l.project, l.instance, id, d.since(), cursor, limit)
+		if err == nil {
+			told, err = d.percents(ctx, list...)
+		}
+		return list, next, err
 	}, func(b events.Backup) (*longrunningpb.Operation, bool, error) {
-		if id != "" && b.IDs.Spanner != id || d.forgotten(lifecycle.OperationsOf(b)[0]) {
+		if d.forgotten(lifecycle.OperationsOf(b)[0]) {
 			return nil, false, nil
 		}
-		op, err := d.creation(ctx, h, b)
+		op, err := h.creation(b, told)
 		return op, err == nil && (match == nil || match(shown{op})), err
 	})
 	return list, p.next(next), about{}.of(err)
@@ -99,7 +115,7 @@ func (d *Door) creations(ctx context.Context, l listing, id string) ([]*longrunn
 
 // restorals are a page of the operations that restore into a database.
 func (d *Door) restorals(ctx context.Context, l listing, database string) ([]*longrunningpb.Operation, string, error) {
-	p, match, err := l.read()
+	p, match, err := l.read(restoreCursor)
 	if err != nil {
 		return nil, "", err
 	}
@@ -107,15 +123,11 @@ func (d *Door) restorals(ctx context.Context, l listing, database string) ([]*lo
 	if err != nil {
 		return nil, "", err
 	}
-	list, next, err := gather(p, func(cursor string, limit int) ([]lifecycle.Operation, string, error) {
-		return d.intake.Operations(ctx, l.project, l.instance, cursor, limit)
-	}, func(op lifecycle.Operation) (*longrunningpb.Operation, bool, error) {
-		if op.Kind != lifecycle.Restoral || d.forgotten(op) {
+	list, next, err := gather(p, lifecycle.RestoreKey, func(cursor string, limit int) ([]events.Restore, string, error) {
+		return d.intake.Restorals(ctx, l.project, l.instance, database, d.since(), cursor, limit)
+	}, func(r events.Restore) (*longrunningpb.Operation, bool, error) {
+		if d.forgotten(lifecycle.OperationOf(r)) {
 			return nil, false, nil
-		}
-		r, err := d.intake.RestoreByID(ctx, op.Project, op.Aggregate)
-		if err != nil || targetDatabase(r) != database {
-			return nil, false, err
 		}
 		out, err := d.restoral(ctx, work{home: h, restore: &r})
 		return out, err == nil && (match == nil || match(shown{out})), err
@@ -141,11 +153,11 @@ func (s *operationsServer) ListOperations(ctx context.Context, r *longrunningpb.
 	} else if l.instanceName, id, ok = parseIn(databaseForm, owner); ok {
 		list, next, err = s.door.restorals(ctx, l, id)
 	} else if l.instanceName, ok = parseInstance(owner); ok { // nothing here works on an instance as such
-		if _, _, err = l.read(); err == nil {
+		if _, _, err = l.read(backupCursor); err == nil {
 			_, err = s.door.home(ctx, l.instanceName)
 		}
 	} else if _, ok = parts(configForm, owner); ok {
-		_, _, err = l.read()
+		_, _, err = l.read(backupCursor)
 	} else {
 		err = malformed(method)
 	}

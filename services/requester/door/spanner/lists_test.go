@@ -1,6 +1,7 @@
 package spanner_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"testing"
@@ -56,6 +57,7 @@ func TestLists_NewestFirstInPages(t *testing.T) { // cases 31, 32, (b) 40, 41
 	for what, r := range map[string]*databasepb.ListBackupsRequest{
 		"another parent": {Parent: named, PageToken: resp.GetNextPageToken()}, "another filter": {Parent: parent, Filter: "state:READY", PageToken: resp.GetNextPageToken()},
 		"made up": {Parent: parent, PageToken: "made up"}, "empty one": {Parent: parent, PageToken: "e30"},
+		"no cursor of this list": {Parent: parent, PageToken: made("ListBackups "+parent, "zzz")}, "a cursor of another list": {Parent: parent, PageToken: made("ListBackups "+parent, "000000000000000.rs_abcdefghijklmnopqrstuvwxyz")},
 	} {
 		_, err := w.admin.ListBackups(w.ctx(), r)
 		refused(t, what, err, codes.InvalidArgument, "Invalid ListBackups request.")
@@ -138,11 +140,12 @@ func TestLists_FiltersOfOperations(t *testing.T) { // cases 35, 37
 		`metadata.database:"` + parent + `/databases/d1"`:                                   {one},
 		"metadata.database:d2":         {two},
 		"metadata.source_backup:first": nil,
-		`metadata.progress.start_time > "2001-01-01T00:00:00Z" AND done:false`: {run},
-		"metadata.progress.progress_percent=100":                               {two, one},
-		"metadata.cancel_time:*":                                               {end},
-		"response.@type:Backup":                                                {two, one},
-		"response.size_bytes>0 AND response.state:READY":                       {two, one},
+		"metadata.database:d2 OR (metadata.@type:CreateBackupMetadata AND metadata.database:d1)": {two, one},
+		`metadata.progress.start_time > "2001-01-01T00:00:00Z" AND done:false`:                   {run},
+		"metadata.progress.progress_percent=100":                                                 {two, one},
+		"metadata.cancel_time:*":                                                                 {end},
+		"response.@type:Backup":                                                                  {two, one},
+		"response.size_bytes>0 AND response.state:READY":                                         {two, one},
 		"name:" + parent + "/backups/ AND ((metadata.@type:RestoreDatabaseMetadata) OR (metadata.@type:CreateBackupMetadata))": {end, run, two, one},
 	} {
 		if diff := cmp.Diff(want, w.operations(&databasepb.ListBackupOperationsRequest{Filter: filter})); diff != "" {
@@ -154,6 +157,8 @@ func TestLists_FiltersOfOperations(t *testing.T) { // cases 35, 37
 		refused(t, filter, err, codes.InvalidArgument, "Invalid ListBackupOperations request.")
 	}
 	refuse("(metadata.database:x) AND (metadata.@type:" + kind + ")")
+	refuse("metadata.@type:CreateBackupMetadata OR (metadata.database:x AND metadata.@type:CopyBackupMetadata)") // each operand by itself
+	refuse("(metadata.database:x OR name:y) AND metadata.@type:CopyBackupMetadata")
 	refuse("metadata.none:x")
 	refuse("nothing:x")
 	refuse("error.code:")
@@ -218,4 +223,9 @@ func TestLists_OperationsOutliveTheirBackups(t *testing.T) {
 	if names := w.operations(&databasepb.ListBackupOperationsRequest{}); !slices.Equal(names, []string{again.GetName(), op.GetName()}) {
 		t.Errorf("operations %v", names)
 	}
+}
+
+// made is a page token as somebody may make it up.
+func made(list, cursor string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(fmt.Sprintf(`{"l":%q,"c":%q}`, list, cursor)))
 }

@@ -96,7 +96,9 @@ func databasesOf(i events.Instance) []string {
 	}
 	var out []string
 	for _, f := range append([]string{i.Config.File}, i.Config.Files...) {
-		out = append(out, filepath.Base(f))
+		if f != "" {
+			out = append(out, filepath.Base(f))
+		}
 	}
 	return out
 }

@@ -16,7 +16,7 @@ import (
 
 const (
 	keepOperations = 7 * 24 * time.Hour // after their end (spanner.md 4.6)
-	cancelWithin   = 8 * time.Second    // well under the 10 s of Google's Go client (spanner.md 4.8)
+	cancelWithin   = 8 * time.Second    // from the beginning of a call: well under the 10 s of Google's Go client (spanner.md 4.8)
 	waitAtMost     = 8 * time.Second    // a stop of the server waits for whoever waits here
 )
 
@@ -90,7 +90,7 @@ func (w work) owner() string {
 	if w.backup != nil {
 		return backupName(*w.backup)
 	}
-	return instanceName{w.restore.Project, w.restore.Target.Instance}.database(targetDatabase(*w.restore))
+	return instanceName{w.restore.Project, w.restore.Target.Instance}.database(lifecycle.TargetDatabase(*w.restore))
 }
 
 func (d *Door) forgotten(op lifecycle.Operation) bool {
@@ -117,6 +117,8 @@ func (s *operationsServer) GetOperation(ctx context.Context, r *longrunningpb.Ge
 // the same. What has ended stays as it is, and a restore cannot be stopped.
 func (s *operationsServer) CancelOperation(ctx context.Context, r *longrunningpb.CancelOperationRequest) (*emptypb.Empty, error) {
 	d := s.door
+	wait, stop := context.WithTimeout(ctx, cancelWithin)
+	defer stop()
 	w, err := d.work(ctx, r.GetName())
 	if err != nil {
 		return nil, err
@@ -130,31 +132,25 @@ func (s *operationsServer) CancelOperation(ctx context.Context, r *longrunningpb
 	if !lifecycle.Occupies(*w.backup, false) {
 		return &emptypb.Empty{}, nil
 	}
-	if _, err := d.cancel(ctx, *w.backup); err != nil {
+	if _, err := d.cancel(ctx, wait, *w.backup); err != nil {
 		return nil, about{backup: backupName(*w.backup)}.of(err)
 	}
 	return &emptypb.Empty{}, nil
 }
 
-// cancel asks for the end of a backup that is being made, or joins who has asked, and returns it when it has come. A
-// caller who goes takes nothing back.
-func (d *Door) cancel(ctx context.Context, b events.Backup) (events.Backup, error) {
-	_, err := d.intake.Cancel(ctx, intake.Change{Caller: caller(), Project: b.Project, BackupID: b.BackupID})
+// cancel asks for the end of a backup that is being made, or joins who has asked, and returns it when it has come, or
+// wait ends. A caller who goes takes nothing back.
+func (d *Door) cancel(ctx, wait context.Context, b events.Backup) (events.Backup, error) {
+	_, err := d.intake.Cancel(ctx, intake.Change{Caller: caller(ctx), Project: b.Project, BackupID: b.BackupID})
 	if err != nil && intake.KindOf(err) != intake.Conflict {
 		return b, err
 	}
-	wait, stop := context.WithTimeout(ctx, cancelWithin)
-	defer stop()
 	return d.intake.Settled(wait, b.Project, b.BackupID)
 }
 
 // WaitOperation implements Operations: it answers with the latest state when there is an end, or after the timeout.
 func (s *operationsServer) WaitOperation(ctx context.Context, r *longrunningpb.WaitOperationRequest) (*longrunningpb.Operation, error) {
 	d := s.door
-	w, err := d.work(ctx, r.GetName())
-	if err != nil {
-		return nil, err
-	}
 	limit := waitAtMost
 	if r.GetTimeout() != nil {
 		if !r.GetTimeout().IsValid() || r.GetTimeout().AsDuration() < 0 {
@@ -164,6 +160,10 @@ func (s *operationsServer) WaitOperation(ctx context.Context, r *longrunningpb.W
 	}
 	wait, stop := context.WithTimeout(ctx, limit)
 	defer stop()
+	w, err := d.work(ctx, r.GetName())
+	if err != nil {
+		return nil, err
+	}
 	if w.backup != nil {
 		b, err := d.intake.Settled(wait, w.backup.Project, w.backup.BackupID)
 		if err != nil {

@@ -3,6 +3,7 @@ package spanner
 import (
 	"encoding/base64"
 	"encoding/json"
+	"regexp"
 )
 
 // maxPage is how much a page holds at most, and by default (spanner.md 4.7).
@@ -25,8 +26,14 @@ type page struct {
 	size   int
 }
 
-// pageOf reads size and token of a list; false for a token that this list did not give.
-func pageOf(method, parent, filter string, size int32, text string) (page, bool) {
+// The forms of cursors: the keys of events/lifecycle/order.go.
+var (
+	backupCursor  = regexp.MustCompile(`^[0-9]{15}\.[A-Za-z0-9_~-]{1,64}\.bk_[a-z2-7]{26}$`)
+	restoreCursor = regexp.MustCompile(`^[0-9]{15}\.rs_[a-z2-7]{26}$`)
+)
+
+// pageOf reads size and token of a list whose cursors have a form; false for a token that this list did not give.
+func pageOf(form *regexp.Regexp, method, parent, filter string, size int32, text string) (page, bool) {
 	p := page{of: token{List: method + " " + parent, Filter: filter}, size: maxPage}
 	if size > 0 {
 		p.size = int(min(size, maxPage))
@@ -36,7 +43,7 @@ func pageOf(method, parent, filter string, size int32, text string) (page, bool)
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	var t token
-	if err != nil || json.Unmarshal(raw, &t) != nil || t.Cursor == "" || t.List != p.of.List || t.Filter != p.of.Filter {
+	if err != nil || json.Unmarshal(raw, &t) != nil || !form.MatchString(t.Cursor) || t.List != p.of.List || t.Filter != p.of.Filter {
 		return p, false
 	}
 	p.cursor = t.Cursor
@@ -56,33 +63,26 @@ func (p page) next(cursor string) string {
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// gather fills a page from a list of records, of which keep takes some. It looks for one more than the page holds, so
-// that the last page's token is empty.
-func gather[R, T any](p page, fetch func(cursor string, limit int) ([]R, string, error), keep func(R) (T, bool, error)) (out []T, next string, err error) {
-	cursor, chunk := p.cursor, max(p.size+1, 100)
-	full, at := "", 0 // the chunk of the page's last item, and its place there
-	end := func() (string, error) {
-		_, after, err := fetch(full, at+1)
-		return after, err
-	}
+// gather fills a page from a list of records, of which keep takes some; key is the cursor of a record. It looks for one
+// more than the page holds, so that the last page's token is empty.
+func gather[R, T any](p page, key func(R) string, fetch func(cursor string, limit int) ([]R, string, error), keep func(R) (T, bool, error)) (out []T, next string, err error) {
+	cursor, last, chunk := p.cursor, "", max(p.size+1, 100)
 	for looked := 0; looked < maxLooked; looked += chunk {
 		records, after, err := fetch(cursor, chunk)
 		if err != nil {
 			return nil, "", err
 		}
-		for i, r := range records {
+		for _, r := range records {
 			v, ok, err := keep(r)
-			if err != nil {
+			switch {
+			case err != nil:
 				return nil, "", err
-			}
-			if !ok {
+			case !ok:
 				continue
+			case len(out) == p.size:
+				return out, last, nil
 			}
-			if len(out) == p.size {
-				next, err = end()
-				return out, next, err
-			}
-			out, full, at = append(out, v), cursor, i
+			out, last = append(out, v), key(r)
 		}
 		if after == "" {
 			return out, "", nil

@@ -106,3 +106,21 @@ func TestRace_CancelAndCreateTheSameId(t *testing.T) {
 		t.Errorf("%d backups in the log", n)
 	}
 }
+
+// At most four schedules of a database (spanner.md 4.10), also of ten that are made at once.
+func TestRace_TenSchedulesAtOnce(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	answers := make([]codes.Code, 10)
+	atOnce(10, func(i int) {
+		_, err := w.plan(planned, fmt.Sprintf("s%d", i), daily())
+		answers[i] = status.Code(err)
+	})
+	count := map[codes.Code]int{}
+	for _, c := range answers {
+		count[c]++
+	}
+	if count[codes.OK] != 4 || count[codes.ResourceExhausted] != 6 {
+		t.Errorf("answers %v", count)
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -141,7 +142,7 @@ type binding struct {
 
 func (b binding) serve(w http.ResponseWriter, r *http.Request, path map[string]string) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	answer, err := b.method.Handler(b.impl, r.Context(), func(into any) error { return b.read(into.(proto.Message), r, path) }, b.door.intercept)
+	answer, err := b.method.Handler(b.impl, traced(r), func(into any) error { return b.read(into.(proto.Message), r, path) }, b.door.intercept)
 	if err != nil {
 		st := status.Convert(err)
 		var own *rpcError
@@ -152,6 +153,11 @@ func (b binding) serve(w http.ResponseWriter, r *http.Request, path map[string]s
 		return
 	}
 	write(w, http.StatusOK, answer.(proto.Message))
+}
+
+// traced is the context of a request, with what gRPC calls its metadata.
+func traced(r *http.Request) context.Context {
+	return metadata.NewIncomingContext(r.Context(), metadata.Pairs("traceparent", r.Header.Get("traceparent"), "tracestate", r.Header.Get("tracestate")))
 }
 
 // read fills the request from body, path and query, in this order: a path variable wins over the body.

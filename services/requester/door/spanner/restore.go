@@ -18,8 +18,11 @@ func (s *adminServer) RestoreDatabase(ctx context.Context, r *databasepb.Restore
 	d := s.door
 	into, ok := parseInstance(r.GetParent())
 	from, id, named := parseIn(backupForm, r.GetBackup())
-	if !ok || !named || r.GetDatabaseId() == "" || len(r.GetDatabaseId()) > 100 {
+	if !ok || !named || r.GetDatabaseId() == "" {
 		return nil, malformed("RestoreDatabase")
+	}
+	if err := checkID(r.GetDatabaseId()); err != nil {
+		return nil, err
 	}
 	if from.project != into.project {
 		return nil, refuse(codes.FailedPrecondition, "Backups are restored within their project: choose an instance of project %s.", from.project)
@@ -41,20 +44,12 @@ func (s *adminServer) RestoreDatabase(ctx context.Context, r *databasepb.Restore
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := d.intake.Restore(ctx, intake.Restore{Caller: caller(), Project: into.project, BackupID: b.BackupID,
+	receipt, err := d.intake.Restore(ctx, intake.Restore{Caller: caller(ctx), Project: into.project, BackupID: b.BackupID,
 		Target: events.Target{Instance: into.instance, Database: r.GetDatabaseId()}})
 	if err != nil {
 		return nil, about{instance: into.String(), backup: r.GetBackup()}.of(err)
 	}
 	return d.restoral(ctx, work{home: target, restore: &receipt.Restore})
-}
-
-// targetDatabase is the database that a restore makes; one that names none is of the whole instance.
-func targetDatabase(r events.Restore) string {
-	if r.Target.Database == "" {
-		return r.Target.Instance
-	}
-	return r.Target.Database
 }
 
 // restoral is the operation of a restore: it belongs to the database that is made (spanner.md 1). The home is that of
@@ -66,7 +61,10 @@ func (d *Door) restoral(ctx context.Context, w work) (*longrunningpb.Operation, 
 		return nil, about{}.of(err)
 	}
 	source, err := d.intake.Instance(ctx, b.Project, b.Instance)
-	if err != nil && intake.KindOf(err) != intake.NotFound {
+	if intake.KindOf(err) == intake.NotFound && err != nil { // gone since: its names stay
+		source, err = events.Instance{Project: b.Project, Instance: b.Instance, Provider: b.Provider}, nil
+	}
+	if err != nil {
 		return nil, about{}.of(err)
 	}
 	from := home{Instance: source}.made(b)

@@ -12,11 +12,13 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/pipelinetest"
 	executors "github.com/backupbus/backupbus/services/provider-executors"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
 // restorer is a Hand that can put copies back, when the test says so.
@@ -139,4 +141,42 @@ func TestRestore_OfSpannerItselfIsNotThere(t *testing.T) { // case 55, (b) 56
 	refused(t, "restore", err, codes.Unimplemented, "")
 	w.rest("POST", parent+"/databases:restore", `{"databaseId":"other","backup":"`+parent+`/backups/b1"}`, 501)
 	w.backup(parent + "/backups/b1")
+}
+
+// An id with which no name can be built, or that a tool would take for an option, is no database (finding of (b) 8).
+func TestRestore_IdsOfDatabases(t *testing.T) {
+	t.Parallel()
+	w, _ := restoring(t)
+	w.ready(files, "b1", "a.db")
+	for _, id := range []string{"a/b", ".", "..", "--all-databases", "a\x00b", "a\nb", strings.Repeat("a", 101)} {
+		_, err := w.restore(files, id, files+"/backups/b1")
+		refused(t, id, err, codes.InvalidArgument, "")
+	}
+	for _, e := range w.Events("acme") {
+		if e.Entity() == events.Restores {
+			t.Errorf("stored: %s", e.ID)
+		}
+	}
+}
+
+// A restore is named by what it was of, also when that instance is no longer registered.
+func TestRestore_OfAnInstanceThatIsGone(t *testing.T) {
+	t.Parallel()
+	w, r := restoring(t)
+	w.ready(elsewhere, "b1", "c.db")
+	op, err := w.restore(files, "b.db", elsewhere+"/backups/b1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ends <- nil
+	if op, err = w.ops.WaitOperation(w.ctx(), &longrunningpb.WaitOperationRequest{Name: op.GetName()}); err != nil || !op.GetDone() {
+		t.Fatalf("%v, %v", op, err)
+	}
+	in := intake.New(w.Bus, w.View, time.Now, pipelinetest.Logger(t), intake.Config{})
+	if _, err := in.Deregister(w.ctx(), intake.Deregister{Project: "acme", Instance: "copy"}); err != nil {
+		t.Fatal(err)
+	}
+	if now := w.operation(op.GetName()); !proto.Equal(op, now) {
+		t.Errorf("was %v\nis %v", op, now)
+	}
 }

@@ -59,7 +59,26 @@ func (d *Door) plan(ctx context.Context, method, parent, id string) (plan, error
 	if err != nil {
 		return plan{}, err
 	}
+	if err := d.schedules(ctx, &h); err != nil {
+		return plan{}, about{}.of(err)
+	}
 	return plan{h, parent + "/backupSchedules/" + id, database, id}, checkDatabase(h.Instance, database)
+}
+
+// schedules reads those of an instance.
+func (d *Door) schedules(ctx context.Context, h *home) error {
+	h.schedules = map[string]events.Schedule{}
+	for cursor, first := "", true; first || cursor != ""; first = false {
+		list, next, err := d.intake.Schedules(ctx, h.Project, h.Instance.Instance, cursor, maxPage)
+		if err != nil {
+			return err
+		}
+		for _, s := range list {
+			h.schedules[s.ScheduleID] = s
+		}
+		cursor = next
+	}
+	return nil
 }
 
 // planOf is plan for a schedule's own name.
@@ -92,6 +111,9 @@ func (s *adminServer) CreateBackupSchedule(ctx context.Context, r *databasepb.Cr
 	if err != nil {
 		return nil, err
 	}
+	if err := checkLogical(p.Instance); err != nil {
+		return nil, err
+	}
 	taken := alreadyExists("Backup schedule", scheduleType, p.name)
 	if _, there := p.schedule(p.database, p.id); there {
 		return nil, taken
@@ -100,20 +122,35 @@ func (s *adminServer) CreateBackupSchedule(ctx context.Context, r *databasepb.Cr
 	if err != nil {
 		return nil, err
 	}
-	if len(p.ofDatabase(p.database)) >= maxSchedules {
-		return nil, refuse(codes.ResourceExhausted, "Database %s has %d backup schedules, which is the most: delete one, or change it.", r.GetParent(), maxSchedules)
-	}
-	return s.door.store(ctx, p, p.database, func(_ events.Instance, before *events.Schedule) (events.ScheduleConfig, error) {
+	return s.door.store(ctx, p, intake.Plan{Database: p.database, Among: p.room, Change: func(_ events.Instance, before *events.Schedule) (events.ScheduleConfig, error) {
 		if before != nil {
 			return config, taken
 		}
 		return config, nil
-	})
+	}})
+}
+
+// room refuses a schedule too many of a database, among those of its instance.
+func (p plan) room(all []events.Schedule) error {
+	p.schedules = byID(all)
+	if len(p.ofDatabase(p.database)) >= maxSchedules {
+		return refuse(codes.ResourceExhausted, "Database %s has %d backup schedules, which is the most: delete one, or change it.", nameOf(p.Instance).database(p.database), maxSchedules)
+	}
+	return nil
+}
+
+func byID(list []events.Schedule) map[string]events.Schedule {
+	all := map[string]events.Schedule{}
+	for _, s := range list {
+		all[s.ScheduleID] = s
+	}
+	return all
 }
 
 // store makes or changes a schedule and shows it.
-func (d *Door) store(ctx context.Context, p plan, database string, change func(events.Instance, *events.Schedule) (events.ScheduleConfig, error)) (*databasepb.BackupSchedule, error) {
-	stored, err := d.intake.Plan(ctx, intake.Plan{Caller: caller(), Project: p.Project, Instance: p.Instance.Instance, Database: database, Name: p.id, Change: change})
+func (d *Door) store(ctx context.Context, p plan, c intake.Plan) (*databasepb.BackupSchedule, error) {
+	c.Caller, c.Project, c.Instance, c.Name = caller(ctx), p.Project, p.Instance.Instance, p.id
+	stored, err := d.intake.Plan(ctx, c)
 	if err != nil {
 		return nil, about{instance: nameOf(p.Instance).String(), schedule: p.name}.of(err)
 	}
@@ -147,12 +184,12 @@ func (s *adminServer) UpdateBackupSchedule(ctx context.Context, r *databasepb.Up
 		return nil, err
 	}
 	wanted := settings{wanted: r.GetBackupSchedule(), instance: p.Instance}
-	return s.door.store(ctx, p, found.Database, func(_ events.Instance, before *events.Schedule) (events.ScheduleConfig, error) {
+	return s.door.store(ctx, p, intake.Plan{Database: found.Database, Change: func(_ events.Instance, before *events.Schedule) (events.ScheduleConfig, error) {
 		if before == nil {
 			return events.ScheduleConfig{}, notFound("Backup schedule", scheduleType, p.name)
 		}
 		return wanted.some(before.Config, r.GetUpdateMask().GetPaths())
-	})
+	}})
 }
 
 // DeleteBackupSchedule implements DatabaseAdmin. Its backups stay.
@@ -165,7 +202,7 @@ func (s *adminServer) DeleteBackupSchedule(ctx context.Context, r *databasepb.De
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.door.intake.DeleteSchedule(ctx, intake.Unplan{Caller: caller(), Project: p.Project, ScheduleID: found.ScheduleID}); err != nil {
+	if _, err := s.door.intake.DeleteSchedule(ctx, intake.Unplan{Caller: caller(ctx), Project: p.Project, ScheduleID: found.ScheduleID}); err != nil {
 		return nil, about{schedule: p.name}.of(err)
 	}
 	return &emptypb.Empty{}, nil
@@ -174,7 +211,7 @@ func (s *adminServer) DeleteBackupSchedule(ctx context.Context, r *databasepb.De
 // ListBackupSchedules implements DatabaseAdmin: by name.
 func (s *adminServer) ListBackupSchedules(ctx context.Context, r *databasepb.ListBackupSchedulesRequest) (*databasepb.ListBackupSchedulesResponse, error) {
 	const method = "ListBackupSchedules"
-	p, ok := pageOf(method, r.GetParent(), "", r.GetPageSize(), r.GetPageToken())
+	p, ok := pageOf(idForm, method, r.GetParent(), "", r.GetPageSize(), r.GetPageToken())
 	if !ok {
 		return nil, malformed(method)
 	}

@@ -188,3 +188,53 @@ func TestSchedules_OfOtherDoors(t *testing.T) {
 		t.Errorf("of one file among several: %v, %v", list, err)
 	}
 }
+
+// A change of what one field says leaves the rest of a schedule as whoever made it wants it.
+func TestSchedules_ChangesOfOtherDoors(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.Register("acme", "single")
+	code, raw := w.Call("POST", "/api/v1/projects/acme/schedules", `{"instance":"single","name":"hourly","config":{"cron":"0 * * * *","windowSeconds":600,"retention":{"maxAgeSeconds":86400}}}`)
+	if code/100 != 2 {
+		t.Fatalf("%d %s", code, raw)
+	}
+	name := "projects/acme/instances/single/databases/single.db/backupSchedules/hourly"
+	for _, c := range []struct {
+		path string
+		s    *databasepb.BackupSchedule
+		kept time.Duration
+	}{
+		{"encryption_config", &databasepb.BackupSchedule{Name: name}, 24 * time.Hour},
+		{"retention_duration", &databasepb.BackupSchedule{Name: name, RetentionDuration: durationpb.New(7 * 24 * time.Hour)}, 7 * 24 * time.Hour},
+	} {
+		got, err := w.admin.UpdateBackupSchedule(w.ctx(), &databasepb.UpdateBackupScheduleRequest{BackupSchedule: c.s, UpdateMask: mask(c.path)})
+		cron := got.GetSpec().GetCronSpec()
+		if err != nil || cron.GetText() != "0 * * * *" || cron.GetCreationWindow().AsDuration() != 10*time.Minute || got.GetRetentionDuration().AsDuration() != c.kept {
+			t.Errorf("%s: %v, %v", c.path, got, err)
+		}
+	}
+}
+
+// What is there can be seen and removed, also where no more of it can be made.
+func TestSchedules_OfAPhysicalInstance(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.RegisterAs("acme", "server", "mysql", `{"engine":"mysql","address":"db:3306","user":"u"}`)
+	of := "projects/acme/instances/server/databases/d1"
+	if _, err := w.plan(of, "nightly", daily()); err != nil {
+		t.Fatal(err)
+	}
+	w.RegisterAs("acme", "server", "mysql", `{"engine":"mysql","address":"db:3306","user":"u","method":"PHYSICAL"}`)
+	_, err := w.plan(of, "another", daily())
+	refused(t, "create", err, codes.FailedPrecondition, "")
+	name := of + "/backupSchedules/nightly"
+	if _, err := w.admin.GetBackupSchedule(w.ctx(), &databasepb.GetBackupScheduleRequest{Name: name}); err != nil {
+		t.Error(err)
+	}
+	if list, err := w.admin.ListBackupSchedules(w.ctx(), &databasepb.ListBackupSchedulesRequest{Parent: of}); err != nil || len(list.GetBackupSchedules()) != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
+	if _, err := w.admin.DeleteBackupSchedule(w.ctx(), &databasepb.DeleteBackupScheduleRequest{Name: name}); err != nil {
+		t.Error(err)
+	}
+}

@@ -41,6 +41,7 @@ func (s settings) some(c events.ScheduleConfig, paths []string) (events.Schedule
 	if c.Spanner != nil {
 		own = *c.Spanner
 	}
+	timed := false
 	for _, p := range paths {
 		var err error
 		switch snakePath(p) {
@@ -49,8 +50,10 @@ func (s settings) some(c events.ScheduleConfig, paths []string) (events.Schedule
 		case "encryption_config", "encryption_config.encryption_type", "encryption_config.kms_key_name", "encryption_config.kms_key_names":
 			own.Encryption, err = encryptionOf(s.instance, s.wanted.GetEncryptionConfig())
 		case "spec", "spec.cron_spec", "spec.cron_spec.text":
+			timed = true
 			c.Cron, c.EverySeconds = s.wanted.GetSpec().GetCronSpec().GetText(), 0
 		case "full_backup_spec", "incremental_backup_spec":
+			timed = true
 			own.Incremental, err = s.incremental()
 		}
 		if err != nil {
@@ -58,6 +61,9 @@ func (s settings) some(c events.ScheduleConfig, paths []string) (events.Schedule
 		}
 	}
 	c.Spanner = &own
+	if !timed { // when it comes, and how late, stays as whoever made it wants it
+		return c, nil
+	}
 	return s.timed(c)
 }
 
@@ -123,7 +129,9 @@ func (h home) show(s events.Schedule) *databasepb.BackupSchedule {
 	if c.Spanner == nil {
 		return out
 	}
-	out.RetentionDuration = seconds(c.Spanner.RetentionSeconds)
+	if c.Spanner.RetentionSeconds > 0 {
+		out.RetentionDuration = seconds(c.Spanner.RetentionSeconds)
+	}
 	if c.Spanner.Incremental {
 		out.BackupTypeSpec = &databasepb.BackupSchedule_IncrementalBackupSpec{IncrementalBackupSpec: &databasepb.IncrementalBackupSpec{}}
 	}

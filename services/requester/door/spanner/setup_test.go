@@ -21,8 +21,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/pipelinetest"
+	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
 
 // The instances of these tests: one of provider spanner that names no databases, one that names three, and files.
@@ -43,8 +43,13 @@ type world struct {
 
 func setup(t *testing.T) world {
 	t.Helper()
-	p := pipelinetest.Start(t, pipelinetest.Options{Further: []string{"spanner"}})
-	p.Hand.Shape(func(o *lifecycle.Outcome) { o.ConsistencyTime = time.Time{} }) // as a Spanner executor: it was given one
+	return setupOver(t, nil)
+}
+
+// setupOver is setup over a store of the view.
+func setupOver(t *testing.T, s view.Store) world {
+	t.Helper()
+	p := pipelinetest.Start(t, pipelinetest.Options{Further: []string{"spanner", "mysql"}, Store: s})
 	p.RegisterAs("acme", "orders", "spanner", `{"engine":"spanner"}`)
 	p.RegisterAs("acme", "named", "spanner", `{"engine":"spanner","databases":["d1","d2","d3"]}`)
 	p.RegisterAs("acme", "files", "sqlite", fmt.Sprintf(`{"engine":"sqlite","file":%q,"files":[%q]}`, p.Dir+"/a.db", p.Dir+"/b.db"))

@@ -18,7 +18,7 @@ func TestTime_OperationsAreForgotten(t *testing.T) {
 	w := setup(t)
 	name := w.ready(parent, "b1", "db").GetName()
 	running := w.create(parent, "b2", "db2").GetName()
-	for days, there := range map[int]bool{6: true, 8: false} {
+	for days, there := range map[int]bool{6: true, 8: false, 60: false} {
 		now := func() time.Time { return time.Now().Add(time.Duration(days) * 24 * time.Hour) }
 		door, err := spanner.New(intake.New(w.Bus, w.View, now, pipelinetest.Logger(t), intake.Config{}), now, pipelinetest.Logger(t))
 		if err != nil {
@@ -33,6 +33,9 @@ func TestTime_OperationsAreForgotten(t *testing.T) {
 			if _, body := get(list); strings.Contains(body, name) != there {
 				t.Errorf("after %d days %s: %s", days, list, body)
 			}
+		}
+		if _, body := get(parent + "/backupOperations"); !strings.Contains(body, running) { // however long it runs
+			t.Errorf("after %d days the running one: %s", days, body)
 		}
 		if code, body := get(name); (code == http.StatusOK) != there {
 			t.Errorf("after %d days: %d %s", days, code, body)

@@ -46,6 +46,11 @@ func TestUpdate_TheExpiry(t *testing.T) { // cases 28, 29, 30, (b) 4, 22 to 25
 		_, err := update(c.to, c.m)
 		refused(t, what, err, codes.InvalidArgument, "")
 	}
+	soon := in(5 * time.Minute)
+	_, err = update(soon, mask("expire_time"))
+	if at := expiryText(t, refused(t, "5 minutes ahead", err, codes.InvalidArgument, "").Message(), name, soon); !at.Equal(got.GetCreateTime().AsTime()) {
+		t.Errorf("processed at %s, want %s", at, got.GetCreateTime().AsTime())
+	}
 	if b := w.backup(name); !proto.Equal(b.GetExpireTime(), latest) {
 		t.Errorf("after refusals: %v", b.GetExpireTime())
 	}

@@ -188,7 +188,7 @@ func look(t testing.TB, v *view.View) everything {
 	for _, r := range from {
 		e.From = append(e.From, r.RestoreID)
 	}
-	made, _, err := v.Creations(ctx, "p", "a", "", 100)
+	made, _, err := v.Creations(ctx, "p", "a", "", time.Time{}, "", 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,11 +303,8 @@ func testView(t *testing.T, h Harness) {
 	if p, err := v.Progress(ctx, "p", "bk_a4"); err != nil || p.Ordinal != 2 || p.Attempt != 2 || *p.Percent != 10 {
 		t.Errorf("progress %+v, %v", p, err)
 	}
-	if peak, err := v.Peak(ctx, "p", "bk_a4"); err != nil || peak != 40 {
-		t.Errorf("peak %d, %v", peak, err)
-	}
-	if peak, err := v.Peak(ctx, "p", "bk_a3"); err != nil || peak != 0 {
-		t.Errorf("peak of one that told nothing: %d, %v", peak, err)
+	if peaks, err := v.Peaks(ctx, "p", []string{"bk_a3", "bk_a4"}); err != nil || len(peaks) != 1 || peaks["bk_a4"] != 40 {
+		t.Errorf("peaks, of one that told nothing too: %v, %v", peaks, err)
 	}
 }
 

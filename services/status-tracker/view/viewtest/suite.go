@@ -33,6 +33,8 @@ func Run(t *testing.T, h Harness) {
 		"view":     testView,
 		"pages":    testPages,
 		"copies":   testCopies,
+		"recent":   testRecent,
+		"fallback": testFallback,
 		"rebuild":  testRebuild,
 		"position": testPosition,
 		"projects": testProjects,

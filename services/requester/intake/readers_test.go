@@ -1,0 +1,106 @@
+package intake_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/requester/intake"
+	"github.com/backupbus/backupbus/services/status-tracker/view"
+	"time"
+)
+
+// between is a log in which something else happens once, between a decision of this step and its append.
+type between struct {
+	intake.Log
+	step events.Step
+	once *sync.Once
+	f    func()
+}
+
+func (b between) Append(ctx context.Context, d events.Draft) (events.Appended, error) {
+	decide := d.Decide
+	d.Decide = func(ctx context.Context, p events.Prior) (events.Payload, error) {
+		next, err := decide(ctx, p)
+		if err == nil && d.Step == b.step {
+			b.once.Do(b.f)
+		}
+		return next, err
+	}
+	return b.Log.Append(ctx, d)
+}
+
+// Of a deletion and a reader of the same backup one is refused, whichever decided first and appended last, and however
+// far the views are behind.
+func TestReaders_AndADeletionAtOnce(t *testing.T) {
+	t.Parallel()
+	for what, read := range map[string]func(context.Context, *intake.Intake, events.Backup) error{
+		"copy": func(ctx context.Context, i *intake.Intake, b events.Backup) error {
+			return second(i.Create(ctx, intake.Create{Caller: intake.Caller{Door: "spanner"}, Project: "shop", Instance: "elsewhere", SpannerID: "c1", Source: &b}))
+		},
+		"copy in its instance": func(ctx context.Context, i *intake.Intake, b events.Backup) error {
+			return second(i.Create(ctx, intake.Create{Caller: intake.Caller{Door: "spanner"}, Project: "shop", Instance: "orders", SpannerID: "c1", Source: &b}))
+		},
+		"restore": func(ctx context.Context, i *intake.Intake, b events.Backup) error {
+			return second(i.Restore(ctx, intake.Restore{Caller: intake.Caller{Door: "native"}, Project: "shop", BackupID: b.BackupID, Target: events.Target{Instance: "elsewhere"}}))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "orders", "elsewhere")
+			other := w.rival()
+			drop := func(ctx context.Context, i *intake.Intake, b events.Backup) error {
+				return second(i.Delete(ctx, intake.Change{Caller: intake.Caller{Door: "spanner"}, Project: "shop", BackupID: b.BackupID}))
+			}
+			late := func(step events.Step, f func()) *intake.Intake {
+				return w.over(between{w.bus, step, &sync.Once{}, f}, view.NewFallback(view.New(view.NewMemory(time.Now), 1), truth{w.bus}, time.Now))
+			}
+			b := w.taken("orders")
+			slow := late(events.DeletionRequested, func() {
+				if err := read(t.Context(), other, b); err != nil {
+					t.Errorf("the reader: %v", err)
+				}
+			})
+			refused(t, "deletion that appends last", drop(t.Context(), slow, b), intake.NotDeletable)
+			w = newWorld(t, "orders", "elsewhere")
+			other = w.rival()
+			b = w.taken("orders")
+			slow = late(events.Requested, func() {
+				if err := drop(t.Context(), other, b); err != nil {
+					t.Errorf("the deletion: %v", err)
+				}
+			})
+			refused(t, "reader that appends last", read(t.Context(), slow, b), intake.NotRestorable)
+		})
+	}
+}
+
+// Many deletions and readers of one project at once do not wear each other out.
+func TestReaders_ManyAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "orders", "elsewhere")
+	other := w.rival()
+	var all []events.Backup
+	for range 12 {
+		all = append(all, w.taken("orders"))
+	}
+	var both sync.WaitGroup
+	for n, b := range all {
+		var deleted, restored error
+		both.Go(func() {
+			var one sync.WaitGroup
+			one.Go(func() {
+				deleted = second(w.Delete(t.Context(), intake.Change{Caller: intake.Caller{Door: "spanner"}, Project: "shop", BackupID: b.BackupID}))
+			})
+			one.Go(func() {
+				restored = second(other.Restore(t.Context(), intake.Restore{Caller: intake.Caller{Door: "native"}, Project: "shop", BackupID: b.BackupID, Target: events.Target{Instance: "elsewhere"}}))
+			})
+			one.Wait()
+			if (deleted == nil) == (restored == nil) || intake.KindOf(deleted) == intake.Unavailable || intake.KindOf(restored) == intake.Unavailable {
+				t.Errorf("backup %d: deletion %v, restore %v", n, deleted, restored)
+			}
+		})
+	}
+	both.Wait()
+}
