@@ -66,15 +66,16 @@ bench: ## benchmarks of the parts on the hot path
 
 FUZZTIME ?= 60s
 FUZZTIME_SHORT ?= 20s
+FUZZCOUNT ?= 10000x
 
 .PHONY: fuzz
-fuzz: ## feed what reads requests with what no client would send, FUZZTIME (60s) and FUZZTIME_SHORT (20s) each
+fuzz: ## feed what reads requests with what no client would send, FUZZTIME (60s), FUZZTIME_SHORT (20s) or FUZZCOUNT inputs each
 	go test -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/cloudsql
 	go test -run '^$$' -fuzz FuzzFields -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./services/requester/door/cloudsql
-	go test -run '^$$' -fuzz FuzzRequest -fuzztime $(FUZZTIME_SHORT) -fuzzminimizetime 20x ./services/requester/door/gaussdb
-	go test -run '^$$' -fuzz FuzzOpenRequest -fuzztime $(FUZZTIME_SHORT) -fuzzminimizetime 20x ./services/requester/door/gaussdb
-	go test -run '^$$' -fuzz FuzzFilter -fuzztime $(FUZZTIME_SHORT) -fuzzminimizetime 20x ./services/requester/door/spanner
-	go test -run '^$$' -fuzz FuzzRequest -fuzztime $(FUZZTIME_SHORT) -fuzzminimizetime 20x ./services/requester/door/spanner
+	go test -run '^$$' -fuzz FuzzRequest -fuzztime $(FUZZCOUNT) -fuzzminimizetime 20x ./services/requester/door/gaussdb
+	go test -run '^$$' -fuzz FuzzOpenRequest -fuzztime $(FUZZCOUNT) -fuzzminimizetime 20x ./services/requester/door/gaussdb
+	go test -run '^$$' -fuzz FuzzFilter -fuzztime $(FUZZCOUNT) -fuzzminimizetime 20x ./services/requester/door/spanner
+	go test -run '^$$' -fuzz FuzzRequest -fuzztime $(FUZZCOUNT) -fuzzminimizetime 20x ./services/requester/door/spanner
 	go test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME_SHORT) -fuzzminimizetime 20x ./services/requester/door/filter
 	go test -run '^$$' -fuzz FuzzCommand -fuzztime $(FUZZTIME_SHORT) -fuzzminimizetime 20x ./events
 	go test -run '^$$' -fuzz FuzzParseSQL -fuzztime $(FUZZTIME_SHORT) -fuzzminimizetime 20x ./events/filter
