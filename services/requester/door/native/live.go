@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/backupbus/backupbus/events"
 )
@@ -34,6 +35,7 @@ type watch struct {
 
 	mu       sync.Mutex
 	known    bool // from where on the rooms are complete
+	epoch    string
 	to       uint64
 	rooms    map[string]*room
 	starting chan struct{} // closed when known
@@ -68,10 +70,14 @@ type listener struct {
 	progress *latest // nil: not asked for
 }
 
-// enter joins the room of a project; leave has to be called.
-func (l *live) enter(token string, progress *latest) (in *listener, leave func()) {
+// enter joins the room of a project; leave has to be called. epoch is that of the log whose sequences the caller
+// speaks of: a watch of one that was deleted since ends.
+func (l *live) enter(token, epoch string, progress *latest) (in *listener, leave func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.now != nil && l.now.another(epoch) {
+		l.now.end()
+	}
 	if l.now == nil || l.now.over() {
 		l.now = l.start()
 	}
@@ -113,23 +119,41 @@ func (l *live) start() *watch {
 	r := &watch{stop: stop, ended: make(chan struct{}), rooms: map[string]*room{}, starting: make(chan struct{})}
 	go func() {
 		defer r.end()
-		_, last, err := l.log.Position(ctx)
+		epoch, last, err := l.log.Position(ctx)
 		if err == nil {
-			r.begin(last)
+			r.begin(epoch, last)
 			err = l.log.Follow(ctx, last+1, func(token string, ev events.Stored) error { return r.add(token, ev) })
 		}
 		if ctx.Err() == nil {
 			l.slog.WarnContext(ctx, "event streams are cut", "reading", "events", "error", err.Error())
 		}
 	}()
-	go func() {
-		err := l.log.FollowProgress(ctx, r.report)
-		if ctx.Err() == nil { // who wants progress comes back for all of it
-			l.slog.WarnContext(ctx, "event streams are cut", "reading", "progress", "error", err.Error())
-			r.end()
-		}
-	}()
+	go l.followProgress(ctx, r)
 	return r
+}
+
+// followProgress goes on after an error: nobody's stream ends for want of progress.
+func (l *live) followProgress(ctx context.Context, r *watch) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := l.log.FollowProgress(ctx, r.report); ctx.Err() == nil {
+			l.slog.WarnContext(ctx, "no progress for event streams", "again_in", heartbeat.String(), "error", err.Error())
+		}
+		timer.Reset(heartbeat)
+	}
+}
+
+// another tells whether this watch is known to read another log.
+func (r *watch) another(epoch string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known && r.epoch != epoch
 }
 
 func (r *watch) over() bool {
@@ -146,10 +170,10 @@ func (r *watch) end() {
 }
 
 // begin says that everything after last will be told.
-func (r *watch) begin(last uint64) {
+func (r *watch) begin(epoch string, last uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.known, r.to = true, last
+	r.known, r.epoch, r.to = true, epoch, last
 	for _, at := range r.rooms {
 		at.from = last + 1
 	}

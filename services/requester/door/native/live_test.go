@@ -261,7 +261,7 @@ func slowly(t *testing.T) *http.Client {
 
 // caughtUp waits until the reader has read so far, and tells what is kept of the project.
 func (d *Door) caughtUp(token string, seq uint64) (kept, bytes int) {
-	in, leave := d.live.enter(token, nil)
+	in, leave := d.live.enter(token, "abcd1234", nil)
 	defer leave()
 	for {
 		_, upTo, more, _ := in.after(seq)

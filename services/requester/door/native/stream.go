@@ -27,12 +27,16 @@ const (
 
 // What one reading of the log takes for a stream that is behind; then it is sent before more is read.
 const (
-	behindEvents = 1000
+	behindEvents = 256
 	behindBytes  = 1 << 20
 )
 
 // stream answers with server-sent events until the client goes.
 func (d *Door) stream(f *feed, progress bool) (*huma.StreamResponse, error) {
+	token, err := events.Token(f.project)
+	if err != nil {
+		return nil, badRequest("project: " + err.Error())
+	}
 	leave, ok := d.streams.enter(f.project)
 	if !ok {
 		return nil, huma.ErrorWithHeaders(&problem{Title: http.StatusText(http.StatusTooManyRequests), Status: http.StatusTooManyRequests, Reason: "RATE_LIMITED",
@@ -41,10 +45,6 @@ func (d *Door) stream(f *feed, progress bool) (*huma.StreamResponse, error) {
 	}
 	if f.start == (Start{}) {
 		f.start.Seq = f.last + 1
-	}
-	token, err := events.Token(f.project)
-	if err != nil {
-		return nil, badRequest("project: " + err.Error())
 	}
 	s := &stream{feed: f, token: token, log: d.log, live: d.live, reading: d.reading, now: d.now, slog: d.slog}
 	if progress {
@@ -108,7 +108,7 @@ func (s *stream) run(hc huma.Context) {
 		hello += "event: backupbus.reset\ndata: {\"reason\":\"CURSOR_UNKNOWN\"}\n\n"
 	}
 	s.at = s.before()
-	in, leave := s.live.enter(s.token, s.progress)
+	in, leave := s.live.enter(s.token, s.epoch, s.progress)
 	defer leave()
 	if s.send(hello+s.idBlock(s.at)) != nil {
 		return
@@ -128,6 +128,10 @@ func (s *stream) run(hc huma.Context) {
 			return
 		}
 		for _, ev := range list {
+			if closed(in.of.ended) || closed(s.log.Stopping(ctx)) { // it goes on after its last id
+				s.goAway()
+				return
+			}
 			if s.one(ev, "id: "+s.cursor(ev.Seq)+"\n") != nil {
 				return
 			}
@@ -162,6 +166,15 @@ func (s *stream) run(hc huma.Context) {
 
 // atOnce: there is more to read now.
 var atOnce = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
 
 // read is what comes next of what is wanted, from the room or from the log; more is closed when there may be more.
 func (s *stream) read(ctx context.Context, in *listener) (list []told, more <-chan struct{}, err error) {
@@ -204,6 +217,9 @@ func (s *stream) behind(ctx context.Context, from Start) (list []told, more <-ch
 		at = end
 	default:
 		at = max(at, end)
+	}
+	if at == s.at { // nothing moves: it is looked again with the next heartbeat
+		return nil, nil, nil
 	}
 	s.at = at
 	return list, atOnce, nil
