@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -24,15 +25,16 @@ var _ Part = (*Server)(nil)
 // Listen takes the address at once, so that a taken port is an error at the start and Addr is known.
 // Without authentication only loopback is allowed: any other address is refused.
 func Listen(name, address string, h http.Handler) (*Server, error) {
-	return ListenTLS(name, address, h, TLS{})
+	return ListenTLS(name, address, h, TLS{}, nil)
 }
 
-// ListenTLS is Listen; with files it serves TLS and nothing else. They are read now, and again when they change.
-func ListenTLS(name, address string, h http.Handler, t TLS) (*Server, error) {
+// ListenTLS is Listen; with files it serves TLS and nothing else. They are read now, and again when they change; l is
+// told if they cannot be used then.
+func ListenTLS(name, address string, h http.Handler, t TLS, l *slog.Logger) (*Server, error) {
 	if err := loopbackOnly(address); err != nil {
 		return nil, err
 	}
-	secured, err := t.config()
+	secured, err := t.config(l)
 	if err != nil {
 		return nil, fmt.Errorf("listen for %s: %w", name, err)
 	}

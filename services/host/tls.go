@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -34,15 +35,15 @@ func (t TLS) Validate() error {
 }
 
 // config is nil for cleartext.
-func (t TLS) config() (*tls.Config, error) {
+func (t TLS) config(l *slog.Logger) (*tls.Config, error) {
 	if t == (TLS{}) {
 		return nil, nil
 	}
 	if err := t.Validate(); err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
-	k := &keeper{files: t}
-	if _, err := k.certificate(nil); err != nil {
+	k := &keeper{files: t, slog: l}
+	if err := k.load(); err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: k.certificate}, nil
@@ -52,26 +53,42 @@ func (t TLS) config() (*tls.Config, error) {
 // certificate stays: a renewal writes two files, one after the other.
 type keeper struct {
 	files TLS
+	slog  *slog.Logger
 
 	mu   sync.Mutex
 	cert *tls.Certificate
-	read [2]time.Time // when the files were last changed
+	seen [2]time.Time // when the files were last changed, as they were last read
+	said string       // of what could not be used
 }
 
 func (k *keeper) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	err := k.load()
+	if err != nil && err.Error() != k.said {
+		k.slog.Warn("the certificate's new files cannot be used: the one before is served on", "until", k.cert.Leaf.NotAfter, "error", err.Error())
+	}
+	if k.said = ""; err != nil {
+		k.said = err.Error()
+	}
+	return k.cert, nil
+}
+
+// load reads the files if they have changed since.
+func (k *keeper) load() error {
 	changed, err := k.files.changed()
-	if err == nil && (k.cert == nil || changed != k.read) {
-		var c tls.Certificate
-		if c, err = tls.LoadX509KeyPair(k.files.CertFile, k.files.KeyFile); err == nil {
-			k.cert, k.read = &c, changed
-		}
+	if err != nil {
+		return err
 	}
-	if k.cert != nil {
-		return k.cert, nil
+	if k.cert != nil && changed == k.seen {
+		return nil
 	}
-	return nil, err
+	c, err := tls.LoadX509KeyPair(k.files.CertFile, k.files.KeyFile)
+	if err != nil {
+		return err
+	}
+	k.cert, k.seen = &c, changed
+	return nil
 }
 
 func (t TLS) changed() (at [2]time.Time, err error) {

@@ -10,12 +10,14 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -84,6 +86,24 @@ func get(url string, roots *x509.CertPool, protocols func(*http.Protocols)) (pro
 	return resp.Proto, string(b), err
 }
 
+// safeBuffer is written by a server and read by its test.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 func http1(p *http.Protocols) { p.SetHTTP1(true) }
 func http2(p *http.Protocols) { p.SetHTTP2(true) }
 func h2c(p *http.Protocols)   { p.SetUnencryptedHTTP2(true) }
@@ -97,7 +117,7 @@ func TestListen_BothProtocolsInCleartextOrOverTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secured, err := ListenTLS("secured", "127.0.0.1:0", hello, files)
+	secured, err := ListenTLS("secured", "127.0.0.1:0", hello, files, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +150,8 @@ func TestListenTLS_TakesARenewedCertificate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	named, old := files(t, dir, time.Now().Add(-time.Hour))
-	s, err := ListenTLS("secured", "127.0.0.1:0", hello, named)
+	var log safeBuffer
+	s, err := ListenTLS("secured", "127.0.0.1:0", hello, named, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,8 +168,13 @@ func TestListenTLS_TakesARenewedCertificate(t *testing.T) {
 	if err := os.WriteFile(named.KeyFile, kept, 0o600); err != nil { // the key of before, the certificate of now
 		t.Fatal(err)
 	}
-	if _, _, err := get(s.URL(), old, http2); err != nil {
-		t.Errorf("half a renewal: %v", err)
+	for range 2 {
+		if _, _, err := get(s.URL(), old, http2); err != nil {
+			t.Errorf("half a renewal: %v", err)
+		}
+	}
+	if n := strings.Count(log.String(), "cannot be used"); n != 1 {
+		t.Errorf("told %d times: %s", n, log.String())
 	}
 	if err := os.WriteFile(named.KeyFile, fresh, 0o600); err != nil {
 		t.Fatal(err)
@@ -173,7 +199,7 @@ func TestListenTLS_RefusesWhatCannotBeServed(t *testing.T) {
 		"go together": {CertFile: good.CertFile}, "absolute": {CertFile: "tls.crt", KeyFile: "tls.key"}, "chmod": wide,
 		"private key": {CertFile: good.CertFile, KeyFile: other.KeyFile}, "no such file": {CertFile: good.CertFile, KeyFile: good.KeyFile + "x"},
 	} {
-		if _, err := ListenTLS("x", "127.0.0.1:0", hello, bad); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := ListenTLS("x", "127.0.0.1:0", hello, bad, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -115,7 +115,7 @@ func New(d Deps, c Config) (*Requester, error) {
 		{below(native.Prefix), own},
 		{below("/"), fallback(d.Ops)},
 	}
-	s, err := host.ListenTLS("requester", c.listen(), h, c.TLS)
+	s, err := host.ListenTLS("requester", c.listen(), h, c.TLS, d.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,11 @@ func rowsOf(table string) map[string]bool {
 		if !ok {
 			continue
 		}
-		for _, span := range rowSpan.FindAllStringSubmatch(columns.Split(entry, 2)[0], -1) {
+		column := columns.Split(entry, 2)
+		if len(column) < 2 || strings.TrimSpace(column[1]) == "" { // nobody holds them, and nothing is said of it
+			continue
+		}
+		for _, span := range rowSpan.FindAllStringSubmatch(column[0], -1) {
 			from, _ := strconv.Atoi(span[2])
 			to, err := strconv.Atoi(span[3])
 			if err != nil { // one row

@@ -3,6 +3,7 @@ package doortest
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 )
 
@@ -69,6 +70,9 @@ func (c Conversation) run(t *testing.T, file string) {
 	for i, f := range a.Files {
 		switch step, arg, _ := strings.Cut(f.Name, " "); {
 		case step == "request":
+			if i+1 == len(a.Files) || a.Files[i+1].Name != "answer" {
+				t.Fatal("a request without an answer behind it")
+			}
 			a.Files[i+1].Data = names.hide(send(t, at.Host, names.show(f.Data)))
 		case step == "answer", c.Step(t, step, arg, f.Data):
 		default:
@@ -82,7 +86,7 @@ func (c Conversation) run(t *testing.T, file string) {
 		}
 		return
 	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+	if diff := gocmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("go test -update rewrites it:\n%s", diff)
 	}
 }
@@ -126,10 +130,12 @@ func send(t *testing.T, host string, request []byte) []byte {
 type names struct {
 	host  string
 	fixed map[string]string
-	forms []Volatile
-	any   *regexp.Regexp
-	of    map[string]string // value → name
-	given map[string]int    // how many of a form
+	// longest are the values of fixed, the longest first: one may be part of another.
+	longest []string
+	forms   []Volatile
+	any     *regexp.Regexp
+	of      map[string]string // value → name
+	given   map[string]int    // how many of a form
 }
 
 func newNames(host string, c Conversation) *names {
@@ -138,14 +144,15 @@ func newNames(host string, c Conversation) *names {
 		forms = append(forms, "("+v.Form+")")
 	}
 	n := &names{host: host, fixed: c.Names, forms: c.Volatile, of: map[string]string{}, given: map[string]int{}}
+	n.longest = slices.SortedFunc(maps.Keys(c.Names), func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	n.any = regexp.MustCompile(strings.Join(forms, "|"))
 	return n
 }
 
 func (n *names) hide(answer []byte) []byte {
 	answer = bytes.ReplaceAll(answer, []byte(n.host), []byte("HOST"))
-	for value, name := range n.fixed {
-		answer = bytes.ReplaceAll(answer, []byte(value), []byte(name))
+	for _, value := range n.longest {
+		answer = bytes.ReplaceAll(answer, []byte(value), []byte(n.fixed[value]))
 	}
 	return n.any.ReplaceAllFunc(answer, func(v []byte) []byte { return []byte(n.name(string(v))) })
 }
