@@ -148,7 +148,7 @@ func TestReadSecret(t *testing.T) {
 		{"executable", file(good, 0o700), "wider than 0600"},
 		{"no file", "file:" + filepath.Join(t.TempDir(), "none"), "no such file"},
 		{"a folder", "file:" + t.TempDir(), "no plain file"},
-		{"too large", file(strings.Repeat("canary", 200), 0o600), "more than 1024 bytes"},
+		{"too large", file(strings.Repeat("canary", 3000), 0o600), "more than 16384 bytes"},
 		{"not base64", file("whsec_canary-canary", 0o600), "not standard base64"},
 	} {
 		_, err := readSecret(c.ref, env)
