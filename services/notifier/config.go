@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 
 	"github.com/backupbus/backupbus/services/host"
 	"github.com/backupbus/backupbus/services/notifier/mail"
@@ -15,7 +16,7 @@ import (
 // Config of the notifier. The zero value works and delivers nothing.
 type Config struct {
 	// Origin is the name by which receivers know this deployment (header WebHook-Request-Origin); default
-	// the bus's name.
+	// the bus's name. With Mail a host name, as it goes into message ids.
 	Origin string `yaml:"origin"`
 	// AllowCIDRs open private ranges and loopback to sinks, and are where plain http may go. An entry is an
 	// exact range, as 10.1.2.0/24 or ::1/128. Link-local, metadata and multicast addresses stay closed.
@@ -38,6 +39,8 @@ type Config struct {
 	Subscriptions []subscription.Subscription `yaml:"subscriptions"`
 }
 
+var hostName = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$`)
+
 const (
 	maxOrigin     = 253
 	handshakeOn   = "on"
@@ -58,6 +61,9 @@ func (c Config) Validate() error {
 	var errs []error
 	if len(c.Origin) > maxOrigin || !visible(c.Origin) {
 		errs = append(errs, fmt.Errorf("origin: has to be a name of at most %d visible ASCII characters, as backup.example.com", maxOrigin))
+	}
+	if c.Mail.Address != "" && c.Origin != "" && !hostName.MatchString(c.Origin) {
+		errs = append(errs, errors.New("origin: has to be a host name, as backup.example.com: e-mail uses it in message ids"))
 	}
 	for i, p := range c.AllowedPorts {
 		if p < 1 || p > 65535 {

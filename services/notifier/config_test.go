@@ -12,6 +12,7 @@ import (
 
 	"github.com/backupbus/backupbus/events/filter"
 	"github.com/backupbus/backupbus/services/host"
+	"github.com/backupbus/backupbus/services/notifier/mail"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
 
@@ -116,6 +117,19 @@ func TestValidate_ReportsAllMistakesAtOnce(t *testing.T) {
 	}
 	if err := (Config{}).Validate(); err != nil {
 		t.Errorf("the zero value: %v", err)
+	}
+}
+
+func TestValidate_OriginOfMailIsAHost(t *testing.T) {
+	t.Parallel()
+	with := mail.Config{Address: "smtp.example.com:587", From: "b@example.com", Recipients: []string{"@example.com"}}
+	for origin, ok := range map[string]bool{"": true, "bus.local": true, "backup-1.Example.com": true, "bus>": false, "a@b": false, "a..b": false, "a.": false, "https://x": false} {
+		if err := (Config{Origin: origin, Mail: with}).Validate(); (err == nil) != ok || err != nil && !strings.HasPrefix(err.Error(), "origin: has to be a host name") {
+			t.Errorf("%q: %v", origin, err)
+		}
+		if err := (Config{Origin: origin}).Validate(); err != nil {
+			t.Errorf("%q without mail: %v", origin, err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/emersion/go-smtp"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/backupbus/backupbus/services/notifier/delivery"
 	"github.com/backupbus/backupbus/services/notifier/mail"
@@ -42,7 +43,7 @@ func TestMail_OverTheAPI(t *testing.T) {
 		}
 		return len(all) == 1 && len(tried.Attempts) > 0
 	})
-	if a := tried.Attempts[0]; tried.SubscriptionID != id || a.StatusCode != 451 || a.Outcome != delivery.HTTPError || strings.Contains(a.ResponseBodyPreview, "ops@") {
+	if a := tried.Attempts[0]; tried.SubscriptionID != id || a.StatusCode != 451 || a.Outcome != delivery.Throttled || strings.Contains(a.ResponseBodyPreview, "ops@") {
 		t.Errorf("%+v", a)
 	}
 	s.Refuse(nil, nil)
@@ -60,7 +61,8 @@ func TestMail_OverTheAPI(t *testing.T) {
 		}
 	}
 	for _, bad := range []map[string]any{
-		{"sink": "mailto:ops@example.net", "protocol": "SMTP"}, {"sink": "mailto:ops@example.com", "protocol": "HTTP"}, {"sink": "https://example.com/", "protocol": "SMTP"},
+		{"sink": "mailto:ops@example.net", "protocol": "SMTP"}, {"sink": "mailto:ops@example.com,it@example.com", "protocol": "SMTP"},
+		{"sink": "mailto:ops@example.com", "protocol": "HTTP"}, {"sink": "https://example.com/", "protocol": "SMTP"},
 		{"sink": "mailto:ops@example.com", "protocol": "SMTP", "protocolsettings": map[string]any{"format": "slack"}},
 		{"sink": "mailto:ops@example.com", "protocol": "SMTP", "protocolsettings": map[string]any{"signing": []string{"v1"}}},
 		{"sink": "mailto:ops@example.com", "protocol": "SMTP", "protocolsettings": map[string]any{"headers": map[string]any{"Bcc": "x@example.net"}}},
@@ -69,6 +71,41 @@ func TestMail_OverTheAPI(t *testing.T) {
 	}
 	if strings.Contains(w.log.String(), "ops@") {
 		t.Error("the log names a recipient")
+	}
+}
+
+// A change of the protocol resets what was said of the other one, and nothing else.
+func TestMail_ProtocolChangesBothWays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.mails()
+	r := willing(t, "*", 200)
+	c := w.serve(r.URL)
+	id, _ := c.make(r.URL, func(b map[string]any) {
+		b["protocolsettings"] = map[string]any{"contentMode": "binary", "signing": []string{"v1a"}, "timeoutMs": 5000,
+			"headers": map[string]any{"Authorization": "canary-header"}}
+	})
+	settings := func(out map[string]any) map[string]any { return out["protocolsettings"].(map[string]any) }
+	mailed := c.must(200, "PATCH", "/"+id, map[string]any{"sink": "mailto:ops@example.com", "protocol": "SMTP"})
+	want := map[string]any{"ordering": "none", "contentMode": "structured", "format": "email", "timeoutMs": 5000.0, "maxInFlight": 8.0, "ratePerMinute": 600.0}
+	if diff := cmp.Diff(want, settings(mailed)); diff != "" {
+		t.Error(diff)
+	}
+	back := map[string]any{"sink": r.URL, "protocol": "HTTP"}
+	want["format"], want["signing"] = "cloudevent", []any{"v1"}
+	if diff := cmp.Diff(want, settings(c.must(200, "PATCH", "/"+id, back))); diff != "" {
+		t.Error(diff)
+	}
+	c.must(200, "PATCH", "/"+id, map[string]any{"sink": "mailto:ops@example.com", "protocol": "SMTP"})
+	back["protocolsettings"] = map[string]any{"format": "slack"}
+	want["format"] = "slack"
+	if diff := cmp.Diff(want, settings(c.must(200, "PATCH", "/"+id, back))); diff != "" {
+		t.Error(diff)
+	}
+	c.must(400, "PATCH", "/"+id, map[string]any{"sink": "mailto:ops@example.com", "protocol": "SMTP", "protocolsettings": map[string]any{"format": "slack"}})
+	same := c.must(200, "PATCH", "/"+id, map[string]any{"protocol": "HTTP", "protocolsettings": map[string]any{"timeoutMs": 6000}})
+	if want["timeoutMs"] = 6000.0; !cmp.Equal(want, settings(same)) {
+		t.Errorf("of the same protocol: %v", settings(same))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -123,6 +124,78 @@ func TestReplay_WaitsForTheEngine(t *testing.T) {
 		if err := other.refused(t.Context(), api.Replay{Project: "shop", SubscriptionID: id}); !errors.Is(err, errEnough) {
 			t.Errorf("disabled, or not there: %v", err)
 		}
+	}
+}
+
+// A replay of more than may wait is put off and goes on where it was; begun anew, it makes no delivery twice.
+func TestReplay_OfMoreThanMayWait(t *testing.T) {
+	t.Parallel()
+	for name, byID := range map[string]bool{"of a time": false, "by id": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := newReceiver(t, 200)
+			id := w.subscribe("shop", "a", r.URL)
+			n := w.build()
+			e, err := delivery.New(delivery.Deps{Log: n.records, Events: stored{n.Bus}, Keeper: n.keeper, Appender: n.Bus, Logger: n.Log,
+				Now: n.Now, Random: n.Random, Count: n.figures.count, Plan: n.plan, Slots: slots, MaxOpen: 4})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Set(t.Context(), n.registry.fixed[0], delivery.Health{}); err != nil {
+				t.Fatal(err)
+			}
+			asked := api.Replay{ReplayID: events.NewReplayID(), Project: "shop", SubscriptionID: id, To: n.Now().Add(time.Hour), MaxEvents: 5}
+			want := map[string]int{}
+			for range 5 {
+				ev := w.backup("shop", "orders")
+				want[ev.ID] = 1
+				if byID {
+					asked.EventIDs = append(asked.EventIDs, ev.ID)
+				}
+			}
+			if err := (backend{n}).Replay(t.Context(), asked); err != nil {
+				t.Fatal(err)
+			}
+			entry, there, err := n.state.Get(t.Context(), replayPrefix+id)
+			if err != nil || !there {
+				t.Fatal(there, err)
+			}
+			p := &putOff{entry: entry}
+			for range 2 {
+				if err := n.replayOne(t.Context(), e, p); !errors.Is(err, delivery.ErrFull) || p.count != 2 {
+					t.Fatalf("%d taken in: %v", p.count, err)
+				}
+			}
+			if err := n.replayOne(t.Context(), e, &putOff{entry: entry}); !errors.Is(err, delivery.ErrFull) {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				e.Run(ctx)
+			}()
+			defer func() {
+				stop()
+				<-ended
+			}()
+			eventually(t, "the replay is taken in", func() bool { return n.replayOne(ctx, e, p) == nil })
+			if p.count != 5 {
+				t.Errorf("%d were counted", p.count)
+			}
+			if err := n.replayOne(ctx, e, &putOff{entry: entry}); err != nil && !errors.Is(err, bus.ErrConflict) {
+				t.Errorf("anew: %v", err)
+			}
+			got := map[string]int{}
+			for range 5 {
+				got[receive(t, "a replay", r.requests).Header.Get("webhook-id")]++
+			}
+			eventually(t, "all have ended", func() bool { return w.states()[delivery.Delivered] == 5 })
+			if diff := cmp.Diff(want, got); diff != "" || len(r.requests) != 0 || len(w.deliveries()) != 5 {
+				t.Errorf("%d more requests, %d deliveries: %s", len(r.requests), len(w.deliveries()), diff)
+			}
+		})
 	}
 }
 

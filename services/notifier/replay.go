@@ -36,12 +36,18 @@ func (n *notifier) replay(ctx context.Context, e *delivery.Engine) {
 			}
 		})
 	}()
-	var later []bus.Entry
-	run := func(entry bus.Entry) {
-		if err := n.replayOne(ctx, e, entry); err != nil && ctx.Err() == nil {
-			later = append(later, entry)
+	var later []*putOff
+	run := func(p *putOff) {
+		err := n.replayOne(ctx, e, p)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		later = append(later, p)
+		full := errors.Is(err, delivery.ErrFull)
+		if !full || !p.full { // that one may take hours
 			n.Log.WarnContext(ctx, "replay put off", "error", events.Redact(err.Error()))
 		}
+		p.full = full
 	}
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
@@ -51,25 +57,35 @@ func (n *notifier) replay(ctx context.Context, e *delivery.Engine) {
 			if !open {
 				return
 			}
-			run(entry)
+			run(&putOff{entry: entry})
 		case <-tick.C:
 			again := later
 			later = nil
-			for _, entry := range again {
-				run(entry)
+			for _, p := range again {
+				run(p)
 			}
 		}
 	}
 }
 
-func (n *notifier) replayOne(ctx context.Context, e *delivery.Engine, entry bus.Entry) error {
+// putOff is a replay and how far it is. The notifier that comes next begins anew.
+type putOff struct {
+	entry bus.Entry
+	id    int    // of EventIDs, the next
+	seq   uint64 // place in the log of the next event
+	count int    // taken in
+	full  bool   // the log has told so
+}
+
+func (n *notifier) replayOne(ctx context.Context, e *delivery.Engine, p *putOff) error {
+	entry := p.entry
 	var r api.Replay
 	if err := json.Unmarshal(entry.Value, &r); err != nil { // it will never be one
 		n.Log.ErrorContext(ctx, "replay cannot be read", "error", events.Redact(err.Error()))
 		return n.state.Delete(ctx, entry.Key, entry.Revision)
 	}
-	count := 0
 	send := func(ev events.Stored) error {
+		p.seq = ev.Seq
 		again, err := n.wanted(ctx, r, ev)
 		if err != nil || !again {
 			return err
@@ -81,16 +97,17 @@ func (n *notifier) replayOne(ctx context.Context, e *delivery.Engine, entry bus.
 		if !ok {
 			return n.refused(ctx, r)
 		}
-		if count++; count >= r.MaxEvents {
+		p.seq = ev.Seq + 1
+		if p.count++; p.count >= r.MaxEvents {
 			return errEnough
 		}
 		return nil
 	}
-	err := n.replayEvents(ctx, r, send)
+	err := n.replayEvents(ctx, r, p, send)
 	if err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
-	n.Log.InfoContext(ctx, "replay taken in", "replay_id", r.ReplayID, "subscription_id", r.SubscriptionID, "events", count)
+	n.Log.InfoContext(ctx, "replay taken in", "replay_id", r.ReplayID, "subscription_id", r.SubscriptionID, "events", p.count)
 	return n.state.Delete(ctx, entry.Key, entry.Revision)
 }
 
@@ -113,13 +130,13 @@ func (n *notifier) refused(ctx context.Context, r api.Replay) error {
 // errNotYet puts a replay off.
 var errNotYet = errors.New("the subscription is enabled and not yet known to be")
 
-func (n *notifier) replayEvents(ctx context.Context, r api.Replay, send func(events.Stored) error) error {
+func (n *notifier) replayEvents(ctx context.Context, r api.Replay, p *putOff, send func(events.Stored) error) error {
 	project, err := events.Token(r.Project)
 	if err != nil {
 		return err
 	}
 	if len(r.EventIDs) == 0 {
-		_, err := n.Bus.Scan(ctx, events.EventRoot+"."+project+".>", 0, false, func(_ string, ev events.Stored) error {
+		_, err := n.Bus.Scan(ctx, events.EventRoot+"."+project+".>", p.seq, false, func(_ string, ev events.Stored) error {
 			if ev.Time.Before(r.From) {
 				return nil
 			}
@@ -130,9 +147,10 @@ func (n *notifier) replayEvents(ctx context.Context, r api.Replay, send func(eve
 		})
 		return err
 	}
-	for _, id := range r.EventIDs {
+	for ; p.id < len(r.EventIDs); p.id, p.seq = p.id+1, 0 {
+		id := r.EventIDs[p.id]
 		aggregate, _, _ := strings.Cut(id, "-")
-		_, err := n.Bus.Scan(ctx, events.EventRoot+"."+project+".*.*.*."+aggregate+".*", 0, false, func(_ string, ev events.Stored) error {
+		_, err := n.Bus.Scan(ctx, events.EventRoot+"."+project+".*.*.*."+aggregate+".*", p.seq, false, func(_ string, ev events.Stored) error {
 			if ev.ID != id {
 				return nil
 			}

@@ -36,7 +36,7 @@ func (h *hook) flags(c *cobra.Command) {
 	f.StringVar(&h.Description, "description", "", "what it is for")
 	f.StringSliceVar(&h.Types, "type", nil, "event type, as dev.backupbus.backup.failed.v1 (repeatable; none means all)")
 	f.StringVar(&h.sql, "filter", "", "CESQL, as \"severitynumber >= 13 AND instance = 'orders'\"")
-	f.StringVar(&h.Format, "format", "", "cloudevent (default), slack, teams or discord")
+	f.StringVar(&h.Format, "format", "", "cloudevent (default), slack, teams or discord; email for a sink mailto:, where it is the default")
 	f.StringVar(&h.Ordering, "ordering", "", "none (default), or subject: events of one backup one after the other")
 	f.StringVar(&h.ContentMode, "content-mode", "", "structured (default) or binary")
 	f.StringSliceVar(&h.Signing, "signing", nil, "v1 (default), v1a, or both (repeatable)")

@@ -99,7 +99,8 @@ func known0(t time.Time) events.Time {
 	return events.At(t)
 }
 
-// patched is what a merge patch makes of a document: what is masked in the patch stays.
+// patched is what a merge patch makes of a document: what is masked in the patch stays. With another protocol, the
+// settings that depend on it and that the patch does not name are the defaults.
 func patched(d subscription.Document, patch []byte) (spec, error) {
 	s := d.Spec
 	now := spec{Sink: d.SinkURL, Protocol: s.Protocol, Interest: s.Interest, Config: s.Config, Settings: s.Settings, Disabled: s.Disabled}
@@ -118,6 +119,15 @@ func patched(d subscription.Document, patch []byte) (spec, error) {
 		return now, err
 	}
 	unmask(change, d)
+	if to, ok := change["protocol"].(string); ok && to != s.Protocol {
+		settings, _ := target["protocolsettings"].(map[string]any)
+		named, _ := change["protocolsettings"].(map[string]any)
+		for _, field := range []string{"format", "signing", "contentMode", "headers"} { // they were said of the other protocol
+			if _, said := named[field]; !said {
+				delete(settings, field)
+			}
+		}
+	}
 	if doc, err = json.Marshal(merge(target, change)); err != nil {
 		return now, err
 	}

@@ -1,6 +1,9 @@
 package delivery
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +44,75 @@ func TestBacklog_IsBounded(t *testing.T) {
 		}
 		if got := w.states(); got["DELIVERED"] != 50 {
 			t.Errorf("after the replay: %v", got)
+		}
+	})
+}
+
+// Replays that wait take no place from live events. Of more than half as many as may wait the rest is put off, never
+// SUPPRESSED; asked for again, nothing is made twice. The log tells once that a subscription is full.
+func TestBacklog_ReplaysCountApart(t *testing.T) {
+	in(t, func(t *testing.T) {
+		e := always(200)
+		s := subscribe(t, "shop", "a", e)
+		s.Unverified = true // six a minute
+		w := newWorld(t, s)
+		defer w.stop()
+		var told bytes.Buffer
+		w.MaxOpen, w.Logger = 20, slog.New(slog.NewTextHandler(&told, nil))
+		var old []events.Stored
+		for n := range 40 {
+			old = append(old, w.event("bk_old", n))
+		}
+		replay := func() error {
+			for _, ev := range old {
+				if ok, err := w.Replay(t.Context(), s.ID, "rp_x", ev); err != nil || !ok {
+					return err
+				}
+			}
+			return nil
+		}
+		if err := replay(); !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+		if n := len(w.list()); n < 10 || n > 20 {
+			t.Fatalf("%d replays were taken in", n)
+		}
+		for n := range 20 {
+			w.match(w.event("bk_live", n))
+		}
+		if got := w.states(); got["SUPPRESSED BACKLOG_FULL"] != 0 || strings.Contains(told.String(), Backlog) {
+			t.Fatalf("live events behind replays: %v", got)
+		}
+		for n := range 30 {
+			w.match(w.event("bk_more", n))
+		}
+		full := w.states()["SUPPRESSED BACKLOG_FULL"]
+		if n := strings.Count(told.String(), "reason="+Backlog); full < 20 || n != 1 {
+			t.Errorf("%d suppressed, told %d times", full, n)
+		}
+		for replay() != nil {
+			pass(time.Minute)
+		}
+		pass(time.Hour)
+		if diff := cmp.Diff(map[string]int{"DELIVERED": 90 - full, "SUPPRESSED BACKLOG_FULL": full}, w.states()); diff != "" {
+			t.Error(diff)
+		}
+		sent := map[string]int{}
+		for _, r := range e.requests() {
+			if r.Replay {
+				sent[r.Event.ID]++
+			}
+		}
+		for _, ev := range old {
+			if sent[ev.ID] != 1 {
+				t.Errorf("%s was replayed %d times", ev.ID, sent[ev.ID])
+			}
+		}
+		for n := range 45 { // it is told again once there was room
+			w.match(w.event("bk_again", n))
+		}
+		if n := strings.Count(told.String(), "reason="+Backlog); n != 2 {
+			t.Errorf("told %d times", n)
 		}
 	})
 }

@@ -25,7 +25,7 @@ type Deps struct {
 	Count    func(Outcome)  // called once for every finished attempt
 	Plan     Plan
 	Slots    int // requests at once, of all subscriptions together
-	MaxOpen  int // deliveries of one subscription that wait, default 100,000: they are held in memory
+	MaxOpen  int // deliveries of one subscription that wait, default 100,000, and half as many replays: they are held in memory
 }
 
 const defaultMaxOpen = 100_000

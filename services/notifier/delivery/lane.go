@@ -22,6 +22,7 @@ type lane struct {
 	inFlight map[string]*item
 	open     map[string]*item // all that are not ended, by delivery id
 	stopped  string           // why no more is sent although the subscription is not yet disabled
+	full     bool             // what comes on top is refused, which the log tells once
 	queued   bool             // stands in its project's queue
 	wakeAt   time.Time        // when to look again; in the engine's heap if index >= 0
 	index    int

@@ -13,6 +13,7 @@ import (
 // records are stored; after an error call it again: what was stored is not stored, and not sent, twice.
 func (e *Engine) Match(ctx context.Context, evs ...events.Stored) error {
 	var made []*item
+	var full []Subscription
 	e.mu.Lock()
 	for n := range evs {
 		ev := &evs[n]
@@ -25,15 +26,42 @@ func (e *Engine) Match(ctx context.Context, evs ...events.Stored) error {
 				e.mu.Unlock()
 				return fmt.Errorf("delivery of %s to %s: %w", ev.ID, l.sub.ID, err)
 			}
-			made = append(made, e.newItem(l, ev, id))
+			i := e.newItem(l, ev, id)
+			if e.refuse(l, i) {
+				full = append(full, l.sub)
+			}
+			made = append(made, i)
 		}
 	}
 	e.mu.Unlock()
+	for _, s := range full {
+		e.Logger.WarnContext(ctx, "subscription is full: further deliveries are SUPPRESSED until fewer wait", "reason", Backlog,
+			"project", s.Project, "subscription", s.Name, "subscription_id", s.ID, "waiting", e.MaxOpen)
+	}
 	return e.accept(ctx, made)
 }
 
+// refuse ends a delivery that comes on top of as many as may wait; replays count for themselves. It tells whether
+// that has just begun. The caller holds the mutex.
+func (e *Engine) refuse(l *lane, i *item) (began bool) {
+	live := len(l.open) - len(l.replays)
+	if live < e.MaxOpen {
+		l.full = l.full && live >= e.MaxOpen-e.MaxOpen/10 // else one that ends now and then would make a log line each
+		return false
+	}
+	if !i.State.Open() {
+		return false
+	}
+	i.State, i.Reason, i.NextAttemptTime = Suppressed, Backlog, events.Time{}
+	began, l.full = !l.full, true
+	return began
+}
+
+// ErrFull puts a replay off: as many replays of the subscription wait as may.
+var ErrFull = errors.New("as many replays of the subscription wait as may: the others follow")
+
 // Replay makes a delivery of an event once more, whatever the filters say (events.md 7.11). false means that
-// the subscription is not there or disabled.
+// the subscription is not there or disabled. After an error, ErrFull too, call it again.
 func (e *Engine) Replay(ctx context.Context, subscriptionID, replayID string, ev events.Stored) (bool, error) {
 	if about(ev.Event, subscriptionID) { // it never gets its own (events.md 7.9)
 		return true, nil
@@ -51,6 +79,10 @@ func (e *Engine) Replay(ctx context.Context, subscriptionID, replayID string, ev
 	if l == nil || l.sub.Disabled {
 		e.mu.Unlock()
 		return false, nil
+	}
+	if len(l.replays) >= max(e.MaxOpen/2, 1) {
+		e.mu.Unlock()
+		return false, ErrFull
 	}
 	i := e.newItem(l, &ev, id)
 	i.ReplayID, i.ReplayOf = replayID, first
@@ -71,8 +103,6 @@ func (e *Engine) newItem(l *lane, ev *events.Stored, id string) *item {
 		i.State, i.Reason, i.NextAttemptTime = Suppressed, l.stopped, events.Time{}
 	case l.sub.Disabled:
 		i.State, i.Reason, i.NextAttemptTime = Suppressed, l.sub.Reason, events.Time{}
-	case len(l.open) >= e.MaxOpen:
-		i.State, i.Reason, i.NextAttemptTime = Suppressed, Backlog, events.Time{}
 	}
 	return i
 }

@@ -31,6 +31,8 @@ func Outcomes() []Outcome {
 // outcome is the row of the table of events.md 7.8 that an answer falls into.
 func (a Answer) outcome() Outcome {
 	switch s := a.Status; {
+	case a.Judged != "":
+		return a.Judged
 	case s == 0 && a.Failure == "":
 		return ProtocolError
 	case s == 0:

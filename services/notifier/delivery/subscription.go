@@ -69,6 +69,7 @@ type Answer struct {
 	Status     int     // of the HTTP answer, 0 if there was none
 	RetryAfter string  // the header, as it came
 	Body       string  // its beginning, for the user
+	Judged     Outcome // of a status that is not HTTP's: wins over it
 	Failure    Outcome // why there was no HTTP answer
 	Err        error   // the same for the operator's log; never shown to users
 }

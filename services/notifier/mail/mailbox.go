@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/textproto"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ const (
 	maxWait     = 30 * time.Second // the longest timeout of a subscription
 )
 
-// Mailbox is one subscription's way to its recipients. Each message has a connection of its own. Safe for concurrent
+// Mailbox is one subscription's way to its recipient. Each message has a connection of its own. Safe for concurrent
 // use.
 type Mailbox struct {
 	Sink
@@ -64,19 +65,22 @@ func (m *Mailbox) Post(ctx context.Context, r delivery.Request) delivery.Answer 
 	return delivery.Answer{Status: 250}
 }
 
+// plainID is what may stand in a message id as it is.
+var plainID = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
 func (m *Mailbox) message(r delivery.Request) (*gomail.Msg, error) {
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	if err := msg.From(m.server.config.From); err != nil {
 		return nil, fmt.Errorf("sender: %w", err)
 	}
-	if err := msg.To(m.to...); err != nil {
-		return nil, fmt.Errorf("recipients: %w", err)
+	if err := msg.To(m.to); err != nil {
+		return nil, fmt.Errorf("recipient: %w", err)
 	}
 	subject, text, _ := strings.Cut(string(r.Body), "\n")
 	msg.Subject(subject)
 	msg.SetDateWithValue(r.At)
 	msg.SetMessageIDWithValue(r.DeliveryID + "@" + m.server.Origin)
-	if r.Event.PartitionKey != "" { // what happens to one backup is one conversation
+	if plainID.MatchString(r.Event.PartitionKey) { // what happens to one backup is one conversation
 		msg.SetGenHeaderPreformatted("References", "<"+r.Event.PartitionKey+"@"+m.server.Origin+">")
 	}
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
@@ -153,9 +157,9 @@ func (m *Mailbox) refused(ctx context.Context, err error, phase delivery.Outcome
 	var reply *textproto.Error
 	switch {
 	case errors.As(err, &said) && said.ErrorCode() >= 400:
-		return delivery.Answer{Status: said.ErrorCode(), Body: m.hide(said.Error()), Err: errors.New(text)}
+		return delivery.Answer{Status: said.ErrorCode(), Judged: judged(said.ErrorCode(), said.Reason), Body: m.hide(said.Error()), Err: errors.New(text)}
 	case errors.As(err, &reply) && reply.Code >= 400:
-		return delivery.Answer{Status: reply.Code, Body: m.hide(reply.Msg), Err: errors.New(text)}
+		return delivery.Answer{Status: reply.Code, Judged: judged(reply.Code, beforeMail), Body: m.hide(reply.Msg), Err: errors.New(text)}
 	}
 	var timeout net.Error
 	var bad *tls.CertificateVerificationError
@@ -172,12 +176,36 @@ func (m *Mailbox) refused(ctx context.Context, err error, phase delivery.Outcome
 	return a
 }
 
-// hide takes addresses out of what the server says: users read it.
-func (m *Mailbox) hide(answer string) string {
-	for _, a := range append([]string{m.server.config.From, m.server.config.User}, m.to...) {
-		if a != "" {
-			answer = strings.ReplaceAll(answer, a, events.Redacted)
+// beforeMail is the phase of greeting, STARTTLS and AUTH.
+const beforeMail gomail.SendErrReason = -1
+
+// judged is what a reply code means in its phase: not what HTTP means by the same number. Only what the server says of
+// sender, recipient or text is for good; a refused password is the operator's to mend.
+func judged(code int, phase gomail.SendErrReason) delivery.Outcome {
+	switch code {
+	case 421, 450, 451, 452: // greylisting, full mailboxes, a server that is busy
+		return delivery.Throttled
+	}
+	switch phase {
+	case gomail.ErrSMTPMailFrom, gomail.ErrSMTPRcptTo, gomail.ErrSMTPData, gomail.ErrSMTPDataClose:
+		if code >= 500 && code < 600 {
+			return delivery.PermanentStatus
 		}
+	}
+	return delivery.HTTPError
+}
+
+// addresses are all that is shaped like one.
+var addresses = regexp.MustCompile(`[^\s<>()\[\]"',;:=]+@[^\s<>()\[\]"',;:=]+`)
+
+// leastUser is how long a user's name has to be for it to be known in a text: a shorter one is part of other words.
+const leastUser = 4
+
+// hide takes addresses out of what the server says, and the user who logs in: users read it.
+func (m *Mailbox) hide(answer string) string {
+	answer = addresses.ReplaceAllLiteralString(answer, events.Redacted)
+	if u := m.server.config.User; len(u) >= leastUser {
+		answer = regexp.MustCompile("(?i)"+regexp.QuoteMeta(u)).ReplaceAllLiteralString(answer, events.Redacted)
 	}
 	return answer
 }

@@ -16,9 +16,8 @@ import (
 const Scheme = "mailto:"
 
 const (
-	maxSink       = 2048
-	maxRecipients = 10
-	maxAddress    = 254 // RFC 5321 4.5.3.1.3
+	maxSink    = 2048
+	maxAddress = 254 // RFC 5321 4.5.3.1.3
 )
 
 // How the connection is protected.
@@ -123,15 +122,16 @@ func (s *Server) String() string { return "mail server " + s.config.Address }
 // GoString hides the password.
 func (s *Server) GoString() string { return s.String() }
 
-// Sink is one or more recipients that Parse has accepted.
-type Sink struct{ to []string }
+// Sink is a recipient that Parse has accepted.
+type Sink struct{ to string }
 
 // Is tells a sink that is a mailbox from a URL that is posted to.
 func Is(raw string) bool {
 	return len(raw) >= len(Scheme) && strings.EqualFold(raw[:len(Scheme)], Scheme)
 }
 
-// Parse reads mailto: with up to ten addresses, separated by commas, and no fields. Each has to be allowed.
+// Parse reads mailto: with one address and no fields. It has to be allowed. Of several, one that the server refuses would
+// keep the mail from all: each has a subscription of its own.
 func (s *Server) Parse(raw string) (Sink, error) {
 	if s == nil || s.config.Address == "" {
 		return Sink{}, errors.New("is an e-mail address, but no mail server is configured: ask the operator to set notifier.mail")
@@ -140,25 +140,20 @@ func (s *Server) Parse(raw string) (Sink, error) {
 		return Sink{}, fmt.Errorf("has %d characters, at most %d", len(raw), maxSink)
 	}
 	if !Is(raw) || strings.ContainsAny(raw, "?#") {
-		return Sink{}, errors.New("has to be mailto: and addresses, without fields: remove what follows the ?")
+		return Sink{}, errors.New("has to be mailto: and an address, without fields: remove what follows the ?")
 	}
-	list, err := url.PathUnescape(raw[len(Scheme):])
+	to, err := url.PathUnescape(raw[len(Scheme):])
 	if err != nil {
 		return Sink{}, errors.New("has an escape that is none: write mailto:ops@example.com")
 	}
-	var to []string
-	for _, a := range strings.Split(list, ",") {
-		a, err := address(a)
-		if err != nil {
-			return Sink{}, err
-		}
-		if !s.allows(a) {
-			return Sink{}, errors.New("names a recipient that notifier.mail.recipients does not allow: ask the operator to add it")
-		}
-		to = append(to, a)
+	if strings.Contains(to, ",") {
+		return Sink{}, errors.New("names several recipients: make a subscription for each")
 	}
-	if len(to) > maxRecipients {
-		return Sink{}, fmt.Errorf("names %d recipients, at most %d", len(to), maxRecipients)
+	if to, err = address(to); err != nil {
+		return Sink{}, err
+	}
+	if !s.allows(to) {
+		return Sink{}, errors.New("names a recipient that notifier.mail.recipients does not allow: ask the operator to add it")
 	}
 	return Sink{to}, nil
 }
@@ -172,8 +167,8 @@ func (s *Server) allows(a string) bool {
 	return false
 }
 
-// Origin is what events may tell of the sink: mailto and the domain of the first recipient, never an address
+// Origin is what events may tell of the sink: mailto and the domain of the recipient, never an address
 // (events.md 2.6).
 func (s Sink) Origin() string {
-	return Scheme + s.to[0][strings.LastIndex(s.to[0], "@"):]
+	return Scheme + s.to[strings.LastIndex(s.to, "@"):]
 }

@@ -13,7 +13,7 @@ import (
 
 // SubscriptionSpec is what a user says of a subscription. It is exported because the schema is made by reflection.
 type SubscriptionSpec struct {
-	Sink     string               `json:"sink" maxLength:"2048" doc:"https://… (its query is not shown again), or mailto: and up to ten addresses"`
+	Sink     string               `json:"sink" maxLength:"2048" doc:"https://… (its query is not shown again), or mailto: and one address"`
 	Protocol string               `json:"protocol" enum:"HTTP,SMTP"`
 	Types    []string             `json:"types,omitempty" minItems:"1" maxItems:"100" doc:"exact event types; absent: all"`
 	Filters  []map[string]any     `json:"filters,omitempty" maxItems:"32" doc:"exact, prefix, suffix, all, any, not, sql; all have to be true"`
