@@ -21,9 +21,8 @@ type Scope int
 
 const (
 	ScopeAggregate Scope = iota // the aggregate's own events
-	ScopeInstance               // all backups of the instance: the first event of a backup
+	ScopeInstance               // everything of the instance: what its backups exclude, and who reads them
 	ScopeName                   // every instance of that name: instance.registered
-	ScopeProvider               // everything of the provider in the project: who reads a backup, and its deletion
 )
 
 // Prior is what a writer decides on: the state of the log at one moment.

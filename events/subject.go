@@ -1,7 +1,6 @@
 package events
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -39,14 +38,15 @@ func (a Aggregate) Scope() (string, error) {
 	return head + "." + string(a.Entity) + "." + a.ID + ".*", nil
 }
 
-// InstanceScope is the subject filter over all backups of the aggregate's instance: the scope of a
-// backup's first event.
+// InstanceScope is the subject filter over everything of the aggregate's instance: the scope of what its backups exclude
+// among each other, and of who reads them. There is one such filter, and no narrower one beside it: in a replicated stream
+// two filter strings do not exclude each other, although both match what is appended.
 func (a Aggregate) InstanceScope() (string, error) {
 	head, err := a.head()
 	if err != nil {
 		return "", err
 	}
-	return head + "." + string(Backups) + ".>", nil
+	return head + ".>", nil
 }
 
 // AnywhereScope is the subject filter over the aggregate's id in any instance of the project. An id does not
@@ -67,19 +67,6 @@ func (a Aggregate) NameScope() (string, error) {
 		return "", err
 	}
 	return EventRoot + "." + p + ".*." + i + "." + string(Instances) + ".>", nil
-}
-
-// ProviderScope is the subject filter over everything of the aggregate's provider in the project: the scope of what
-// concerns backups of several instances.
-func (a Aggregate) ProviderScope() (string, error) {
-	p, err := Token(a.Project)
-	if err != nil {
-		return "", fmt.Errorf("project: %w", err)
-	}
-	if a.Provider == "" {
-		return "", errors.New("no provider")
-	}
-	return EventRoot + "." + p + "." + a.Provider + ".>", nil
 }
 
 // EventSubject is the subject on which a step of the aggregate is published.

@@ -23,7 +23,7 @@ func TestSubjects_ContractRows(t *testing.T) {
 		{func() (string, error) { return d.EventSubject(events.DeadLettered) }, "backupbus.v1.event.shop._._.delivery.dl_x.dead_lettered"},
 		{a.ProgressSubject, "backupbus.v1.progress.shop.cloudsql.orders-db.backup.bk_oa2dry5sym5ypupjn6gheq6nlr"},
 		{a.Scope, "backupbus.v1.event.shop.cloudsql.orders-db.backup.bk_oa2dry5sym5ypupjn6gheq6nlr.*"},
-		{a.InstanceScope, "backupbus.v1.event.shop.cloudsql.orders-db.backup.>"},
+		{a.InstanceScope, "backupbus.v1.event.shop.cloudsql.orders-db.>"},
 		{a.AnywhereScope, "backupbus.v1.event.shop.*.*.backup.bk_oa2dry5sym5ypupjn6gheq6nlr.*"},
 		{a.NameScope, "backupbus.v1.event.shop.*.orders-db.instance.>"},
 		{func() (string, error) { return events.DeadLetterSubject("tracker", "shop", "illegal_transition") }, "backupbus.v1.deadletter.tracker.shop.illegal_transition"},

@@ -28,7 +28,6 @@ const (
 	ScopeAggregate = events.ScopeAggregate
 	ScopeInstance  = events.ScopeInstance
 	ScopeName      = events.ScopeName
-	ScopeProvider  = events.ScopeProvider
 )
 
 var (
@@ -102,7 +101,7 @@ func (a *appender) address() (err error) {
 	switch {
 	case d.EventID == "" || d.Step == "" || d.Decide == nil || d.At.IsZero():
 		return errors.New("the draft lacks its id, step, time or decision")
-	case d.Scope < ScopeAggregate || d.Scope > ScopeProvider:
+	case d.Scope < ScopeAggregate || d.Scope > ScopeName:
 		return fmt.Errorf("unknown scope %d", d.Scope)
 	}
 	if a.aggregate, err = d.Aggregate.Scope(); err != nil {
@@ -116,8 +115,6 @@ func (a *appender) address() (err error) {
 		a.scope, err = d.Aggregate.InstanceScope()
 	case ScopeName:
 		a.scope, err = d.Aggregate.NameScope()
-	case ScopeProvider:
-		a.scope, err = d.Aggregate.ProviderScope()
 	default:
 		a.scope = a.aggregate
 	}

@@ -13,7 +13,9 @@ import (
 
 // Scan calls fn for every stored event that matches filter, from the stream sequence from on, up to the
 // last one that was stored when Scan began; it returns that sequence, so that a Tail or a Scan from end+1
-// goes on without a gap. latestOnly leaves out an event if a newer one has the same subject.
+// goes on without a gap. latestOnly leaves out an event if a newer one has the same subject; the server then ignores
+// from and sends the newest of every subject of the filter, so it is for reading from the beginning: to catch up from a
+// later place ask without it.
 //
 // fn is called in the order of the log, by one goroutine. Its error ends the scan and is returned. A
 // message that is no event is logged and passed over: it cannot be un-stored. Reconnects are survived.

@@ -73,12 +73,8 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 			return Receipt{}, err
 		}
 	}
-	scope := events.ScopeInstance
-	if c.Source != nil {
-		scope = events.ScopeProvider // a deletion of the source at the same time must see the copy, or it the deletion
-	}
 	done, err := i.insist(ctx, events.Draft{
-		Aggregate: b.Aggregate(), Step: events.Requested, Scope: scope, At: i.now(),
+		Aggregate: b.Aggregate(), Step: events.Requested, Scope: events.ScopeInstance, At: i.now(),
 		EventID: events.EventID(b.BackupID, events.Backups, events.Requested, 0),
 		Cause:   c.cause(b.RequestID),
 		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {
@@ -99,6 +95,9 @@ func (i *Intake) Create(ctx context.Context, c Create) (Receipt, error) {
 				}
 				return nil, errKnown{known}
 			}
+			// Within the instance a deletion of the source sees the copy, or the copy it. A copy into another instance is
+			// decided there: if its source is asked to go at the same moment both are accepted, and the copy fails at its
+			// executor, which looks at the source again before it reads it.
 			if c.Source != nil {
 				if err := i.restorable(ctx, *c.Source); err != nil {
 					return nil, err

@@ -102,12 +102,12 @@ func (i *Intake) schedulesAt(ctx context.Context, a events.Aggregate, seq uint64
 		}
 	}
 	if pos < seq {
-		scope, err := a.ProviderScope()
+		scope, err := a.InstanceScope()
 		if err != nil {
 			return nil, err
 		}
-		if _, err := i.log.Scan(ctx, scope, pos+1, true, func(_ string, ev events.Stored) error {
-			if s, err := events.Decode[events.Schedule](ev.Event); ev.Entity() == events.Schedules && err == nil && s.Instance == a.Instance {
+		if _, err := i.log.Scan(ctx, scope, pos+1, false, func(_ string, ev events.Stored) error {
+			if s, err := events.Decode[events.Schedule](ev.Event); ev.Entity() == events.Schedules && err == nil {
 				if all[s.ScheduleID] = s; ev.Step() == events.Deleted {
 					delete(all, s.ScheduleID)
 				}

@@ -8,7 +8,8 @@ import (
 )
 
 // unread refuses the deletion of a backup that a restore or a copy reads at a stream sequence: as the view shows it,
-// and what it has not applied yet. The copies and the targets of restores may be of other instances.
+// and what it has not applied yet of the backup's instance, under which its restores lie too. A copy into another instance
+// counts as soon as the view shows it: one that is asked for at the same moment fails at its executor.
 func (i *Intake) unread(ctx context.Context, b events.Backup, seq uint64) error {
 	pos, err := i.view.Reached(ctx, b.Project)
 	if err != nil {
@@ -45,16 +46,16 @@ func (i *Intake) unread(ctx context.Context, b events.Backup, seq uint64) error 
 	return nil
 }
 
-// readersSince adds what the log has between the view's position and a sequence.
+// readersSince adds what the log has of the instance between the view's position and a sequence.
 func (i *Intake) readersSince(ctx context.Context, b events.Backup, pos, seq uint64, restores map[string]events.Restore, copies map[string]events.Backup) error {
 	if pos >= seq {
 		return nil
 	}
-	scope, err := b.Aggregate().ProviderScope()
+	scope, err := b.Aggregate().InstanceScope()
 	if err != nil {
 		return err
 	}
-	_, err = i.log.Scan(ctx, scope, pos+1, true, func(_ string, ev events.Stored) error {
+	_, err = i.log.Scan(ctx, scope, pos+1, false, func(_ string, ev events.Stored) error {
 		switch ev.Entity() {
 		case events.Restores:
 			if r, err := events.Decode[events.Restore](ev.Event); err == nil && r.BackupID == b.BackupID {

@@ -36,9 +36,6 @@ func (b between) Append(ctx context.Context, d events.Draft) (events.Appended, e
 func TestReaders_AndADeletionAtOnce(t *testing.T) {
 	t.Parallel()
 	for what, read := range map[string]func(context.Context, *intake.Intake, events.Backup) error{
-		"copy": func(ctx context.Context, i *intake.Intake, b events.Backup) error {
-			return second(i.Create(ctx, intake.Create{Caller: intake.Caller{Door: "spanner"}, Project: "shop", Instance: "elsewhere", SpannerID: "c1", Source: &b}))
-		},
 		"copy in its instance": func(ctx context.Context, i *intake.Intake, b events.Backup) error {
 			return second(i.Create(ctx, intake.Create{Caller: intake.Caller{Door: "spanner"}, Project: "shop", Instance: "orders", SpannerID: "c1", Source: &b}))
 		},
@@ -74,6 +71,44 @@ func TestReaders_AndADeletionAtOnce(t *testing.T) {
 			refused(t, "reader that appends last", read(t.Context(), slow, b), intake.NotRestorable)
 		})
 	}
+}
+
+// A copy into another instance is decided there. With a deletion of its source at the same moment both are accepted (the
+// executor fails the copy), whichever appends last; one after the other, the second is refused.
+func TestReaders_ACopyElsewhereAndADeletion(t *testing.T) {
+	t.Parallel()
+	copyOf := func(ctx context.Context, i *intake.Intake, b events.Backup) error {
+		return second(i.Create(ctx, intake.Create{Caller: intake.Caller{Door: "spanner"}, Project: "shop", Instance: "elsewhere", SpannerID: "c" + b.BackupID, Source: &b}))
+	}
+	drop := func(ctx context.Context, i *intake.Intake, b events.Backup) error {
+		return second(i.Delete(ctx, intake.Change{Caller: intake.Caller{Door: "spanner"}, Project: "shop", BackupID: b.BackupID}))
+	}
+	w := newWorld(t, "orders", "elsewhere")
+	ctx, other := t.Context(), w.rival()
+	late := func(step events.Step, f func() error) *intake.Intake {
+		return w.over(between{w.bus, step, &sync.Once{}, func() {
+			if err := f(); err != nil {
+				t.Error(err)
+			}
+		}}, view.NewFallback(view.New(view.NewMemory(time.Now), 1), truth{w.bus}, time.Now))
+	}
+	b := w.taken("orders")
+	if err := drop(ctx, late(events.DeletionRequested, func() error { return copyOf(ctx, other, b) }), b); err != nil {
+		t.Errorf("deletion that appends last: %v", err)
+	}
+	refused(t, "copy of what goes", copyOf(ctx, w.rival(), b), intake.NotRestorable)
+	w = newWorld(t, "orders", "elsewhere")
+	other = w.rival()
+	b = w.taken("orders")
+	if err := copyOf(ctx, late(events.Requested, func() error { return drop(ctx, other, b) }), b); err != nil {
+		t.Errorf("copy that appends last: %v", err)
+	}
+	w = newWorld(t, "orders", "elsewhere")
+	b = w.taken("orders")
+	if err := copyOf(ctx, w.Intake, b); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, "deletion of what is copied", drop(ctx, w.Intake, b), intake.NotDeletable)
 }
 
 // Many deletions and readers of one project at once do not wear each other out.

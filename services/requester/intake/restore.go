@@ -51,7 +51,7 @@ func (i *Intake) Restore(ctx context.Context, c Restore) (RestoreReceipt, error)
 		return RestoreReceipt{}, err
 	}
 	done, err := i.insist(ctx, events.Draft{
-		Aggregate: r.Aggregate(), Step: events.Requested, Scope: events.ScopeProvider, At: i.now(), // a deletion must see it, or it the deletion
+		Aggregate: r.Aggregate(), Step: events.Requested, Scope: events.ScopeInstance, At: i.now(), // a deletion must see it, or it the deletion
 		EventID: events.EventID(r.RestoreID, events.Restores, events.Requested, 0),
 		Cause:   c.cause(r.RequestID),
 		Decide: func(ctx context.Context, p events.Prior) (events.Payload, error) {

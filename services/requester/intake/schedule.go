@@ -97,7 +97,7 @@ func (i *Intake) planOnce(ctx context.Context, c Plan, of events.Aggregate, s ev
 	}
 	scope := events.ScopeAggregate
 	if c.Among != nil && step == events.Created {
-		scope = events.ScopeProvider // another one that is made at the same time must be counted
+		scope = events.ScopeInstance // another one that is made at the same time must be counted
 	}
 	done, err := i.insist(ctx, events.Draft{
 		Aggregate: s.Aggregate(), Step: step, Scope: scope, At: i.now(), EventID: events.EventID(s.ScheduleID, events.Schedules, step, n),

@@ -49,6 +49,9 @@ func (i *Intake) instanceState(ctx context.Context, a events.Aggregate, seq uint
 		return s, err
 	}
 	_, err = i.log.Scan(ctx, scope, pos+1, false, func(_ string, ev events.Stored) error {
+		if ev.Entity() != events.Backups {
+			return nil
+		}
 		b, err := events.Decode[events.Backup](ev.Event)
 		if err != nil {
 			return nil //nolint:nilerr // the tracker puts it among the dead letters

@@ -91,9 +91,9 @@ func (i *Intake) deleteOnce(ctx context.Context, c Change) (Receipt, error) {
 		return Receipt{}, fault("look for readers", err)
 	}
 	n := lifecycle.NextDeletion(b)
-	// A copy or a restore that is asked for at the same time must see the deletion, or it the reader; so must a creation
-	// where the whole instance is locked.
-	ch := change{step: events.DeletionRequested, n: n, illegal: NotDeletable, scope: events.ScopeProvider}
+	// A restore, or a copy within the instance, that is asked for at the same time must see the deletion, or it the
+	// reader; so must a creation where the whole instance is locked.
+	ch := change{step: events.DeletionRequested, n: n, illegal: NotDeletable, scope: events.ScopeInstance}
 	whole := c.WholeInstance || b.Provider == "cloudsql"
 	ch.move = func(ctx context.Context, b events.Backup, rq string, p events.Prior) (events.Backup, error) {
 		if lifecycle.NextDeletion(b) != n {
