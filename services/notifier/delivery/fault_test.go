@@ -30,8 +30,11 @@ func TestFaults_EveryMatchedEventEnds(t *testing.T) {
 		"rebound for ten minutes":   {failing(BlockedAddress, 10*time.Minute), map[string]int{"DELIVERED": many}},
 		"never a name":              {failing(DNSFailure, 1000*time.Hour), nil},
 		"redirecting":               {status(302), nil},
-		"gone":                      {status(410), map[string]int{"DEAD GONE": 8, "SUPPRESSED GONE": many - 8}},
-		"too large":                 {status(413), map[string]int{"DEAD PERMANENT_STATUS": many}},
+		"gone": {func(time.Duration) Answer {
+			time.Sleep(time.Second) // until all that may are on their way
+			return Answer{Status: 410}
+		}, map[string]int{"DEAD GONE": 8, "SUPPRESSED GONE": many - 8}},
+		"too large": {status(413), map[string]int{"DEAD PERMANENT_STATUS": many}},
 		"throttled until a date": {func(since time.Duration) Answer {
 			if since < time.Minute {
 				return Answer{Status: 429, RetryAfter: time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}
