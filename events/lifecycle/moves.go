@@ -124,10 +124,12 @@ func leave(b events.Backup, ref *events.ProviderRef, remains bool) events.Backup
 	return b
 }
 
-// AskDeletion is `deletion_requested`: the next try, whose operation is that of the event id.
+// AskDeletion is `deletion_requested`: the next try, whose operation is that of the event id. Who was once told that the
+// backup is gone was told for good (deletion.insist), whoever asks now: its name may be another's.
 func AskDeletion(b events.Backup, d events.Deletion) events.Backup {
 	d.Earlier = earlierTries(b.Deletion)
 	d.Try = NextDeletion(b)
+	d.Insist = d.Insist || b.Deletion != nil && b.Deletion.Insist
 	d.Operation = events.OperationID(events.EventID(b.BackupID, events.Backups, events.DeletionRequested, d.Try))
 	b.Deletion = &d
 	return b

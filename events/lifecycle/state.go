@@ -116,10 +116,13 @@ func Standing(b events.Backup) bool {
 	case Successful:
 		return true
 	case DeletionPending, DeletionFailed:
-		return b.Proof != "" && (b.Deletion == nil || !b.Deletion.Insist)
+		return Succeeded(b) && (b.Deletion == nil || !b.Deletion.Insist)
 	}
 	return Occupies(b, false)
 }
+
+// Foreign tells whether a backup is a copy of one of another instance: it lies here, and holds nothing of this one.
+func Foreign(b events.Backup) bool { return b.CopyOf != nil && b.CopyOf.Instance != b.Instance }
 
 // Good tells whether a backup left a copy that can be restored.
 func Good(b events.Backup) bool {

@@ -52,8 +52,8 @@ func (r *Runner) source(ctx context.Context, b events.Backup) (*Source, error) {
 	return &Source{Ref: *from.ProviderRef, Checksum: from.Checksum}, nil
 }
 
-// lastSize is the size of the copy that the instance's last good backup stored, 0 if there is none or the bus
-// does not say: the size floor is a hint and no reason to wait.
+// lastSize is the size of the copy that the instance's last good backup stored, 0 if there is none, the last one is
+// a copy of another instance's, or the bus does not say: the size floor is a hint and no reason to wait.
 func (r *Runner) lastSize(ctx context.Context, b events.Backup) int64 {
 	filter, err := b.Aggregate().SiblingsFilter(events.Succeeded)
 	if err != nil {
@@ -64,7 +64,7 @@ func (r *Runner) lastSize(ctx context.Context, b events.Backup) int64 {
 		return 0
 	}
 	good, err := events.Decode[events.Backup](last.Event)
-	if err != nil || good.SizeBytes == nil || good.Database != b.Database {
+	if err != nil || good.SizeBytes == nil || lifecycle.Foreign(good) || good.Database != b.Database {
 		return 0
 	}
 	return *good.SizeBytes

@@ -46,7 +46,8 @@ func waiting(b events.Backup) bool {
 	return lifecycle.PhaseOf(b) == lifecycle.Waiting && b.Attempt == 0
 }
 
-// lastGood is the instance's last good backup of the same data, if its copy is still trusted.
+// lastGood is the instance's last good backup of the same data, if its copy is still trusted. None is known if
+// the last one is a copy of another instance's: then the database is backed up.
 func (r *Runner) lastGood(ctx context.Context, b events.Backup) (events.Backup, bool) {
 	filter, err := b.Aggregate().SiblingsFilter(events.Succeeded)
 	if err != nil {
@@ -57,7 +58,7 @@ func (r *Runner) lastGood(ctx context.Context, b events.Backup) (events.Backup, 
 		return b, false
 	}
 	good, err := events.Decode[events.Backup](last.Event)
-	if err != nil {
+	if err != nil || lifecycle.Foreign(good) {
 		return b, false
 	}
 	_, good, err = r.lastBackup(ctx, good) // it may have been deleted, or found damaged, since

@@ -4,11 +4,12 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/requester/intake"
 	"github.com/backupbus/backupbus/services/status-tracker/view"
-	"time"
 )
 
 // between is a log in which something else happens once, between a decision of this step and its append.
@@ -138,4 +139,23 @@ func TestReaders_ManyAtOnce(t *testing.T) {
 		})
 	}
 	both.Wait()
+}
+
+// A copy of another instance's backup is no good backup of the instance in which it lies.
+func TestOverdueSlot_NamesTheInstancesOwnLastSuccess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "orders", "elsewhere")
+	own, source := w.taken("orders"), w.taken("elsewhere")
+	r, err := w.Create(t.Context(), intake.Create{Caller: intake.Caller{Door: "spanner"}, Project: "shop", Instance: "orders", SpannerID: "c1", Source: &source})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := w.move(r.Backup, events.Started, 1, func(b events.Backup) events.Backup { return lifecycle.Claim(b, time.Now(), "ex") })
+	w.move(b, events.Succeeded, 1, func(b events.Backup) events.Backup {
+		return lifecycle.Complete(b, time.Now(), lifecycle.Outcome{Proof: events.ProofChecked, SizeBytes: 1})
+	})
+	late, err := w.OverdueSlot(t.Context(), slot("orders", "sqlite"))
+	if err != nil || late.Overdue == nil || late.Overdue.LastSuccessBackupID != own.BackupID {
+		t.Errorf("%+v, %v; want %s", late.Overdue, err, own.BackupID)
+	}
 }

@@ -252,7 +252,7 @@ func (i *Intake) blocker(ctx context.Context, b events.Backup) (string, error) {
 	return "", nil
 }
 
-// lastSuccess is the instance's last good backup, as the log has it.
+// lastSuccess is the instance's last good backup, as the log has it. A copy of another instance's is none.
 func (i *Intake) lastSuccess(ctx context.Context, b events.Backup) (id string, at events.Time, err error) {
 	filter, err := b.Aggregate().SiblingsFilter(events.Succeeded)
 	if err != nil {
@@ -263,8 +263,23 @@ func (i *Intake) lastSuccess(ctx context.Context, b events.Backup) (id string, a
 		return "", at, fault("look for the last good backup", err)
 	}
 	good, err := events.Decode[events.Backup](last.Event)
+	if err == nil && lifecycle.Foreign(good) {
+		good, err = i.lastOwn(ctx, filter)
+	}
 	if err != nil {
 		return "", at, fault("look for the last good backup", err)
 	}
 	return good.BackupID, good.EndTime, nil
+}
+
+// lastOwn is the last of the events of a filter whose backup is of its own instance; none: the zero record. It reads them
+// all, so it is for when the last one is not.
+func (i *Intake) lastOwn(ctx context.Context, filter string) (own events.Backup, err error) {
+	_, err = i.log.Scan(ctx, filter, 1, false, func(_ string, ev events.Stored) error {
+		if b, err := events.Decode[events.Backup](ev.Event); err == nil && !lifecycle.Foreign(b) {
+			own = b
+		}
+		return nil // what cannot be read the tracker puts among the dead letters
+	})
+	return own, err
 }

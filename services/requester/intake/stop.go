@@ -25,6 +25,10 @@ type Change struct {
 
 	// Insist: the caller is told that the backup is gone, so a deletion that fails is tried again until it is.
 	Insist bool
+
+	// Still, if there is one, is asked with the backup as it stands in the log, before a deletion is appended: false
+	// refuses it as NOT_DELETABLE. It may be called more than once.
+	Still func(events.Backup) bool
 }
 
 // Cancel appends `cancel_requested`; a backup that nobody works on is `cancelled` at once, any other by
@@ -98,6 +102,9 @@ func (i *Intake) deleteOnce(ctx context.Context, c Change) (Receipt, error) {
 	ch.move = func(ctx context.Context, b events.Backup, rq string, p events.Prior) (events.Backup, error) {
 		if lifecycle.NextDeletion(b) != n {
 			return b, errMoved
+		}
+		if c.Still != nil && !c.Still(b) {
+			return b, refuse(Conflict, NotDeletable, "backup %s is to be kept: look at it, then ask again", b.BackupID)
 		}
 		if b.Held {
 			return b, refuse(Conflict, Held, "backup %s is held: release it, then ask again", b.BackupID)

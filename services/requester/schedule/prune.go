@@ -53,7 +53,7 @@ func (s *Scheduler) prune(ctx context.Context, sc events.Schedule) error {
 		if v.Keep {
 			continue
 		}
-		asked, err := s.remove(ctx, v.Backup)
+		asked, err := s.remove(ctx, v.Backup, nil)
 		if err != nil {
 			return err
 		}
@@ -72,18 +72,31 @@ const (
 )
 
 // remove asks for the deletion of a backup; false if it cannot be deleted now, because a restore reads it, it is
-// held or the instance is busy: then it is tried again later.
-func (s *Scheduler) remove(ctx context.Context, b events.Backup) (bool, error) {
+// held or the instance is busy: then it is tried again later. due, if there is one, is asked again with the backup as it
+// stands in the log, as it may be kept longer than this process has seen: then its expiry is armed.
+func (s *Scheduler) remove(ctx context.Context, b events.Backup, due func(events.Backup) bool) (bool, error) {
+	kept := false
 	c := intake.Change{Caller: intake.Caller{Door: "schedule"}, Project: b.Project, BackupID: b.BackupID, Cause: byPolicy}
 	again := insisted(b)
 	if again {
 		c.Cause, c.Insist = b.Deletion.Cause, true
 	}
+	if due != nil {
+		c.Still = func(now events.Backup) bool {
+			kept = !due(now)
+			b = now
+			return !kept
+		}
+	}
 	_, err := s.in.Delete(ctx, c)
 	switch intake.KindOf(err) {
 	case intake.NotFound:
 		return false, nil
-	case intake.Conflict: // what is only surplus is met again at the next slot
+	case intake.Conflict:
+		if kept {
+			return false, s.armExpiry(ctx, b)
+		}
+		// what is only surplus is met again at the next slot
 		if s.over(b) || again {
 			return false, s.arm(ctx, expireTimer+"."+b.BackupID, s.now().Add(10*firstRetry), tick{Project: b.Project, Backup: b.BackupID})
 		}
@@ -145,11 +158,25 @@ func (s *Scheduler) expired(ctx context.Context, t tick) error {
 	if err != nil {
 		return err
 	}
-	again := insisted(b) || b.State == lifecycle.DeletionFailed && b.Deletion != nil && b.Deletion.Cause == byPolicy
-	if again || s.over(b) && lifecycle.Good(b) {
-		_, err = s.remove(ctx, b)
+	switch {
+	case s.goes(b):
+		_, err = s.remove(ctx, b, s.goes)
+	case lifecycle.Good(b) && !b.ExpireTime.IsZero(): // it is kept longer than when this was armed
+		err = s.armExpiry(ctx, b)
 	}
 	return err
+}
+
+// goes tells whether the time of a backup has come: its expiry, or a deletion that is to be tried again. One by policy
+// is not if somebody has changed the backup since and it is to be kept for now.
+func (s *Scheduler) goes(b events.Backup) bool {
+	if insisted(b) || s.over(b) && lifecycle.Good(b) {
+		return true
+	}
+	if b.State != lifecycle.DeletionFailed || b.Deletion == nil || b.Deletion.Cause != byPolicy {
+		return false
+	}
+	return b.ExpireTime.IsZero() || s.over(b) || b.Update == nil || !b.Update.RequestTime.After(b.Deletion.RequestTime.Time)
 }
 
 // over tells that the expiry of a backup has come.

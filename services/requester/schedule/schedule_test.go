@@ -1,6 +1,7 @@
 package schedule_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/requester/intake"
+	"github.com/backupbus/backupbus/services/requester/schedule"
 )
 
 func at(day, hour, minute int) time.Time {
@@ -423,6 +425,80 @@ func TestExpiry_DeletesOnTime(t *testing.T) {
 	}
 	w.until(at(26, 0, 1))
 	if all := w.backups(); len(all) != 0 {
+		t.Errorf("%v", w.outcomes())
+	}
+}
+
+// behind is an intake whose view still shows a backup as it was.
+type behind struct {
+	*intake.Intake
+	shown events.Backup
+}
+
+func (b behind) Backup(context.Context, string, string) (events.Backup, error) { return b.shown, nil }
+
+// An expiry that was put off elsewhere a moment ago deletes nothing, and is armed for its new time.
+func TestExpiry_PutOffWhereTheViewIsBehind(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	w.Hand.Auto()
+	r, err := w.in.Create(t.Context(), intake.Create{Caller: intake.Caller{Door: "spanner"}, Project: "acme", Instance: "orders", ExpireTime: at(25, 0, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := r.Backup.BackupID
+	done := w.Await("acme", id, events.Succeeded)
+	w.settle()
+	old, err := events.Decode[events.Backup](done.Event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, later := "expire."+id, at(26, 0, 0)
+	due := w.timers.all[key]
+	if _, err := w.in.Amend(t.Context(), intake.Amend{Caller: intake.Caller{Door: "spanner"}, Project: "acme", BackupID: id, ExpireTime: &later}); err != nil {
+		t.Fatal(err)
+	}
+	w.clock = at(25, 0, 1)
+	if err := schedule.New(behind{w.in, old}, w.Bus, w.timers, w.now, quiet).Tick(t.Context(), key, due.data); err != nil {
+		t.Fatal(err)
+	}
+	for _, ev := range w.Events("acme") {
+		if ev.Step() == events.DeletionRequested {
+			t.Errorf("%s: it was put off", ev.ID)
+		}
+	}
+	if armed := w.timers.all[key]; !armed.at.Equal(later) {
+		t.Errorf("armed for %s, want %s", armed.at, later)
+	}
+}
+
+// A deletion by policy that failed is not tried again once somebody has put off the expiry.
+func TestExpiry_PutOffAfterItsDeletionFailed(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	w.Hand.Auto()
+	r, err := w.in.Create(t.Context(), intake.Create{Caller: intake.Caller{Door: "spanner"}, Project: "acme", Instance: "orders", ExpireTime: at(25, 0, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := r.Backup.BackupID
+	w.Await("acme", id, events.Succeeded)
+	w.settle()
+	w.Hand.FailDeletions(&events.Failure{Code: events.Network, Category: events.BySystem, Message: "the storage is away", Retryable: true})
+	w.until(at(25, 0, 1))
+	w.Await("acme", id, events.DeletionFailed)
+	w.Hand.FailDeletions(nil)
+	later := at(26, 0, 0)
+	if _, err := w.in.Amend(t.Context(), intake.Amend{Caller: intake.Caller{Door: "spanner"}, Project: "acme", BackupID: id, ExpireTime: &later}); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.until(at(25, 23, 0))
+	if len(w.backups()) != 1 {
+		t.Fatal("it was kept longer, and is gone")
+	}
+	w.until(at(26, 1, 0))
+	if len(w.backups()) != 0 {
 		t.Errorf("%v", w.outcomes())
 	}
 }

@@ -45,7 +45,7 @@ func (v *View) Health(ctx context.Context, project, instance string, since time.
 
 // trusted tells whether a backup counts as good of its instance: there, of its own data, and not found bad since.
 func trusted(b events.Backup) bool {
-	return lifecycle.Good(b) && (b.CopyOf == nil || b.CopyOf.Instance == b.Instance) && b.Verification != events.CheckFailed
+	return lifecycle.Good(b) && !lifecycle.Foreign(b) && b.Verification != events.CheckFailed
 }
 
 func goodMember(b events.Backup) string {

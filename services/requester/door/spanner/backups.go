@@ -66,7 +66,7 @@ func (s *adminServer) CreateBackup(ctx context.Context, r *databasepb.CreateBack
 	if err != nil {
 		return nil, about{instance: in.String(), database: of.database(database), backup: name, home: h.Instance}.of(err)
 	}
-	return d.creation(ctx, h, receipt.Backup)
+	return h.creation(receipt.Backup, nil) // accepted: nothing may make it an error now
 }
 
 // find is the backup that stands under a name, with its instance.

@@ -131,13 +131,11 @@ func (h home) made(b events.Backup) *databasepb.Backup {
 	if !b.FirstExpireTime.IsZero() {
 		out.ExpireTime = stamp(b.FirstExpireTime)
 	}
-	if b.Proof == "" {
+	if !lifecycle.Succeeded(b) {
 		return out
 	}
 	out.State, out.OldestVersionTime = databasepb.Backup_READY, out.VersionTime
-	if b.SizeBytes != nil {
-		out.SizeBytes, out.FreeableSizeBytes, out.ExclusiveSizeBytes = *b.SizeBytes, *b.SizeBytes, *b.SizeBytes
-	}
+	out.SizeBytes, out.FreeableSizeBytes, out.ExclusiveSizeBytes = *b.SizeBytes, *b.SizeBytes, *b.SizeBytes
 	return out
 }
 
@@ -145,7 +143,7 @@ func (h home) made(b events.Backup) *databasepb.Backup {
 // does not say is the instance's: it will be encrypted to the instance's recipients.
 func (h home) encryption(b events.Backup) (all []*databasepb.EncryptionInfo) {
 	e := b.Encryption
-	if e == nil && b.Proof == "" && len(h.Config.EncryptTo) > 0 {
+	if e == nil && !lifecycle.Succeeded(b) && len(h.Config.EncryptTo) > 0 {
 		e = &events.Encryption{Type: customerManaged, KeyName: h.Config.EncryptTo[0]}
 	}
 	switch {
@@ -205,7 +203,7 @@ func (h home) creation(b events.Backup, told percents) (*longrunningpb.Operation
 	progress := &databasepb.OperationProgress{StartTime: stamp(b.EnqueuedTime), EndTime: stamp(work.EndTime)}
 	meta := h.metadata(b, progress)
 	failure := work.Failure
-	if work.Done && failure == nil && b.Proof == "" { // skipped after it was asked for
+	if work.Done && failure == nil && !lifecycle.Succeeded(b) { // skipped after it was asked for
 		failure = &events.Failure{Code: events.ProviderRejected, Message: "the backup was not made"}
 		if b.Skip != nil && b.Skip.Message != "" {
 			failure.Message += ": " + b.Skip.Message

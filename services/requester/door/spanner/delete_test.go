@@ -1,12 +1,15 @@
 package spanner_test
 
 import (
+	"errors"
+	"io"
 	"testing"
 
 	"cloud.google.com/go/spanner/admin/database/apiv1/databasepb"
 	"google.golang.org/grpc/codes"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/bus"
 )
 
 func (w world) deletion(name string) error {
@@ -89,5 +92,42 @@ func TestDelete_WhileAnotherDoorDeletes(t *testing.T) {
 	}
 	if insists == 0 {
 		t.Error("nobody insists on what this door said is gone")
+	}
+}
+
+// What this door said is gone never stands again under a name that a new backup has, whoever deletes it then.
+func TestDelete_ThatFailedLeavesTheNameToTheNextBackup(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.ready(parent, "b1", "db")
+	old, name := w.id("b1"), parent+"/backups/b1"
+	w.Hand.FailDeletions(&events.Failure{Code: events.PermissionDenied, Category: events.ByUser, Message: "the bucket is locked"})
+	if err := w.deletion(name); err != nil {
+		t.Fatal(err)
+	}
+	w.Await("acme", old, events.DeletionFailed)
+	w.ready(parent, "b1", "db")
+	made := w.backup(name)
+	w.elsewise(old)
+	failures, seq := 0, uint64(0)
+	if err := w.Bus.Tail(w.ctx(), events.EventRoot+".acme.>", bus.Start{Seq: 1}, func(_ string, e events.Stored) error {
+		if e.Step() == events.DeletionFailed && e.PartitionKey == old {
+			failures++
+		}
+		if seq = e.Seq; failures == 2 {
+			return io.EOF
+		}
+		return nil
+	}); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if err := w.View.Passed(w.ctx(), "acme", seq); err != nil {
+		t.Fatal(err)
+	}
+	if found := w.backup(name); !found.GetCreateTime().AsTime().Equal(made.GetCreateTime().AsTime()) || found.GetState() != databasepb.Backup_READY {
+		t.Errorf("%v, want %v", found, made)
+	}
+	if ids := w.list(&databasepb.ListBackupsRequest{}); len(ids) != 1 {
+		t.Errorf("listed %v", ids)
 	}
 }

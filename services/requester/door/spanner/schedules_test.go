@@ -215,6 +215,39 @@ func TestSchedules_ChangesOfOtherDoors(t *testing.T) {
 	}
 }
 
+// What this door sets holds as it is shown: no greatest age takes backups away sooner, and nothing that was meant for
+// the old times stays with new ones.
+func TestSchedules_SetsWhatItShows(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.Register("acme", "single")
+	code, raw := w.Call("POST", "/api/v1/projects/acme/schedules", `{"instance":"single","name":"daily","config":{"cron":"0 3 * * *","windowSeconds":36000,"spreadSeconds":30000,"overdueAfterSeconds":600,"retention":{"keepLast":90,"maxAgeSeconds":86400}}}`)
+	if code/100 != 2 {
+		t.Fatalf("%d %s", code, raw)
+	}
+	s := cron(daily(), "0 5 * * *")
+	s.Name = "projects/acme/instances/single/databases/single.db/backupSchedules/daily"
+	if _, err := w.admin.UpdateBackupSchedule(w.ctx(), &databasepb.UpdateBackupScheduleRequest{BackupSchedule: s, UpdateMask: mask("retention_duration", "spec.cron_spec.text")}); err != nil {
+		t.Fatal(err)
+	}
+	var got events.Schedule
+	for _, e := range w.Events("acme") {
+		if e.Entity() == events.Schedules {
+			var err error
+			if got, err = events.Decode[events.Schedule](e.Event); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c := got.Config
+	if c.Retention == nil || *c.Retention != (events.Retention{KeepLast: 90}) || c.Spanner.RetentionSeconds != 30*86400 {
+		t.Errorf("retention %+v, %+v", c.Retention, c.Spanner)
+	}
+	if c.Cron != "0 5 * * *" || c.WindowSeconds != 4*3600 || c.SpreadSeconds != 4*3600 || c.OverdueAfterSeconds != 0 || !c.NextDueTime.IsZero() {
+		t.Errorf("%+v", c)
+	}
+}
+
 // What is there can be seen and removed, also where no more of it can be made.
 func TestSchedules_OfAPhysicalInstance(t *testing.T) {
 	t.Parallel()

@@ -47,11 +47,14 @@ func (s settings) some(c events.ScheduleConfig, paths []string) (events.Schedule
 		switch snakePath(p) {
 		case "retention_duration":
 			own.RetentionSeconds, err = s.retention()
+			c.Retention = ageless(c.Retention)
 		case "encryption_config", "encryption_config.encryption_type", "encryption_config.kms_key_name", "encryption_config.kms_key_names":
 			own.Encryption, err = encryptionOf(s.instance, s.wanted.GetEncryptionConfig())
 		case "spec", "spec.cron_spec", "spec.cron_spec.text":
 			timed = true
-			c.Cron, c.EverySeconds = s.wanted.GetSpec().GetCronSpec().GetText(), 0
+			if text := s.wanted.GetSpec().GetCronSpec().GetText(); text != c.Cron { // what was counted from the old times goes
+				c.Cron, c.EverySeconds, c.NextDueTime, c.OverdueAfterSeconds = text, 0, events.Time{}, 0
+			}
 		case "full_backup_spec", "incremental_backup_spec":
 			timed = true
 			own.Incremental, err = s.incremental()
@@ -74,6 +77,19 @@ func (s settings) retention() (int64, error) {
 		return 0, invalid("retention_duration must be at least 6 hours and at most 366 days.")
 	}
 	return int64(d.AsDuration() / time.Second), nil
+}
+
+// ageless is a policy without a greatest age, which would take backups away before the duration that is shown.
+func ageless(r *events.Retention) *events.Retention {
+	if r == nil {
+		return nil
+	}
+	rest := *r
+	rest.MaxAgeSeconds = 0
+	if rest == (events.Retention{}) {
+		return nil
+	}
+	return &rest
 }
 
 func (s settings) incremental() (bool, error) {
@@ -104,6 +120,7 @@ func (s settings) timed(c events.ScheduleConfig) (events.ScheduleConfig, error) 
 		return c, invalid("spec.cron_spec.text comes too often: backups of this kind are made every %d hours or less often.", int(every/time.Hour))
 	}
 	c.WindowSeconds = int64(window / time.Second)
+	c.SpreadSeconds = min(c.SpreadSeconds, c.WindowSeconds)
 	return c, nil
 }
 

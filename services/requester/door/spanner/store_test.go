@@ -90,3 +90,19 @@ func TestProgress_ThatCannotBeRead(t *testing.T) {
 		t.Errorf("afterwards: %d", p)
 	}
 }
+
+// What was accepted is answered so, whether the percentage can be read or not.
+func TestCreate_WhereProgressCannotBeRead(t *testing.T) {
+	t.Parallel()
+	s := &spy{Store: view.NewMemory(time.Now)}
+	w := setupOver(t, s)
+	s.broken.Store(true)
+	op := w.create(files, "b1", "a.db")
+	if op.GetDone() || metadata(t, op).GetProgress().GetProgressPercent() != 0 {
+		t.Errorf("%v", op)
+	}
+	w.finish("b1", nil)
+	if op, err := w.copy(files, "c1", files+"/backups/b1", in(24*time.Hour)); err != nil || op.GetDone() {
+		t.Errorf("copy: %v, %v", op, err)
+	}
+}
