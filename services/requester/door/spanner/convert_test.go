@@ -24,12 +24,12 @@ func TestEncryption_OfTheRecord(t *testing.T) {
 	}{
 		"of Spanner":                        {home{}, events.Backup{Provider: "spanner"}, google},
 		"asked for":                         {home{}, events.Backup{Provider: "spanner", Encryption: &events.Encryption{Type: providerManaged}}, google},
-		"not encrypted":                     {home{}, events.Backup{Provider: "sqlite", Proof: events.ProofChecked, Encryption: &events.Encryption{Type: "NONE"}}, none},
+		"not encrypted":                     {home{}, events.Backup{Provider: "sqlite", Proof: events.ProofChecked, SizeBytes: new(int64), Encryption: &events.Encryption{Type: "NONE"}}, none},
 		"being made, to nobody":             {home{}, events.Backup{Provider: "sqlite"}, none},
 		"being made, to a recipient":        {to, events.Backup{Provider: "sqlite"}, customer},
-		"made before the instance had one":  {to, events.Backup{Provider: "sqlite", Proof: events.ProofChecked}, none},
-		"made when the instance had one":    {home{}, events.Backup{Provider: "sqlite", Proof: events.ProofChecked, Encryption: &events.Encryption{Type: customerManaged, KeyName: "age1"}}, customer},
-		"not encrypted, and to one by now ": {to, events.Backup{Provider: "sqlite", Proof: events.ProofChecked, Encryption: &events.Encryption{Type: "NONE"}}, none},
+		"made before the instance had one":  {to, events.Backup{Provider: "sqlite", Proof: events.ProofChecked, SizeBytes: new(int64)}, none},
+		"made when the instance had one":    {home{}, events.Backup{Provider: "sqlite", Proof: events.ProofChecked, SizeBytes: new(int64), Encryption: &events.Encryption{Type: customerManaged, KeyName: "age1"}}, customer},
+		"not encrypted, and to one by now ": {to, events.Backup{Provider: "sqlite", Proof: events.ProofChecked, SizeBytes: new(int64), Encryption: &events.Encryption{Type: "NONE"}}, none},
 	} {
 		if got := c.h.encryption(c.b); len(got) != 1 || got[0].GetEncryptionType() != c.want {
 			t.Errorf("%s: %v", what, got)
