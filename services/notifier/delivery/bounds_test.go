@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,7 +58,7 @@ func TestBacklog_ReplaysCountApart(t *testing.T) {
 		s.Unverified = true // six a minute
 		w := newWorld(t, s)
 		defer w.stop()
-		var told bytes.Buffer
+		var told safeBuffer
 		w.MaxOpen, w.Logger = 20, slog.New(slog.NewTextHandler(&told, nil))
 		var old []events.Stored
 		for n := range 40 {
@@ -164,4 +165,22 @@ func TestReplay_NeverSendsASubscriptionItsOwnEvents(t *testing.T) {
 			t.Errorf("%d requests", n)
 		}
 	})
+}
+
+// safeBuffer is written by an engine and read by its test.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
