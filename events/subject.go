@@ -13,6 +13,13 @@ const (
 	DeadLetterRoot = "backupbus.v1.deadletter"
 )
 
+// Filters of everything under a root.
+const (
+	AllEvents      = EventRoot + ".>"
+	AllProgress    = ProgressRoot + ".>"
+	AllDeadLetters = DeadLetterRoot + ".>"
+)
+
 // maxSubject is the longest subject that is published; the server closes the connection over 4,096 bytes.
 const maxSubject = 512
 

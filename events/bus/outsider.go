@@ -38,7 +38,7 @@ const (
 
 // OutsiderRights are those that leave the durables of t alone. ServeOutsiders answers what the server cannot be let to.
 func OutsiderRights(t Topology) Rights {
-	all := events.EventRoot + ".>"
+	all := events.AllEvents
 	server := func(subject string) Request { return Request{Subject: subject, Handler: subject} }
 	several := func(subject string) Request { return Request{Subject: subject, Handler: subject, Messages: true} }
 	r := Rights{
@@ -54,7 +54,7 @@ func OutsiderRights(t Topology) Rights {
 			server("$JS.API.STREAM.INFO." + EventStream),
 			server("$JS.API.INFO"),
 		},
-		Hears: []string{all, events.ProgressRoot + ".>", ReplyRoot + ".>"},
+		Hears: []string{all, events.AllProgress, ReplyRoot + ".>"},
 	}
 	for _, c := range t.consumers()[EventStream] {
 		for _, call := range []string{"INFO.", "DELETE.", "MSG.NEXT."} {

@@ -87,19 +87,19 @@ func (t Topology) withDefaults() Topology {
 // streams are the values of events.md 4.4.
 func (t Topology) streams(shards int) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{t.commandStream(), {
-		Name: EventStream, Subjects: []string{events.EventRoot + ".>"},
+		Name: EventStream, Subjects: []string{events.AllEvents},
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
 		Duplicates: 10 * time.Minute, AllowDirect: true, DenyDelete: true,
 		MaxMsgSize: events.MaxMessage, Replicas: t.Replicas,
 		Metadata: map[string]string{shardsKey: strconv.Itoa(shards)},
 	}, {
 		// A stream in memory is gone, definition and durable included, when a single server restarts.
-		Name: ProgressStream, Subjects: []string{events.ProgressRoot + ".>"},
+		Name: ProgressStream, Subjects: []string{events.AllProgress},
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld,
 		MaxMsgsPerSubject: 1, MaxAge: 24 * time.Hour, Duplicates: 2 * time.Minute, AllowDirect: true,
 		MaxMsgSize: events.MaxMessage, Replicas: t.Replicas,
 	}, {
-		Name: DeadLetterStream, Subjects: []string{events.DeadLetterRoot + ".>"},
+		Name: DeadLetterStream, Subjects: []string{events.AllDeadLetters},
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld,
 		MaxAge: 30 * 24 * time.Hour, Duplicates: 10 * time.Minute,
 		MaxMsgSize: events.MaxMessage + deadLetterRoom, Replicas: t.Replicas,
@@ -118,7 +118,7 @@ func (t Topology) streams(shards int) []jetstream.StreamConfig {
 
 // consumers are the values of events.md 4.5, by stream.
 func (t Topology) consumers() map[string][]jetstream.ConsumerConfig {
-	all := []string{events.EventRoot + ".>"}
+	all := []string{events.AllEvents}
 	onEvents := []jetstream.ConsumerConfig{
 		t.batched(TrackerDurable, all),
 		t.durable(NotifierDurable, all),
@@ -135,7 +135,7 @@ func (t Topology) consumers() map[string][]jetstream.ConsumerConfig {
 	ticks.MaxDeliver = -1 // a slot is decided, however often it takes
 	return map[string][]jetstream.ConsumerConfig{
 		EventStream:    onEvents,
-		ProgressStream: {t.batched(ProgressDurable, []string{events.ProgressRoot + ".>"})},
+		ProgressStream: {t.batched(ProgressDurable, []string{events.AllProgress})},
 		TimerStream:    {ticks},
 		CommandStream:  {t.commandDurable()},
 	}

@@ -125,6 +125,18 @@ func Standing(b events.Backup) bool {
 func Foreign(b events.Backup) bool { return b.CopyOf != nil && b.CopyOf.Instance != b.Instance }
 
 // Good tells whether a backup left a copy that can be restored.
-func Good(b events.Backup) bool {
-	return b.State == Successful || b.State == DeletionFailed && Succeeded(b)
+func Good(b events.Backup) bool { return Kept(b) || FailedDeletion(b) != nil && Succeeded(b) }
+
+// Kept tells whether a backup left a copy that nobody has asked to delete.
+func Kept(b events.Backup) bool { return b.State == Successful }
+
+// FailedDeletion is the deletion of a backup that failed and was not asked for again; nil if there is none.
+func FailedDeletion(b events.Backup) *events.Deletion {
+	if b.State != DeletionFailed {
+		return nil
+	}
+	return b.Deletion
 }
+
+// Present tells whether what has no states of its own, an instance or a schedule, is there.
+func (h Head) Present() bool { return h.State == Present }

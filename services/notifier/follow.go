@@ -122,7 +122,7 @@ func (n *notifier) take(ctx context.Context, e *delivery.Engine, p *position, me
 // catchUp matches what the log has above the position.
 func (n *notifier) catchUp(ctx context.Context, e *delivery.Engine, p *position) error {
 	var evs []events.Stored
-	end, err := n.Bus.Scan(ctx, events.EventRoot+".>", p.Events+1, false, func(subject string, ev events.Stored) error {
+	end, err := n.Bus.Scan(ctx, events.AllEvents, p.Events+1, false, func(subject string, ev events.Stored) error {
 		if err := events.Mismatch(ev.Event, subject); err != nil {
 			return n.refuse(ctx, ev.Seq)
 		}

@@ -131,12 +131,12 @@ func (n *notifier) refused(ctx context.Context, r api.Replay) error {
 var errNotYet = errors.New("the subscription is enabled and not yet known to be")
 
 func (n *notifier) replayEvents(ctx context.Context, r api.Replay, p *putOff, send func(events.Stored) error) error {
-	project, err := events.Token(r.Project)
-	if err != nil {
-		return err
-	}
 	if len(r.EventIDs) == 0 {
-		_, err := n.Bus.Scan(ctx, events.EventRoot+"."+project+".>", p.seq, false, func(_ string, ev events.Stored) error {
+		all, err := events.ProjectFilter(r.Project)
+		if err != nil {
+			return err
+		}
+		_, err = n.Bus.Scan(ctx, all, p.seq, false, func(_ string, ev events.Stored) error {
 			if ev.Time.Before(r.From) {
 				return nil
 			}
@@ -149,8 +149,11 @@ func (n *notifier) replayEvents(ctx context.Context, r api.Replay, p *putOff, se
 	}
 	for ; p.id < len(r.EventIDs); p.id, p.seq = p.id+1, 0 {
 		id := r.EventIDs[p.id]
-		aggregate, _, _ := strings.Cut(id, "-")
-		_, err := n.Bus.Scan(ctx, events.EventRoot+"."+project+".*.*.*."+aggregate+".*", p.seq, false, func(_ string, ev events.Stored) error {
+		one, err := events.EventFilter(r.Project, id)
+		if err != nil {
+			return err
+		}
+		_, err = n.Bus.Scan(ctx, one, p.seq, false, func(_ string, ev events.Stored) error {
 			if ev.ID != id {
 				return nil
 			}

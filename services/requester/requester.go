@@ -177,12 +177,12 @@ type eventLog struct{ bus *bus.Bus }
 
 // Follow implements native.Log.
 func (l eventLog) Follow(ctx context.Context, from uint64, fn func(string, events.Stored) error) error {
-	return l.bus.Tail(ctx, events.EventRoot+".>", bus.Start{Seq: from}, ofProject(fn))
+	return l.bus.Tail(ctx, events.AllEvents, bus.Start{Seq: from}, ofProject(fn))
 }
 
 // FollowProgress implements native.Log.
 func (l eventLog) FollowProgress(ctx context.Context, fn func(string, events.Stored) error) error {
-	return l.bus.TailProgress(ctx, events.ProgressRoot+".>", ofProject(fn))
+	return l.bus.TailProgress(ctx, events.AllProgress, ofProject(fn))
 }
 
 // ofProject names the project by its token, as the subject has it. A subject that cannot be read is nobody's.

@@ -8,15 +8,15 @@ import (
 )
 
 // Value is a secret that cannot be printed, logged or encoded. The zero value is none.
-type Value struct{ reveal func() []byte } // in a closure, where reflection does not reach
+type Value struct{ reveal func() string } // in a closure, where reflection does not reach
 
 // Of makes a Value of what Read gave.
-func Of(text string) Value { return Value{func() []byte { return []byte(text) }} }
+func Of(text string) Value { return Value{func() string { return text }} }
 
-// Reveal is the secret, for the one place that needs it; nil if there is none.
-func (v Value) Reveal() []byte {
+// Reveal is the secret, for the one place that needs it; empty if there is none.
+func (v Value) Reveal() string {
 	if v.reveal == nil {
-		return nil
+		return ""
 	}
 	return v.reveal()
 }
@@ -26,7 +26,7 @@ func (v Value) None() bool { return v.reveal == nil }
 
 // Is tells whether the secret is this text, in a time that says nothing of either.
 func (v Value) Is(text string) bool {
-	ours, theirs := sha256.Sum256(v.Reveal()), sha256.Sum256([]byte(text))
+	ours, theirs := sha256.Sum256([]byte(v.Reveal())), sha256.Sum256([]byte(text))
 	return subtle.ConstantTimeCompare(ours[:], theirs[:]) == 1 && !v.None()
 }
 

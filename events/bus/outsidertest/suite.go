@@ -152,4 +152,4 @@ func logged(ctx context.Context, t *testing.T, in *client) state {
 	return out
 }
 
-const all = events.EventRoot + ".>"
+const all = events.AllEvents

@@ -15,41 +15,11 @@ import (
 	"unicode"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/secret"
 )
 
 // maxSecret bounds a password file.
 const maxSecret = 4096
-
-// Secret is a value that cannot be printed, logged or encoded. The zero value is "none".
-type Secret struct{ value *string }
-
-// Of makes a secret of a value, for tests.
-func Of(value string) Secret { return Secret{&value} }
-
-// Reveal is the value, for the one place that needs it.
-func (s Secret) Reveal() string {
-	if s.value == nil {
-		return ""
-	}
-	return *s.value
-}
-
-// None tells that there is no secret.
-func (s Secret) None() bool { return s.value == nil }
-
-const masked = "[secret]"
-
-// String implements fmt.Stringer.
-func (Secret) String() string { return masked }
-
-// GoString implements fmt.GoStringer.
-func (Secret) GoString() string { return masked }
-
-// Format implements fmt.Formatter, so that no verb shows the value.
-func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, masked) }
-
-// MarshalText implements encoding.TextMarshaler, and so keeps the value out of JSON, YAML and slog.
-func (Secret) MarshalText() ([]byte, error) { return []byte(masked), nil }
 
 // Resolver looks secrets up. The zero value allows every name that the process can read.
 type Resolver struct {
@@ -65,62 +35,62 @@ type Resolver struct {
 
 // Resolve reads the secret that ref names; the empty ref is no secret. One newline at the end of a file
 // is not part of the value. The error holds an events.Failure, which never repeats a value.
-func (r Resolver) Resolve(ref string) (Secret, error) {
+func (r Resolver) Resolve(ref string) (secret.Value, error) {
 	kind, name, ok := strings.Cut(ref, ":")
 	switch {
 	case ref == "":
-		return Secret{}, nil
+		return secret.Value{}, nil
 	case ok && kind == "env":
 		return r.variable(name)
 	case ok && kind == "file":
 		return r.file(name)
 	}
-	return Secret{}, refused("the instance's credentialRef is neither env:NAME nor file:/path: correct it")
+	return secret.Value{}, refused("the instance's credentialRef is neither env:NAME nor file:/path: correct it")
 }
 
-func (r Resolver) variable(name string) (Secret, error) {
+func (r Resolver) variable(name string) (secret.Value, error) {
 	get := r.Getenv
 	if get == nil {
 		get = os.LookupEnv
 	}
 	if len(r.Variables) > 0 && !slices.Contains(r.Variables, name) {
-		return Secret{}, refused("the executor's settings do not allow the instance's credentialRef: add the variable to credentials.variables")
+		return secret.Value{}, refused("the executor's settings do not allow the instance's credentialRef: add the variable to credentials.variables")
 	}
 	value, found := get(name)
 	if !found || value == "" {
-		return Secret{}, refused("the variable that the instance's credentialRef names is not set where the executor runs: set it there")
+		return secret.Value{}, refused("the variable that the instance's credentialRef names is not set where the executor runs: set it there")
 	}
 	return usable(value)
 }
 
-func (r Resolver) file(path string) (Secret, error) {
+func (r Resolver) file(path string) (secret.Value, error) {
 	if !filepath.IsAbs(path) {
-		return Secret{}, refused("the instance's credentialRef needs an absolute path: file:/path")
+		return secret.Value{}, refused("the instance's credentialRef needs an absolute path: file:/path")
 	}
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return Secret{}, unreadable(err)
+		return secret.Value{}, unreadable(err)
 	}
 	if !r.allowed(real) {
-		return Secret{}, refused("the executor's settings do not allow the file of the instance's credentialRef: put it below one of credentials.roots")
+		return secret.Value{}, refused("the executor's settings do not allow the file of the instance's credentialRef: put it below one of credentials.roots")
 	}
 	info, err := os.Stat(real)
 	switch {
 	case err != nil:
-		return Secret{}, unreadable(err)
+		return secret.Value{}, unreadable(err)
 	case !info.Mode().IsRegular():
-		return Secret{}, refused("the file of the instance's credentialRef is no regular file")
+		return secret.Value{}, refused("the file of the instance's credentialRef is no regular file")
 	case info.Mode().Perm()&0o007 != 0:
-		return Secret{}, refused("the file of the instance's credentialRef is open to every user of the machine: take the rights of others away (chmod o-rwx)")
+		return secret.Value{}, refused("the file of the instance's credentialRef is open to every user of the machine: take the rights of others away (chmod o-rwx)")
 	}
 	f, err := os.Open(real)
 	if err != nil {
-		return Secret{}, unreadable(err)
+		return secret.Value{}, unreadable(err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	if err != nil {
-		return Secret{}, unreadable(err)
+		return secret.Value{}, unreadable(err)
 	}
 	return usable(strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"))
 }
@@ -140,16 +110,16 @@ func (r Resolver) allowed(path string) bool {
 }
 
 // usable refuses what no password file of a tool can carry.
-func usable(v string) (Secret, error) {
+func usable(v string) (secret.Value, error) {
 	switch {
 	case v == "":
-		return Secret{}, refused("the file of the instance's credentialRef is empty: write the password into it")
+		return secret.Value{}, refused("the file of the instance's credentialRef is empty: write the password into it")
 	case len(v) > maxSecret:
-		return Secret{}, refused("the credential of the instance is longer than %d bytes: is it the right file?", maxSecret)
+		return secret.Value{}, refused("the credential of the instance is longer than %d bytes: is it the right file?", maxSecret)
 	case strings.ContainsFunc(v, unicode.IsControl):
-		return Secret{}, refused("the credential of the instance holds a line break or another control character: it has to be one line")
+		return secret.Value{}, refused("the credential of the instance holds a line break or another control character: it has to be one line")
 	}
-	return Of(v), nil
+	return secret.Of(v), nil
 }
 
 func refused(format string, args ...any) *events.Failure {

@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/services/provider-executors/credential"
+	"github.com/backupbus/backupbus/services/secret"
 )
 
 // endpoint is a server as the config of an instance names it.
 type endpoint struct {
 	network, address string
 	user             string
-	secret           credential.Secret
+	secret           secret.Value
 	tls              *tls.Config // nil: in the clear
 	timeout          time.Duration
 }

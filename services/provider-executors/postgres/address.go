@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/services/provider-executors/credential"
 	"github.com/backupbus/backupbus/services/provider-executors/tool"
+	"github.com/backupbus/backupbus/services/secret"
 )
 
 // server is how one server is reached, for this process and for the tools alike.
@@ -21,7 +21,7 @@ type server struct {
 	user    string
 	mode    events.TLSMode
 	caFile  string
-	secret  credential.Secret
+	secret  secret.Value
 	timeout time.Duration
 }
 

@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/services/provider-executors/credential"
 	"github.com/backupbus/backupbus/services/provider-executors/executortest"
+	"github.com/backupbus/backupbus/services/secret"
 )
 
 func testEngine(t testing.TB) *Engine {
@@ -65,7 +65,7 @@ func TestAddress_ThatIsNotOneServerIsRejected(t *testing.T) {
 
 func TestAddress_PasswordFileAndConninfoEscapeWhatTheirFormsMean(t *testing.T) {
 	t.Parallel()
-	s := server{host: `/run/it's \ here`, port: 1, user: `a' host='b`, mode: events.TLSDisable, secret: credential.Of(`a:b\c`), timeout: 10 * time.Second}
+	s := server{host: `/run/it's \ here`, port: 1, user: `a' host='b`, mode: events.TLSDisable, secret: secret.Of(`a:b\c`), timeout: 10 * time.Second}
 	want := `host='/run/it\'s \\ here' port='1' user='a\' host=\'b' dbname='x=\'{0\}' connect_timeout='10' gssencmode='disable' sslmode='disable'`
 	if diff := cmp.Diff(want, s.conninfo(`x='{0}`)); diff != "" {
 		t.Error(diff)

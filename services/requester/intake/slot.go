@@ -29,7 +29,7 @@ func (b Busy) Error() string {
 // that was decided on otherwise comes back as it stands. Busy: another operation has the instance.
 func (i *Intake) RequestSlot(ctx context.Context, s Slot) (events.Backup, error) {
 	return i.decideSlot(ctx, s, events.Requested, 0, func(ctx context.Context, b events.Backup, last *events.Stored, p events.Prior) (events.Backup, error) {
-		if last != nil && (b.State != lifecycle.Overdue || b.EverRequested()) {
+		if last != nil && lifecycle.PhaseOf(b) != lifecycle.Unrequested {
 			return b, errKnown{b}
 		}
 		inst, err := i.instanceOf(ctx, s.Schedule)
@@ -73,7 +73,7 @@ func asSpanner(b events.Backup, c *events.SpannerSettings) events.Backup {
 // SkipSlot appends `backup.skipped` for a slot that nobody asked for.
 func (i *Intake) SkipSlot(ctx context.Context, s Slot, why events.Skip) (events.Backup, error) {
 	return i.decideSlot(ctx, s, events.Skipped, 0, func(_ context.Context, b events.Backup, last *events.Stored, _ events.Prior) (events.Backup, error) {
-		if last != nil && (b.State != lifecycle.Overdue || b.EverRequested()) {
+		if last != nil && lifecycle.PhaseOf(b) != lifecycle.Unrequested {
 			return b, errKnown{b}
 		}
 		why.Time = events.At(i.now())
@@ -109,9 +109,9 @@ func (i *Intake) overdueOnce(ctx context.Context, s Slot) (events.Backup, error)
 			return b, fault("read the slot", err)
 		}
 		switch {
-		case b.State == lifecycle.Running && (b.Overdue == nil || !b.Overdue.Started):
+		case lifecycle.PhaseOf(b) == lifecycle.Working && (b.Overdue == nil || !b.Overdue.Started):
 			n = stillRunning
-		case b.State != lifecycle.Enqueued || b.Overdue != nil:
+		case lifecycle.PhaseOf(b) != lifecycle.Waiting || b.Overdue != nil:
 			return b, nil
 		}
 	}

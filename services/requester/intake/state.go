@@ -103,7 +103,7 @@ func (s instanceState) busy(whole bool) error {
 func (s instanceState) occupiedBy(b events.Backup) error {
 	e := refuse(Conflict, PendingBackupExists, "instance %s is busy with backup %s: wait for it or cancel it, then ask again", b.Instance, b.BackupID)
 	e.Existing, e.Rival = b.BackupID, &b
-	if b.State == lifecycle.None {
+	if b.State == lifecycle.None { // made up by occupied
 		e = refuse(Conflict, PendingBackupExists, "instance %s is busy with restore %s: wait for it, then ask again", b.Instance, s.restores[0].RestoreID)
 	}
 	return e

@@ -111,7 +111,8 @@ func (s *Scheduler) armRemoval(ctx context.Context, b events.Backup, at time.Tim
 
 // insisted tells that a deletion failed whose caller was told that the backup is gone.
 func insisted(b events.Backup) bool {
-	return b.State == lifecycle.DeletionFailed && b.Deletion != nil && b.Deletion.Insist
+	d := lifecycle.FailedDeletion(b)
+	return d != nil && d.Insist
 }
 
 // backupMoved prunes after a success, arms an expiry, and tries a deletion by policy again that failed.
@@ -173,10 +174,11 @@ func (s *Scheduler) goes(b events.Backup) bool {
 	if insisted(b) || s.over(b) && lifecycle.Good(b) {
 		return true
 	}
-	if b.State != lifecycle.DeletionFailed || b.Deletion == nil || b.Deletion.Cause != byPolicy {
+	d := lifecycle.FailedDeletion(b)
+	if d == nil || d.Cause != byPolicy {
 		return false
 	}
-	return b.ExpireTime.IsZero() || s.over(b) || b.Update == nil || !b.Update.RequestTime.After(b.Deletion.RequestTime.Time)
+	return b.ExpireTime.IsZero() || s.over(b) || b.Update == nil || !b.Update.RequestTime.After(d.RequestTime.Time)
 }
 
 // over tells that the expiry of a backup has come.

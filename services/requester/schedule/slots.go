@@ -119,7 +119,7 @@ func (s *Scheduler) retried(ctx context.Context, t tick) error {
 		return s.start(ctx, slot)
 	}
 	b, err := s.in.BackupDue(ctx, *sc, slot.Due)
-	if err != nil || b.State != lifecycle.Overdue || sc.Config.Missed == events.MissedSkip {
+	if err != nil || lifecycle.PhaseOf(b) != lifecycle.Unrequested || sc.Config.Missed == events.MissedSkip {
 		return ignoreMissing(err)
 	}
 	return s.start(ctx, slot)

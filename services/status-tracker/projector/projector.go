@@ -120,7 +120,7 @@ func (p *Projector) catchUp(ctx context.Context) error {
 	}
 	from := p.at.Seq
 	var batch []arrived
-	end, err := p.log.Scan(ctx, events.EventRoot+".>", p.at.Seq+1, false, func(subject string, s events.Stored) error {
+	end, err := p.log.Scan(ctx, events.AllEvents, p.at.Seq+1, false, func(subject string, s events.Stored) error {
 		batch = append(batch, arrived{s, bus.Message{Subject: subject, Seq: s.Seq}})
 		if len(batch) < maxBatch {
 			return nil

@@ -47,7 +47,7 @@ func entriesOf(d Doc, shard int) (entries, error) {
 		if i.IDs.GaussDB != "" {
 			e.refs[refKey(shard, byGaussInst, i.Project, i.IDs.GaussDB)] = i.Instance
 		}
-		if d.Head.State == lifecycle.Present {
+		if d.Head.Present() {
 			e.refs[refKey(shard, byInstanceName, i.Project, i.Instance)] = i.InstanceID
 			e.add(setKey(shard, instancesOf, i.Project), i.Instance)
 			e.add(fleetKey(shard), Named{i.Project, i.Instance}.member())
@@ -57,7 +57,7 @@ func entriesOf(d Doc, shard int) (entries, error) {
 		if err != nil {
 			return e, err
 		}
-		e.schedule(shard, s, d.Head.State == lifecycle.Present)
+		e.schedule(shard, s, d.Head.Present())
 	}
 	return e, nil
 }

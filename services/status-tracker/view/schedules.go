@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/events/lifecycle"
 )
 
 // SchedulesByID implements Reader.
@@ -15,7 +14,7 @@ func (v *View) SchedulesByID(ctx context.Context, project string, ids []string) 
 	}
 	var out []events.Schedule
 	for _, d := range docs {
-		if d.Head.State != lifecycle.Present {
+		if !d.Head.Present() {
 			continue
 		}
 		s, err := record[events.Schedule](d)

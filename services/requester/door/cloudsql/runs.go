@@ -130,9 +130,7 @@ func (d *Door) remove(c *call, b events.Backup, resource bool) (any, error) {
 	}
 	switch lifecycle.PhaseOf(b) {
 	case lifecycle.Waiting, lifecycle.Working, lifecycle.Stopping, lifecycle.Deleting:
-		if b.State != lifecycle.Overdue || b.EverRequested() {
-			return nil, errInProgress
-		}
+		return nil, errInProgress
 	}
 	receipt, err := d.intake.Delete(c.Context(), intake.Change{Caller: c.caller(), Project: b.Project, BackupID: b.BackupID, WholeInstance: true, Resource: resource})
 	if err != nil {

@@ -78,7 +78,7 @@ func openAccess(c Config, env func(string) (string, bool)) (*access, error) {
 
 // fit refuses a token that could be guessed, or would be that of two entries.
 func (a *access) fit(v secret.Value) error {
-	text := string(v.Reveal())
+	text := v.Reveal()
 	switch {
 	case text == "": // refused already
 		return nil

@@ -128,7 +128,7 @@ func withoutTokens(r *http.Request) *http.Request {
 
 func (k *key) sign(date, canonicalRequest string) string {
 	sum := sha256.Sum256([]byte(canonicalRequest))
-	mac := hmac.New(sha256.New, k.secret.Reveal())
+	mac := hmac.New(sha256.New, []byte(k.secret.Reveal()))
 	mac.Write([]byte(scheme + "\n" + date + "\n" + hex.EncodeToString(sum[:])))
 	return hex.EncodeToString(mac.Sum(nil))
 }

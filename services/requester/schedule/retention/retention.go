@@ -29,7 +29,7 @@ type Verdict struct {
 func Decide(p *events.Retention, zone *time.Location, now time.Time, backups []events.Backup) []Verdict {
 	var out []Verdict
 	for _, b := range backups {
-		if Counts(b) {
+		if lifecycle.Kept(b) {
 			out = append(out, Verdict{Backup: b, Keep: true, Why: "no policy"})
 		}
 	}
@@ -89,9 +89,6 @@ func keep(all []Verdict, why string, n int, group func(events.Backup) string) {
 		}
 	}
 }
-
-// Counts tells whether a backup has a proven copy that nobody has asked to delete.
-func Counts(b events.Backup) bool { return lifecycle.Good(b) && b.State == lifecycle.Successful }
 
 // taken is the moment whose data a backup holds, or when it ended.
 func taken(b events.Backup) time.Time {
