@@ -124,6 +124,20 @@ func (i *Intake) visible(ctx context.Context, project string, seq uint64) {
 	}
 }
 
+// Await waits until reads show what the log has by now of the instance of an aggregate.
+func (i *Intake) Await(ctx context.Context, a events.Aggregate) error {
+	scope, err := a.InstanceScope()
+	if err != nil {
+		return fault("name the instance", err)
+	}
+	last, found, err := i.log.Last(ctx, scope)
+	if err != nil || !found {
+		return fault("look for the instance's last event", err)
+	}
+	i.visible(ctx, a.Project, last.Seq)
+	return nil
+}
+
 // elsewhere looks for an aggregate of the same id in another instance: the caller's key was used before.
 func (i *Intake) elsewhere(ctx context.Context, a events.Aggregate) (events.Stored, bool, error) {
 	scope, err := a.AnywhereScope()

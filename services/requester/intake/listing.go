@@ -64,7 +64,9 @@ func (i *Intake) Occupation(ctx context.Context, in events.Instance) (Occupation
 	if err != nil {
 		return Free, err
 	}
-	if slices.ContainsFunc(active, lifecycle.InTheMaking) {
+	if slices.ContainsFunc(active, func(b events.Backup) bool { // a copy of a backup leaves the databases alone
+		return lifecycle.InTheMaking(b) && b.SourceBackupID == ""
+	}) {
 		return BackingUp, nil
 	}
 	if in.Provider != "cloudsql" {

@@ -159,3 +159,21 @@ func TestOverdueSlot_NamesTheInstancesOwnLastSuccess(t *testing.T) {
 		t.Errorf("%+v, %v; want %s", late.Overdue, err, own.BackupID)
 	}
 }
+
+// What is said to block a slot is what its backup would have to wait for, and nothing else that runs.
+func TestOverdueSlot_NamesWhatIsInTheWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "server")
+	running, err := w.Create(t.Context(), of("d1", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for database, want := range map[string]string{"d1": running.Backup.BackupID, "d2": "", "": running.Backup.BackupID} {
+		s := slot("server", "sqlite")
+		s.Schedule.Database, s.Schedule.ScheduleID = database, s.Schedule.ScheduleID+database
+		late, err := w.OverdueSlot(t.Context(), s)
+		if err != nil || late.Overdue == nil || late.Overdue.BlockedByBackupID != want {
+			t.Errorf("%q: %+v, %v; want %q", database, late.Overdue, err, want)
+		}
+	}
+}

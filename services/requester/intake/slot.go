@@ -238,18 +238,15 @@ func (i *Intake) instanceOf(ctx context.Context, s events.Schedule) (events.Inst
 	return i.standing(ctx, events.Aggregate{Project: s.Project, Provider: s.Provider, Instance: s.Instance, Entity: events.Instances, ID: id})
 }
 
-// blocker is the backup that has the instance, other than b.
+// blocker is the backup that stands in the way of b, or that a restore reads which does; empty if there is none.
 func (i *Intake) blocker(ctx context.Context, b events.Backup) (string, error) {
-	active, _, err := i.view.Active(ctx, b.Project, b.Instance)
+	state, err := i.stateNow(ctx, b.Aggregate())
 	if err != nil {
 		return "", fault("look for what blocks the slot", err)
 	}
-	for _, other := range active {
-		if other.BackupID != b.BackupID {
-			return other.BackupID, nil
-		}
-	}
-	return "", nil
+	delete(state.backups, b.BackupID)
+	busy, _ := state.rival(b, b.Provider == "cloudsql")
+	return busy.BackupID, nil
 }
 
 // lastSuccess is the instance's last good backup, as the log has it. A copy of another instance's is none.

@@ -26,6 +26,10 @@ type Change struct {
 	// Insist: the caller is told that the backup is gone, so a deletion that fails is tried again until it is.
 	Insist bool
 
+	// Newest, if there is one, is the backup that a policy leaves as the newest good one of the same instance: if the log
+	// has it otherwise by now, the deletion is refused as NOT_DELETABLE.
+	Newest string
+
 	// Still, if there is one, is asked with the backup as it stands in the log, before a deletion is appended: false
 	// refuses it as NOT_DELETABLE. It may be called more than once.
 	Still func(events.Backup) bool
@@ -106,6 +110,9 @@ func (i *Intake) deleteOnce(ctx context.Context, c Change) (Receipt, error) {
 		if c.Still != nil && !c.Still(b) {
 			return b, refuse(Conflict, NotDeletable, "backup %s is to be kept: look at it, then ask again", b.BackupID)
 		}
+		if err := i.stays(ctx, b, c.Newest); err != nil {
+			return b, err
+		}
 		if b.Held {
 			return b, refuse(Conflict, Held, "backup %s is held: release it, then ask again", b.BackupID)
 		}
@@ -124,6 +131,27 @@ func (i *Intake) deleteOnce(ctx context.Context, c Change) (Receipt, error) {
 		return lifecycle.AskDeletion(b, events.Deletion{Cause: cause(c), RequestTime: events.At(i.now()), RequestID: rq, RequestedBy: c.Name, Resource: c.Resource, Insist: c.Insist}), nil
 	}
 	return i.change(ctx, c, ch)
+}
+
+// stays refuses if the backup that is to stay instead of b does not.
+func (i *Intake) stays(ctx context.Context, b events.Backup, newest string) error {
+	if newest == "" {
+		return nil
+	}
+	a := b.Aggregate()
+	a.ID = newest
+	last, found, err := i.last(ctx, a)
+	if err != nil || !found {
+		return fault("read the backup that is to stay", err)
+	}
+	other, err := events.Decode[events.Backup](last.Event)
+	if err != nil {
+		return fault("read the backup that is to stay", err)
+	}
+	if !lifecycle.Kept(other) {
+		return refuse(Conflict, NotDeletable, "backup %s was to stay as the newest, and goes: look what there is, then ask again", newest)
+	}
+	return nil
 }
 
 func cause(c Change) string {

@@ -45,6 +45,10 @@ func (s *Scheduler) prune(ctx context.Context, sc events.Schedule) error {
 	if sc.Config.Retention == nil {
 		return nil
 	}
+	// Another requester may have deleted what this one still reads: it must not count as kept.
+	if err := s.in.Await(ctx, sc.Aggregate()); err != nil {
+		return err
+	}
 	verdicts, err := Preview(ctx, s.in, sc, s.now())
 	if err != nil {
 		return err
@@ -53,7 +57,7 @@ func (s *Scheduler) prune(ctx context.Context, sc events.Schedule) error {
 		if v.Keep {
 			continue
 		}
-		asked, err := s.remove(ctx, v.Backup, nil)
+		asked, err := s.remove(ctx, v.Backup, intake.Change{Newest: verdicts[0].Backup.BackupID})
 		if err != nil {
 			return err
 		}
@@ -72,16 +76,16 @@ const (
 )
 
 // remove asks for the deletion of a backup; false if it cannot be deleted now, because a restore reads it, it is
-// held or the instance is busy: then it is tried again later. due, if there is one, is asked again with the backup as it
-// stands in the log, as it may be kept longer than this process has seen: then its expiry is armed.
-func (s *Scheduler) remove(ctx context.Context, b events.Backup, due func(events.Backup) bool) (bool, error) {
+// held or the instance is busy: then it is tried again later. c says on what the deletion depends. Still is asked with the
+// backup as it stands in the log, as it may be kept longer than this process has seen: then its expiry is armed.
+func (s *Scheduler) remove(ctx context.Context, b events.Backup, c intake.Change) (bool, error) {
 	kept := false
-	c := intake.Change{Caller: intake.Caller{Door: "schedule"}, Project: b.Project, BackupID: b.BackupID, Cause: byPolicy}
+	c.Caller, c.Project, c.BackupID, c.Cause = intake.Caller{Door: "schedule"}, b.Project, b.BackupID, byPolicy
 	again := insisted(b)
 	if again {
 		c.Cause, c.Insist = b.Deletion.Cause, true
 	}
-	if due != nil {
+	if due := c.Still; due != nil {
 		c.Still = func(now events.Backup) bool {
 			kept = !due(now)
 			b = now
@@ -161,7 +165,7 @@ func (s *Scheduler) expired(ctx context.Context, t tick) error {
 	}
 	switch {
 	case s.goes(b):
-		_, err = s.remove(ctx, b, s.goes)
+		_, err = s.remove(ctx, b, intake.Change{Still: s.goes})
 	case lifecycle.Good(b) && !b.ExpireTime.IsZero(): // it is kept longer than when this was armed
 		err = s.armExpiry(ctx, b)
 	}

@@ -358,6 +358,75 @@ func TestRetention_DeletesJustWhatThePreviewLists(t *testing.T) { // cloudsql.md
 	}
 }
 
+// What another requester has deleted is not counted among what is kept, however late the view is.
+func TestRetention_KnowsWhatIsGone(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	w.Hand.Auto()
+	sc := w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600, Retention: &events.Retention{KeepLast: 3}})
+	w.until(at(24, 12, 0))
+	before := w.backups()
+	if len(before) != 3 {
+		t.Fatalf("%v", w.outcomes())
+	}
+	newest := w.Await("acme", before[2].BackupID, events.Succeeded)
+	w.Tracker.Stop()
+	if _, err := w.in.Delete(t.Context(), intake.Change{Caller: intake.Caller{Door: "native"}, Project: "acme", BackupID: before[1].BackupID}); err != nil {
+		t.Fatal(err)
+	}
+	fewer := events.ScheduleConfig{Cron: sc.Config.Cron, WindowSeconds: 3600, Retention: &events.Retention{KeepLast: 2}}
+	if _, err := w.in.Plan(t.Context(), intake.Plan{Project: "acme", Instance: "orders", Name: "nightly",
+		Change: func(events.Instance, *events.Schedule) (events.ScheduleConfig, error) { return fewer, nil }}); err != nil {
+		t.Fatal(err)
+	}
+	pruned := make(chan error, 1)
+	go func() { pruned <- w.any().Happened(t.Context(), newest) }()
+	w.Tracker.Start()
+	if err := <-pruned; err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	if left := w.backups(); len(left) != 2 || left[0].BackupID != before[0].BackupID || left[1].BackupID != before[2].BackupID {
+		t.Errorf("%v", w.outcomes())
+	}
+}
+
+// late is an intake whose lists are of earlier.
+type late struct {
+	*intake.Intake
+	list []events.Backup
+}
+
+func (l late) Backups(context.Context, string, string, string, int) ([]events.Backup, string, error) {
+	return l.list, "", nil
+}
+
+// The newest that a policy leaves may be deleted while it decides: then nothing goes for it.
+func TestRetention_WhenTheNewestGoesMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	w.Hand.Auto()
+	w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600, Retention: &events.Retention{KeepLast: 2}})
+	w.until(at(23, 12, 0))
+	before := w.backups()
+	if len(before) != 2 {
+		t.Fatalf("%v", w.outcomes())
+	}
+	if _, err := w.in.Delete(t.Context(), intake.Change{Caller: intake.Caller{Door: "native"}, Project: "acme", BackupID: before[1].BackupID}); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600, Retention: &events.Retention{KeepLast: 1}})
+	newest := w.Await("acme", before[1].BackupID, events.Succeeded)
+	if err := schedule.New(late{w.in, before}, w.Bus, w.timers, w.now, quiet).Happened(t.Context(), newest); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	if left := w.backups(); len(left) != 1 || left[0].BackupID != before[0].BackupID {
+		t.Errorf("%v", w.outcomes())
+	}
+}
+
 func TestRetention_ADeletionThatFailsIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	w := begin(t, 1, "orders")

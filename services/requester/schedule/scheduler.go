@@ -24,6 +24,7 @@ type Intake interface {
 	BackupDue(ctx context.Context, s events.Schedule, due time.Time) (events.Backup, error)
 	Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
 	Delete(ctx context.Context, c intake.Change) (intake.Receipt, error)
+	Await(ctx context.Context, a events.Aggregate) error // until Backups shows what the log has of the instance
 }
 
 // Log is the truth about schedules.
