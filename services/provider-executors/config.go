@@ -73,6 +73,7 @@ type Credentials struct {
 // Limits: 0 is none. A backup that meets one stays ENQUEUED. They are those of one process: two executors together
 // do twice as much.
 type Limits struct {
+	Total      int `yaml:"total"`      // backups of all engines together
 	PerServer  int `yaml:"perServer"`  // backups that read from one address
 	PerStorage int `yaml:"perStorage"` // backups that write to one storage
 }
@@ -121,7 +122,7 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("tools.%s: %s is not an absolute path", name, path))
 		}
 	}
-	if c.Limits.PerServer < 0 || c.Limits.PerStorage < 0 {
+	if c.Limits.Total < 0 || c.Limits.PerServer < 0 || c.Limits.PerStorage < 0 {
 		errs = append(errs, errors.New("limits: a negative number is no limit; 0 is none"))
 	}
 	if c.MinSizeRatio < 0 || c.MinSizeRatio > 1 {

@@ -138,7 +138,7 @@ func openShared(ctx context.Context, openers map[string]archive.Opener, now func
 	}
 	return Shared{
 		Engine: engine.Deps{Now: now, Log: log, Storages: storages, Scratch: scratch, Hooks: c.Hooks, MinSizeRatio: c.MinSizeRatio,
-			Limits:  &engine.Limits{PerServer: c.Limits.PerServer, PerStorage: c.Limits.PerStorage},
+			Limits:  &engine.Limits{Total: c.Limits.Total, PerServer: c.Limits.PerServer, PerStorage: c.Limits.PerStorage},
 			Copying: engine.Copying{StallAfter: c.CopyStallAfter, Deadline: c.CopyDeadline}},
 		Credentials: credential.Resolver{Roots: c.Credentials.Roots, Variables: c.Credentials.Variables},
 		Programs:    programs, Config: c,

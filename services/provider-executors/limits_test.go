@@ -121,6 +121,11 @@ func TestLimits_HoldBackTheFirstAttemptToo(t *testing.T) {
 			h.read <- struct{}{}
 			<-h.proving // its proof has not ended, and the server is free
 		}},
+		{"all, until the end", executors.Limits{Total: 1}, map[string]string{"a": "one", "b": "two"}, func(h *held) {
+			h.read <- struct{}{}
+			<-h.proving
+			h.proved <- struct{}{}
+		}},
 		{"storage, until the end", executors.Limits{PerStorage: 1}, map[string]string{"a": "one", "b": "one"}, func(h *held) {
 			h.read <- struct{}{}
 			<-h.proving

@@ -278,6 +278,25 @@ func TestUnchanged_NeedsEveryFurtherCopy(t *testing.T) {
 	}
 }
 
+func TestLimits_Total(t *testing.T) {
+	t.Parallel()
+	l := &Limits{Total: 2, PerServer: 1}
+	first, _ := l.admit("bk_1", "db1", []string{"main"})
+	if _, ok := l.admit("bk_2", "db1", []string{"main"}); ok {
+		t.Error("two of a server")
+	}
+	second, ok := l.admit("bk_3", "", nil)
+	if _, more := l.admit("bk_4", "db2", []string{"other"}); !ok || more {
+		t.Error("three of two")
+	}
+	first()
+	first() // once is enough
+	if _, ok := l.admit("bk_4", "db2", []string{"other"}); !ok {
+		t.Error("one has ended")
+	}
+	second()
+}
+
 func TestLimits_PerServerAndPerStorage(t *testing.T) {
 	t.Parallel()
 	_, change := offsite(t)

@@ -14,6 +14,7 @@ import (
 // own. A backup that finds its place taken stays ENQUEUED. The zero value and nil bound nothing. Safe for
 // concurrent use.
 type Limits struct {
+	Total      int // whatever they are of, until the attempt has ended
 	PerServer  int // by address, while it is read; all SQLite files of one executor are no server
 	PerStorage int // that write to it, as the first or a further one, until the attempt has ended
 
@@ -43,14 +44,18 @@ func (l *Limits) admit(backup, server string, storages []string) (leave func(), 
 	defer l.mu.Unlock()
 	var wanted []string
 	for _, name := range storages {
-		if l.PerStorage > 0 {
-			wanted = append(wanted, "storage:"+name)
+		if key := "storage:" + name; l.PerStorage > 0 {
+			if l.held[key] >= l.PerStorage {
+				return nil, false
+			}
+			wanted = append(wanted, key)
 		}
 	}
-	for _, key := range wanted {
-		if l.held[key] >= l.PerStorage {
+	if l.Total > 0 {
+		if l.held[everything] >= l.Total {
 			return nil, false
 		}
+		wanted = append(wanted, everything)
 	}
 	done := func() {}
 	if l.PerServer > 0 && server != "" {
@@ -73,6 +78,9 @@ func (l *Limits) admit(backup, server string, storages []string) (leave func(), 
 		delete(l.servers, backup)
 	}, true
 }
+
+// everything is the key of Total.
+const everything = "all"
 
 // take holds keys until the function it returns is called, once or more. l.mu is held.
 func (l *Limits) take(keys ...string) (leave func()) {
