@@ -1,9 +1,6 @@
 package compat
 
 import (
-	"bytes"
-	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -40,37 +37,3 @@ func TestCloudSQL_NodeClient(t *testing.T) {
 }
 
 var installNodeClient = sync.OnceValues(func() (string, error) { return installClient(nodeClient) })
-
-// installClient gives the folder of a Node client, which is installed once per user and version. It appears
-// there under its name when it is complete, so that two installers at once do no harm.
-func installClient(client string) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	parent := filepath.Join(cache, "backupbus", "node")
-	folder := filepath.Join(parent, filepath.FromSlash(client))
-	if _, err := os.Stat(folder); err == nil {
-		return folder, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil {
-		return "", err
-	}
-	scratch, err := os.MkdirTemp(parent, "install-")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = os.RemoveAll(scratch) }()
-	var out bytes.Buffer
-	cmd := exec.Command("npm", "install", "--prefix", scratch, "--no-audit", "--no-fund", "--ignore-scripts", client)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = scratch, &out, &out
-	if err := cmd.Run(); err != nil {
-		return "", errors.New("npm install: " + err.Error() + "\n" + out.String())
-	}
-	if err := os.Rename(scratch, folder); err != nil {
-		if _, gone := os.Stat(folder); gone != nil { // else another installer was first
-			return "", err
-		}
-	}
-	return folder, nil
-}

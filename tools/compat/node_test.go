@@ -43,20 +43,27 @@ func runs(t *testing.T, name string, args ...string) {
 	}
 }
 
-// installBusClients gives the folder of the clients, which are installed once per user and list of versions. It
-// appears under its name when it is complete, so that two installers at once do no harm.
 var installBusClients = sync.OnceValues(func() (string, error) {
+	sum := sha256.Sum256([]byte(strings.Join(busClients, " ")))
+	return install("bus-"+hex.EncodeToString(sum[:8]), busClients...)
+})
+
+// installClient is install of one package, under its own name.
+func installClient(client string) (string, error) { return install(client, client) }
+
+// install gives a folder with packages of npm, which are installed once per user and name. It appears under its name when
+// it is complete, so that two installers at once do no harm.
+func install(name string, packages ...string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
 	parent := filepath.Join(cache, "backupbus", "node")
-	sum := sha256.Sum256([]byte(strings.Join(busClients, " ")))
-	folder := filepath.Join(parent, "bus-"+hex.EncodeToString(sum[:8]))
+	folder := filepath.Join(parent, filepath.FromSlash(name))
 	if _, err := os.Stat(folder); err == nil {
 		return folder, nil
 	}
-	if err := os.MkdirAll(parent, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil {
 		return "", err
 	}
 	scratch, err := os.MkdirTemp(parent, "install-")
@@ -65,7 +72,7 @@ var installBusClients = sync.OnceValues(func() (string, error) {
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
 	var out bytes.Buffer
-	cmd := exec.Command("npm", append([]string{"install", "--prefix", scratch, "--no-audit", "--no-fund", "--ignore-scripts"}, busClients...)...)
+	cmd := exec.Command("npm", append([]string{"install", "--prefix", scratch, "--no-audit", "--no-fund", "--ignore-scripts"}, packages...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = scratch, &out, &out
 	if err := cmd.Run(); err != nil {
 		return "", errors.New("npm install: " + err.Error() + "\n" + out.String())
@@ -76,4 +83,4 @@ var installBusClients = sync.OnceValues(func() (string, error) {
 		}
 	}
 	return folder, nil
-})
+}

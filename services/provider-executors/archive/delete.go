@@ -31,7 +31,7 @@ func (c *Copy) Delete(ctx context.Context) (int64, error) {
 	})
 	var freed int64
 	for _, o := range found {
-		if err := c.at.bucket.Delete(ctx, o.Key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+		if err := c.at.bucket.Delete(ctx, o.Key); err != nil && c.at.code(err) != gcerrors.NotFound {
 			return freed, c.at.fail("delete from", err)
 		}
 		freed += o.Size

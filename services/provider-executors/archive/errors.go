@@ -22,13 +22,21 @@ func (st *storage) fail(doing string, err error) error {
 	return fmt.Errorf("%s storage %s: %w: %w", doing, st.name, st.failure(err), err)
 }
 
+// code is what an error of the bucket means.
+func (st *storage) code(err error) gcerrors.ErrorCode {
+	if st.meaning != nil {
+		return st.meaning(err)
+	}
+	return gcerrors.Code(err)
+}
+
 func (st *storage) failure(err error) *events.Failure {
 	f := &events.Failure{Category: events.BySystem}
 	say := func(code events.Code, retryable bool, message string) *events.Failure {
 		f.Code, f.Retryable, f.Message = code, retryable, fmt.Sprintf(message, st.name)
 		return f
 	}
-	switch code := gcerrors.Code(err); {
+	switch code := st.code(err); {
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
 		return say(events.StorageFull, true, "storage %q is full: free space there or give the instance another storage")
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || code == gcerrors.PermissionDenied:

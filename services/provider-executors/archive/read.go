@@ -70,7 +70,7 @@ func (c *Copy) Complete(ctx context.Context, m Manifest) (bool, error) {
 	}
 	for _, o := range m.Objects {
 		a, err := c.at.bucket.Attributes(ctx, c.prefix+o.Name)
-		if gcerrors.Code(err) == gcerrors.NotFound {
+		if c.at.code(err) == gcerrors.NotFound {
 			return false, nil
 		}
 		if err != nil {
@@ -153,7 +153,7 @@ func (c *Copy) Extract(ctx context.Context, o Object, w io.Writer) (int64, error
 // open reads an object of the copy.
 func (c *Copy) open(ctx context.Context, object string) (*blob.Reader, error) {
 	r, err := c.at.bucket.NewReader(ctx, c.prefix+object, nil)
-	if gcerrors.Code(err) == gcerrors.NotFound {
+	if c.at.code(err) == gcerrors.NotFound {
 		return nil, fmt.Errorf("%w: %w", notFound("the copy is not in storage %q: it was removed, or never completed", c.at.name), err)
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"filippo.io/age"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/fileblob"
+	"gocloud.dev/gcerrors"
 
 	"github.com/backupbus/backupbus/events"
 )
@@ -48,6 +50,12 @@ type Remote struct {
 	// Sweep ends the uploads below a prefix that a killed process has left half done: they are no objects,
 	// and cost. Nil: the storage forgets them itself.
 	Sweep func(ctx context.Context, prefix string) error
+	// Code says what an error of the bucket means. That of gocloud.dev takes some for NotFound that are not: what is
+	// refused, or a name that the network does not know. Nil: gcerrors.Code.
+	Code func(error) gcerrors.ErrorCode
+	// NewWriter is that of the bucket, where the bucket's own cannot be used. To close it after the end of ctx stores
+	// nothing. Nil: Bucket.NewWriter.
+	NewWriter func(ctx context.Context, key string, o *blob.WriterOptions) (io.WriteCloser, error)
 }
 
 // Storages are the places where copies are kept, by name. Safe for concurrent use.
@@ -62,6 +70,8 @@ type storage struct {
 	bucket      *blob.Bucket
 	dir         string
 	sweep       func(ctx context.Context, prefix string) error
+	meaning     func(error) gcerrors.ErrorCode // Remote.Code
+	newWriter   func(ctx context.Context, key string, o *blob.WriterOptions) (io.WriteCloser, error)
 	compression Compression
 	limit       *limit
 	identities  func() ([]age.Identity, error)
@@ -168,7 +178,7 @@ func openStorage(ctx context.Context, name, rawURL string, openers map[string]Op
 	if open := openers[u.Scheme]; open != nil {
 		var r Remote
 		r, err = open(ctx, u)
-		st.bucket, st.sweep = r.Bucket, r.Sweep
+		st.bucket, st.sweep, st.meaning, st.newWriter = r.Bucket, r.Sweep, r.Code, r.NewWriter
 	} else {
 		err = st.openFolder(u, openers)
 	}

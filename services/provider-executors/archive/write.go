@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 
 	"github.com/backupbus/backupbus/events"
 )
@@ -104,13 +105,12 @@ func (c *Copy) abandon(ctx context.Context) error {
 
 // RefuseFinished is ALREADY_EXISTS if the copy has a manifest: an attempt that meets one must not touch it.
 func (c *Copy) RefuseFinished(ctx context.Context) error {
-	found, err := c.at.bucket.Exists(ctx, c.prefix+manifestName)
-	if err != nil {
-		return c.at.fail("look into", err)
-	}
-	if found {
+	switch _, err := c.at.bucket.Attributes(ctx, c.prefix+manifestName); { // Exists takes what is refused for none
+	case err == nil:
 		return &events.Failure{Code: events.AlreadyExists, Category: events.BySystem,
 			Message: "this attempt has already stored a complete copy"}
+	case c.at.code(err) != gcerrors.NotFound:
+		return c.at.fail("look into", err)
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func (st *storage) put(ctx context.Context, key string, data []byte) error {
 type upload struct {
 	st     *storage
 	key    string
-	w      *blob.Writer
+	w      io.WriteCloser
 	file   *os.File // of a file storage
 	cancel context.CancelFunc
 	ended  bool
@@ -142,7 +142,7 @@ type upload struct {
 func (st *storage) create(ctx context.Context, key string, expect int64) (*upload, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	u := &upload{st: st, key: key, cancel: cancel}
-	w, err := st.bucket.NewWriter(ctx, key, &blob.WriterOptions{
+	w, err := st.writer(ctx, key, &blob.WriterOptions{
 		ContentType:    "application/octet-stream", // said, so that the writer need not sniff
 		BeforeWrite:    u.private,
 		BufferSize:     partSize(expect), // of a remote storage
@@ -154,6 +154,13 @@ func (st *storage) create(ctx context.Context, key string, expect int64) (*uploa
 	}
 	u.w = w
 	return u, nil
+}
+
+func (st *storage) writer(ctx context.Context, key string, o *blob.WriterOptions) (io.WriteCloser, error) {
+	if st.newWriter != nil {
+		return st.newWriter(ctx, key, o)
+	}
+	return st.bucket.NewWriter(ctx, key, o)
 }
 
 // Object storages take at most 10,000 parts of one object, and each part on its way is in memory.

@@ -10,6 +10,9 @@
 // What the executor needs to be allowed in S3: PutObject, GetObject, DeleteObject, AbortMultipartUpload, and on
 // the bucket ListBucket and ListBucketMultipartUploads.
 //
+// An emulator of Google's is gs://BUCKET?anonymous=true with its address in STORAGE_EMULATOR_HOST; one of Microsoft's is
+// azblob://CONTAINER?protocol=http&localemu=true&domain=127.0.0.1:10000.
+//
 // Parameters are those of gocloud.dev's openers. Credentials come from where each SDK looks for them (the
 // environment and files of the executor's process, the machine's identity) and never from a URL.
 package remote
@@ -72,11 +75,15 @@ var gcsClient = sync.OnceValues(func() (*gcp.HTTPClient, error) {
 })
 
 func openGCS(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
-	client, err := gcsClient()
-	if err != nil {
-		return nil, err
+	opener := new(gcsblob.URLOpener)
+	if u.Query().Get("anonymous") != "true" { // an emulator, whose address is in STORAGE_EMULATOR_HOST
+		client, err := gcsClient()
+		if err != nil {
+			return nil, err
+		}
+		opener.Client = client
 	}
-	return (&gcsblob.URLOpener{Client: client}).OpenBucketURL(ctx, u)
+	return opener.OpenBucketURL(ctx, u)
 }
 
 // refused words why a bucket could not be opened. The drivers repeat the whole URL, in whose query somebody
@@ -107,9 +114,12 @@ func prefixed(open func(context.Context, *url.URL) (*blob.Bucket, error)) archiv
 		if err != nil {
 			return archive.Remote{}, refused(u, err)
 		}
-		r := archive.Remote{Bucket: b, Sweep: sweeper(b, u.Host, prefix)}
+		r := archive.Remote{Bucket: b, Sweep: sweeper(b, u.Host, prefix), Code: code}
 		if prefix != "" {
 			r.Bucket = blob.PrefixedBucket(b, prefix)
+		}
+		if u.Scheme == azureblob.Scheme {
+			r.NewWriter = uploads(r.Bucket)
 		}
 		return r, nil
 	}

@@ -72,7 +72,13 @@ func (s *server) url(more string) string {
 
 func (s *server) open(t *testing.T, more string) *archive.Copy {
 	t.Helper()
-	st, err := archive.Open(t.Context(), archive.Options{URLs: map[string]string{"main": s.url(more)}, Openers: Openers()})
+	return opened(t, s.url(more))
+}
+
+// opened is a copy in a storage.
+func opened(t *testing.T, url string) *archive.Copy {
+	t.Helper()
+	st, err := archive.Open(t.Context(), archive.Options{URLs: map[string]string{"main": url}, Openers: Openers()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,38 @@
+package remote
+
+import (
+	"context"
+	"io"
+
+	"gocloud.dev/blob"
+)
+
+// uploads makes writers of Bucket.Upload. The one that azureblob has of its own (gocloud.dev v0.47.0) takes its pipe away
+// when an upload fails, and panics when it is closed then: after every upload that was cancelled or refused.
+func uploads(b *blob.Bucket) func(context.Context, string, *blob.WriterOptions) (io.WriteCloser, error) {
+	return func(ctx context.Context, key string, o *blob.WriterOptions) (io.WriteCloser, error) {
+		r, w := io.Pipe()
+		u := &upload{ctx: ctx, PipeWriter: w, done: make(chan struct{})}
+		go func() {
+			defer close(u.done)
+			u.err = b.Upload(ctx, key, r, o)
+			_ = r.CloseWithError(u.err) // nil: io.ErrClosedPipe, for who writes after Close
+		}()
+		return u, nil
+	}
+}
+
+// upload is an object on its way.
+type upload struct {
+	*io.PipeWriter
+	ctx  context.Context
+	done chan struct{}
+	err  error // when done
+}
+
+// Close ends the object, if ctx has not ended, and tells whether it is stored.
+func (u *upload) Close() error {
+	_ = u.CloseWithError(u.ctx.Err()) // nil: the end of the object
+	<-u.done
+	return u.err
+}
