@@ -117,8 +117,8 @@
 // move it, as they move the position in the log; so it holds on a server that idles.
 //
 // Changed is still said falsely after: a write in another database of the server, or in a temporary table; a
-// transaction that wrote and was rolled back; autovacuum's ANALYZE after writes and its truncation of a
-// table's end; any restart. Not a commit, and not seen: nextval() without a row that
+// transaction that wrote and was rolled back; autovacuum's ANALYZE after writes, its truncation of a
+// table's end, and from 18 on the first VACUUM after writes; any restart. Not a commit, and not seen: nextval() without a row that
 // uses it, settings in files. Not known, so that every backup is made: a standby, a user without
 // pg_monitor, and versions before 13.
 package postgres

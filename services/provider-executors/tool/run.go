@@ -1,6 +1,7 @@
 package tool
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ type Account struct{ UID, GID uint32 }
 // Result is what is known of a run that has ended.
 type Result struct {
 	Exit   int    // status; -1 if a signal ended it
-	Stderr string // its last 8 KiB, redacted
+	Stderr string // the beginnings of its last lines, 8 KiB in all, redacted
 }
 
 // ExitError says that a program ended badly.
@@ -234,14 +235,31 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// tail keeps the last bytes that were written.
+// tail keeps the last bytes that were written. Of each line it keeps the beginning: pg_dump repeats the statement that
+// failed, which may name ten thousand tables, behind the line that says why.
 type tail struct {
-	max int
-	buf []byte
+	max    int
+	buf    []byte
+	column int // bytes of the line so far
 }
 
+// maxLine is what tail keeps of one line.
+const maxLine = 1 << 10
+
 func (t *tail) Write(p []byte) (int, error) {
-	t.buf = append(t.buf, p...)
+	for line := range bytes.Lines(p) {
+		text, ended := bytes.CutSuffix(line, []byte("\n"))
+		if room := maxLine - t.column; room > 0 {
+			t.buf = append(t.buf, text[:min(room, len(text))]...)
+			if len(text) > room {
+				t.buf = append(t.buf, " [...]"...)
+			}
+		}
+		t.column += len(text)
+		if ended {
+			t.buf, t.column = append(t.buf, '\n'), 0
+		}
+	}
 	if over := len(t.buf) - t.max; over > 0 {
 		t.buf = append(t.buf[:0], t.buf[over:]...)
 	}

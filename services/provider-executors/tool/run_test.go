@@ -55,8 +55,8 @@ func TestRun_StatusAndLastWordsOfAFailure(t *testing.T) {
 
 func TestRun_StandardErrorIsBounded(t *testing.T) {
 	t.Parallel()
-	_, r, err := sh(t, t.Context(), "head -c 1000000 /dev/zero | tr '\\0' x >&2; echo end >&2", Command{})
-	if err != nil || len(r.Stderr) > 9<<10 || !strings.HasSuffix(r.Stderr, "end\n") {
+	_, r, err := sh(t, t.Context(), "head -c 1000000 /dev/zero | tr '\\0' x | fold -w 100 >&2; echo; echo end >&2", Command{})
+	if err != nil || len(r.Stderr) != 8<<10 || !strings.HasSuffix(r.Stderr, "end\n") {
 		t.Errorf("%d bytes, %v", len(r.Stderr), err)
 	}
 }
@@ -272,5 +272,15 @@ func wantGone(t *testing.T, pid string) {
 		case <-deadline:
 			t.Fatalf("process %d still runs: %s", n, stat)
 		}
+	}
+}
+
+// A tool may repeat a statement of any length behind the line that says why it failed.
+func TestRun_WhatWasSaidBeforeALongLineIsKept(t *testing.T) {
+	t.Parallel()
+	_, res, err := sh(t, t.Context(), `echo "error: out of locks" >&2
+printf 'detail: ' >&2; head -c 100000 /dev/zero | tr '\0' x >&2; printf 'tail\nlast\n' >&2; exit 1`, Command{})
+	if err == nil || !strings.HasPrefix(res.Stderr, "error: out of locks\ndetail: xxx") || !strings.HasSuffix(res.Stderr, "x [...]\nlast\n") || len(res.Stderr) > 1200 {
+		t.Errorf("%d bytes: %.100q ... %q, %v", len(res.Stderr), res.Stderr, res.Stderr[max(0, len(res.Stderr)-30):], err)
 	}
 }
