@@ -94,23 +94,3 @@ func words(kind string) string {
 	}
 	return "a text"
 }
-
-// merge is RFC 7396.
-func merge(target, patch any) any {
-	changes, ok := patch.(map[string]any)
-	if !ok {
-		return patch
-	}
-	into, ok := target.(map[string]any)
-	if !ok {
-		into = map[string]any{}
-	}
-	for k, v := range changes {
-		if v == nil {
-			delete(into, k)
-			continue
-		}
-		into[k] = merge(into[k], v)
-	}
-	return into
-}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
+
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
@@ -128,7 +130,13 @@ func patched(d subscription.Document, patch []byte) (spec, error) {
 			}
 		}
 	}
-	if doc, err = json.Marshal(merge(target, change)); err != nil {
+	if doc, err = json.Marshal(target); err != nil {
+		return now, err
+	}
+	if patch, err = json.Marshal(change); err != nil {
+		return now, err
+	}
+	if doc, err = jsonpatch.MergePatch(doc, patch); err != nil { // RFC 7396
 		return now, err
 	}
 	var out spec

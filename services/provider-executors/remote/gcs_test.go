@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -14,7 +13,6 @@ import (
 	"github.com/fsouza/fake-gcs-server/fakestorage"
 
 	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/services/provider-executors/archive"
 )
 
 // startGCS is start for Google Cloud Storage.
@@ -119,30 +117,6 @@ func TestGCS_ThatRefuses_FailsAndLeavesNothing(t *testing.T) {
 	wantFailure(t, err, events.PermissionDenied)
 	if left := g.stored(t); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
-	}
-}
-
-// comesBack stores a copy of several parts with its manifest, and reads it.
-func comesBack(t *testing.T, c *archive.Copy) {
-	t.Helper()
-	data := noise(40 << 20)
-	o, err := write(t.Context(), c, data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := archive.Manifest{BackupID: "bk_aaaaaaaaaaaaaaaaaaaaaaaaaa", Attempt: 1, Objects: []archive.Object{o}}
-	if err := c.WriteManifest(t.Context(), m); err != nil {
-		t.Fatal(err)
-	}
-	if m, err = c.ReadManifest(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := c.Check(t.Context(), m); err != nil || n != o.StoredBytes {
-		t.Errorf("check: %d bytes, %v", n, err)
-	}
-	var got bytes.Buffer
-	if _, err := c.Extract(t.Context(), m.Objects[0], &got); err != nil || !bytes.Equal(got.Bytes(), data) {
-		t.Errorf("extract: %d bytes of %d, %v", got.Len(), len(data), err)
 	}
 }
 

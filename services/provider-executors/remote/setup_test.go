@@ -142,3 +142,30 @@ func wantFailure(t *testing.T, err error, code events.Code) {
 		t.Errorf("the failure tells too much: %v", err)
 	}
 }
+
+// copySize is several parts, blocks or chunks of an upload.
+const copySize = 40 << 20
+
+// comesBack stores a copy with its manifest, and reads it.
+func comesBack(t *testing.T, c *archive.Copy) {
+	t.Helper()
+	data := noise(copySize)
+	o, err := write(t.Context(), c, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := archive.Manifest{BackupID: "bk_aaaaaaaaaaaaaaaaaaaaaaaaaa", Attempt: 1, Objects: []archive.Object{o}}
+	if err := c.WriteManifest(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = c.ReadManifest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Check(t.Context(), m); err != nil || n != o.StoredBytes {
+		t.Errorf("check: %d bytes, %v", n, err)
+	}
+	var got bytes.Buffer
+	if _, err := c.Extract(t.Context(), m.Objects[0], &got); err != nil || !bytes.Equal(got.Bytes(), data) {
+		t.Errorf("extract: %d bytes of %d, %v", got.Len(), len(data), err)
+	}
+}
