@@ -53,6 +53,7 @@ servers:
 	  echo "not found: $${s%%:*}; the tests that need it are skipped (apt-get install $${s##*:})"; }; done; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { missing=1; \
 	  echo "not found: PostgreSQL's initdb; the tests that need it are skipped (apt-get install postgresql)"; }; \
+	test -n "$$BACKUPBUS_TEST_MYSQL" || echo "not set: BACKUPBUS_TEST_MYSQL; the tests of MySQL are skipped (.ci/mysql FOLDER fetches it)"; \
 	test $$missing = 0 || test -z "$$BACKUPBUS_REQUIRE_SERVERS"
 
 .PHONY: bench

@@ -33,7 +33,7 @@ var sources = map[string]opener{"mysql": openMySQL, "postgres": openPostgres, "s
 const columns = "id, at, doc, words, token"
 
 func openMySQL(ctx context.Context, dir string, size int64) (_ *source, err error) {
-	s, err := mysqltest.Run(ctx, filepath.Join(dir, "mysql"), "--innodb-buffer-pool-size=512M")
+	s, err := mysqltest.Run(ctx, mysqltest.MariaDB, filepath.Join(dir, "mysql"), "--innodb-buffer-pool-size=512M")
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ type servers struct {
 
 func startServers(t *testing.T) *servers {
 	t.Helper()
-	s := &servers{my: mysqltest.Start(t), pg: postgrestest.Start(t), secrets: t.TempDir()}
+	s := &servers{my: mysqltest.Start(t, mysqltest.MariaDB), pg: postgrestest.Start(t), secrets: t.TempDir()}
 	s.fillMySQL(t)
 	s.fillPostgres(t)
 	id, err := age.GenerateX25519Identity()

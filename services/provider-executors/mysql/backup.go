@@ -115,7 +115,7 @@ func (d *dump) logsForDump(ctx context.Context) (bool, error) {
 		return on, err
 	}
 	held, err := d.grants(ctx)
-	return held.global("RELOAD") && held.global("REPLICATION CLIENT"), err
+	return (held.global("RELOAD") || held.global("FLUSH_TABLES")) && held.global("REPLICATION CLIENT"), err
 }
 
 // ScratchNeed implements engine.Scratching: what a server on the data takes at least.
@@ -172,19 +172,25 @@ var rowFlags = []string{
 	"--no-tablespaces", "--skip-dump-date", "--default-character-set=utf8mb4", "--max-allowed-packet=1G",
 }
 
+// mysqlFlags keep what is the server's out of a copy of databases. With GTIDs, even commented ones, the tool switches
+// the binary log off for whoever loads the dump, so that a restore would not reach the replicas. Policies by which
+// columns are masked (since 9.7) belong to no database, and would be dropped and made anew.
+var mysqlFlags = []string{"--set-gtid-purged=OFF", "--loose-skip-masking-policies"}
+
 // flags are the arguments of the tool without names.
 func (d *dump) flags() []string {
 	f := slices.Clone(rowFlags)
+	if !d.mariadb {
+		f = append(f, mysqlFlags...)
+	}
 	switch {
-	case d.mariadb && d.logs:
-		f = append(f, "--master-data=2", "--gtid")
+	case !d.logs:
 	case d.mariadb:
-	case d.logs && d.program.version.Less(tool.Version{Major: 8, Minor: 4}):
-		f = append(f, "--set-gtid-purged=COMMENTED", "--master-data=2")
-	case d.logs:
-		f = append(f, "--set-gtid-purged=COMMENTED", "--source-data=2")
+		f = append(f, "--master-data=2", "--gtid")
+	case d.program.version.Less(tool.Version{Major: 8, Minor: 4}):
+		f = append(f, "--master-data=2")
 	default:
-		f = append(f, "--set-gtid-purged=OFF")
+		f = append(f, "--source-data=2")
 	}
 	if !d.single {
 		f = append(f, "--databases")

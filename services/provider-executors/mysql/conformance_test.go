@@ -21,9 +21,10 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	t.Parallel()
-	srv := sharedServer(t)
-	executortest.Run(t, func(t testing.TB) executortest.Harness { return harness(t, srv) })
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		srv := sharedServer(t, kind)
+		executortest.Run(t, func(t testing.TB) executortest.Harness { return harness(t, srv) })
+	})
 }
 
 func harness(t testing.TB, srv *mysqltest.Server) executortest.Harness {
@@ -31,7 +32,7 @@ func harness(t testing.TB, srv *mysqltest.Server) executortest.Harness {
 	source := database(t, srv)
 	fill(t, srv, source, 4000) // enough for more than one report of progress
 	// All harnesses have the same job, so a sweep of one would end the sessions of another.
-	user := account(t, srv, canaryPrivileges...)
+	user := account(t, srv, privileges(srv.Kind)...)
 	return executortest.Harness{
 		New: func(t testing.TB) executor.Executor { return w.executor(t) },
 		Job: func(_ testing.TB, backupID string, attempt int) executor.Job {
@@ -68,6 +69,16 @@ func harness(t testing.TB, srv *mysqltest.Server) executortest.Harness {
 func (w *world) object(r executor.Ref) string {
 	_, prefix, _ := strings.Cut(r.BackupName, ":")
 	return filepath.Join(w.store, filepath.FromSlash(prefix), "dump.sql.zst")
+}
+
+// text is the stored dump.
+func (w *world) text(t testing.TB, r executor.Ref) string {
+	t.Helper()
+	plain, err := exec.Command("zstd", "-dc", w.object(r)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(plain)
 }
 
 func (w *world) manifest(t testing.TB, r executor.Ref) string {

@@ -33,21 +33,28 @@ func (s *server) contents(ctx context.Context) (contents, error) {
 			}
 		}
 	}
-	for _, kind := range []struct {
-		into  *int
-		query string
-	}{
+	kinds := []kindOfContent{
 		{&there.triggers, "SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA NOT IN "},
 		{&there.routines, "SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA NOT IN "},
 		{&there.events, "SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA NOT IN "},
-	} {
+	}
+	if s.hasLibraries() {
+		kinds = append(kinds, kindOfContent{&there.routines, "SELECT COUNT(*) FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA NOT IN "})
+	}
+	for _, kind := range kinds {
 		n, err := s.number(ctx, kind.query+own)
 		if err != nil {
 			return there, err
 		}
-		*kind.into = int(n)
+		*kind.into += int(n)
 	}
 	return there, nil
+}
+
+// kindOfContent is what is counted by a query that lacks the list of the server's own databases.
+type kindOfContent struct {
+	into  *int
+	query string
 }
 
 func (s *server) number(ctx context.Context, query string) (n int64, err error) {

@@ -5,7 +5,10 @@
 // One run of mariadb-dump or mysqldump, streamed: `--single-transaction --quick --hex-blob --routines
 // --events --triggers`. Everything in InnoDB is of one moment, across all databases of the copy; writers go
 // on. The dump is whole if the tool ended well and its last line is `-- Dump completed`: either has been
-// seen without the other. Where the binary log is on, the position of that moment is kept.
+// seen without the other. Where the binary log is on, the position of that moment is kept: MariaDB's GTID, or
+// file and position. For these MySQL's tool locks all tables for a moment (FLUSH TABLES WITH READ LOCK), which waits
+// for the queries that run and holds up writers meanwhile; without RELOAD it does not, and there is no position. The
+// GTIDs of MySQL are in no copy: a restore is logged under new ones, and leaves gtid_purged alone.
 //
 // A copy of one database (asked for by name, or the only one that the instance names) holds no database's
 // name and can be put back under another. Its first line, before the tool's own, sets the database's
@@ -29,7 +32,14 @@
 //	GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON `shop`.* TO backuper;          -- or those that are named,
 //	GRANT SELECT ON mysql.proc TO backuper;                                   -- with this (MariaDB),
 //	GRANT SHOW_ROUTINE ON *.* TO backuper;                                    -- or this (MySQL)
-//	GRANT RELOAD, REPLICATION CLIENT ON *.* TO backuper;                      -- MySQL: position in the log
+//	GRANT RELOAD, REPLICATION CLIENT ON *.* TO backuper;                      -- MySQL: position in the log;
+//	                                                                          -- FLUSH_TABLES is enough for RELOAD
+//
+// Privileges of a role count where the role is active at the login (SET DEFAULT ROLE). What MySQL's partial_revokes
+// takes from one database is missed.
+//
+// Over TCP without TLS no password is sent as it is: caching_sha2_password does without once the server knows the
+// account, which the executor's own login sees to. A server that asks all the same gets no answer.
 //
 // # A physical backup (method PHYSICAL)
 //
@@ -37,7 +47,9 @@
 // has to run on the server's machine, as root or the server's account. It sees that the process that answers
 // works on the files that it reads: by the socket, or over loopback by the process's folder and start.
 //
-//	GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO backuper;    -- MySQL: REPLICATION CLIENT
+//	GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO backuper;    -- MySQL: REPLICATION CLIENT,
+//	GRANT BACKUP_ADMIN ON *.* TO backuper;                                    -- and since 8.0 these
+//	GRANT SELECT ON performance_schema.log_status TO backuper;
 //
 // # The proof
 //
@@ -56,7 +68,7 @@
 // tables with the columns AS ROW START of a history, which the server fills anew; and in tables with a column of
 // MySQL's own type JSON, in which a decimal number comes back as a double. Tables that show the rows of others (the
 // engines MERGE, FEDERATED, CONNECT, SPIDER, OQGRAPH and VP) have to be there, and are not counted, in a
-// physical copy neither: the tools dump no row of them.
+// physical copy neither: the tools dump no row of them. A zero and a negative one are the same: MySQL loads -0 as 0.
 //
 // A row that takes more than 1 GB as text, with a blob of 512 MB say, could be dumped and never loaded, since no
 // server takes a larger statement: such a backup fails as soon as that row comes.
@@ -80,7 +92,11 @@
 //	GRANT ALL ON `target`.* TO restorer;
 //	GRANT ALL ON `\_backupbus\_restore\_%`.* TO restorer;                     -- with Overwrite
 //	GRANT SUPER ON *.* TO restorer;                                           -- views and routines of other definers;
-//	                                                                          -- MariaDB: SET USER is enough for those
+//	                                                                          -- MariaDB: SET USER is enough for those,
+//	GRANT SET_ANY_DEFINER, ALLOW_NONEXISTENT_DEFINER, SYSTEM_USER ON *.*      -- MySQL: these in its place, the last
+//	  TO restorer;                                                            -- for definers that have it, root say
+//
+// Routines and triggers need SUPER too where MySQL writes a binary log without log_bin_trust_function_creators.
 //
 // Physical: into the target's dataDir, a path that does not exist or is empty, on the executor's machine.
 // The files grow beside it and appear when they are recovered. They belong to the executor's user: chown
@@ -88,9 +104,11 @@
 //
 // # Unchanged
 //
-// The fingerprint of a logical backup holds the end of InnoDB's log, which every change of rows or tables
-// moves, logged or not, the server's identity and start, the GTID, and the definitions of views, triggers,
-// routines, events and databases, which lie outside of InnoDB. A dump does not move it. It is unknown, and
+// The fingerprint of a logical backup holds the end of InnoDB's log (MySQL: how often it was written to, since the end
+// that is told there is moments behind), which every change of rows or tables moves, logged or not, the server's identity and start, the GTID, and the definitions of views, triggers,
+// routines, events and databases, which lie outside of InnoDB. A dump does not move it in MariaDB. In MySQL it mostly
+// does, since the numbers of its transactions are noted in the log, every 256th: there a database is seldom known to be
+// unchanged, and is backed up. It is unknown, and
 // so never equal, if a table is not InnoDB, if the server does not tell its log's end, and for physical
 // copies. It changes without a change of data by writes to other databases of the server, rollbacks,
 // restarts, and what InnoDB tidies up in the seconds after a write.
@@ -101,6 +119,11 @@
 // number stands in the manifest's tool flags. The history of system-versioned tables. Accounts that are
 // identified by a socket or a plugin instead of a password. Clusters whose servers refuse user-level locks:
 // sessions of a killed executor end there when the server notices. A schema change in the middle of a dump
-// fails it, and it may be tried again. MySQL's own server and xtrabackup: written from their documentation, and
-// tested here against MariaDB alone.
+// fails it, and it may be tried again. MySQL's histograms. Digits of a FLOAT beyond the six that the tools write. MySQL's masking policies,
+// which belong to the server: a table that names one is restored only where there is one of that name. An event of
+// MySQL's that was made in the middle of several statements sent at once keeps the semicolon behind it, and the tool
+// writes what no server loads: RESTORED tells.
+//
+// What is said here of logical copies holds for MariaDB 10.11 and MySQL 9.7, against which the tests run. Not run:
+// xtrabackup, so nothing of physical copies of MySQL, and older versions of MySQL.
 package mysql

@@ -10,6 +10,7 @@ import (
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 	"github.com/backupbus/backupbus/services/provider-executors/executortest"
+	"github.com/backupbus/backupbus/services/provider-executors/mysql/mysqltest"
 )
 
 // identity makes an age key: its file, and the recipient.
@@ -28,7 +29,7 @@ func identity(t testing.TB) (file, recipient string) {
 
 func TestEncrypted_CopyIsRestoredWithItsKeyAloneAndAWrongOneTouchesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, sharedServer(t))
+	w := newWorld(t, sharedServer(t, mysqltest.MariaDB))
 	key, recipient := identity(t)
 	wrong, _ := identity(t)
 	source, target := database(t, w.srv), database(t, w.srv)

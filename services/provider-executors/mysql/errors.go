@@ -47,6 +47,8 @@ func ofConnection(err error) *events.Failure {
 		return rejected("the executor cannot log in by the way in which the account is identified: give it a password by mysql_native_password, ed25519 or caching_sha2_password")
 	case errors.Is(err, errProtocol), errors.Is(err, driver.ErrMalformPkt):
 		return rejected("what answers at the instance's address is no MySQL or MariaDB server: correct the address")
+	case errors.Is(err, errBare):
+		return unavailable("the server asked for the password itself on a connection without TLS, where the executor does not send it: try again; if it comes back, set the instance's tls.mode to REQUIRE or VERIFY_FULL")
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return rejected("the host of the instance's address is not known where the executor runs: correct the address")
 	case errors.Is(err, context.DeadlineExceeded):
@@ -86,7 +88,7 @@ func said(n int) *events.Failure {
 		return changing()
 	case 1040, 1203, 1226:
 		return unavailable("the server has no connection left for the executor: raise max_connections, or the account's limit")
-	case 1053, 1927, 1317, 2002, 2003, 2006, 2013, 2055, 1152, 1158, 1159, 1160, 1161, 3169:
+	case 1053, 1927, 1317, 2002, 2003, 2006, 2013, 2055, 1152, 1158, 1159, 1160, 1161, 3169, 3032, 4031:
 		return unavailable("the connection to the server broke: see that it runs and does not end sessions")
 	case 1205, 1213:
 		return unavailable("another session holds a lock on what the tool needs: end its transaction")
@@ -94,6 +96,10 @@ func said(n int) *events.Failure {
 		return rejected("a row is larger than the server's max_allowed_packet: raise it, up to 1 GiB")
 	case 1114, 3, 28, 1021, 1041, 1037:
 		return &events.Failure{Code: events.StorageFull, Category: events.BySystem, Retryable: true, Message: "the server's disk or memory is full: free space there"}
+	case 3159:
+		return rejected("the server lets nobody in without TLS: set the instance's tls.mode to REQUIRE or VERIFY_FULL")
+	case 3750:
+		return rejected("the copy has a table without a primary key, which the target's server refuses: set sql_require_primary_key=OFF there for the restore")
 	case 1290, 1792, 1836:
 		return rejected("the server is read-only: choose the primary, or set read_only=0")
 	case 1273, 1115, 1286, 1064, 1193, 1231, 4161, 1911:
@@ -118,6 +124,9 @@ var numbers = []*regexp.Regexp{
 	regexp.MustCompile(`[Ee]rrno:? (\d+)\b`),
 }
 
+// changedForm is how mysqldump, which tells no number, says that a table is not as it was a moment before.
+var changedForm = regexp.MustCompile(`Error in field count for table`)
+
 // lostForm is how mariadb-backup, which tells no numbers, says that the connection broke.
 var lostForm = regexp.MustCompile(`(?i)server has gone away|lost connection to`)
 
@@ -131,6 +140,9 @@ func ofTool(err error) error {
 		return fmt.Errorf("%w: %w", unavailable("the program that makes the copy was killed where the executor runs: see whether the machine ran out of memory"), err)
 	}
 	n := numberIn(exit.Stderr)
+	if n == 0 && changedForm.MatchString(exit.Stderr) {
+		n = erTableDefChanged
+	}
 	if n == 0 && lostForm.MatchString(exit.Stderr) {
 		n = 2013
 	}

@@ -19,78 +19,92 @@ const manyRows = 8000 // more than all buffers between the server and the storag
 func nothing() {}
 
 func TestBackup_WrongPasswordIsPermissionDenied(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sharedServer(t))
-	j, _, user := w.own(t, 0)
-	j.Config.CredentialRef = "env:OTHER"
-	_ = w.failed(t, j, events.PermissionDenied, nothing)
-	w.wantNoSession(t, user)
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		j, _, user := w.own(t, 0)
+		j.Config.CredentialRef = "env:OTHER"
+		_ = w.failed(t, j, events.PermissionDenied, nothing)
+		w.wantNoSession(t, user)
+	})
 }
 
 func TestBackup_NoServerIsUnavailable(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, sharedServer(t))
+	w := newWorld(t, sharedServer(t, mysqltest.MariaDB))
 	j, _, _ := w.own(t, 0)
 	j.Config.Address = "127.0.0.1:1"
 	_ = w.failed(t, j, events.ProviderUnavailable, nothing)
 }
 
+// forRoutines is the privilege without which routines are left out, what misses it is told, and one like it.
+var forRoutines = map[mysqltest.Kind]struct{ grant, told, other string }{
+	mysqltest.MariaDB: {"SELECT ON mysql.proc", "SELECT on mysql.proc", "SELECT ON mysql.event"},
+	mysqltest.MySQL:   {"SHOW_ROUTINE ON *.*", "SHOW_ROUTINE", "FLUSH_TABLES, BACKUP_ADMIN ON *.*"},
+}
+
 func TestBackup_MissingPrivilegeIsNamed(t *testing.T) {
-	t.Parallel()
-	cases := []struct {
-		name, want string
-		all        bool // databases
-		grants     []string
-	}{
-		{"select", "SELECT", false, []string{"SHOW VIEW, TRIGGER, EVENT ON {}.*", "SELECT ON mysql.proc"}},
-		{"show view", "SHOW VIEW", false, []string{"SELECT, TRIGGER, EVENT ON {}.*", "SELECT ON mysql.proc"}},
-		{"trigger", "TRIGGER", false, []string{"SELECT, SHOW VIEW, EVENT ON {}.*", "SELECT ON mysql.proc"}},
-		{"event", "EVENT", false, []string{"SELECT, SHOW VIEW, TRIGGER ON {}.*", "SELECT ON mysql.proc"}},
-		{"routines", "SELECT on mysql.proc", false, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*"}},
-		{"show databases", "SHOW DATABASES", true, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*", "SELECT ON mysql.proc"}},
-		{"trigger on one table", "TRIGGER", false, []string{"SELECT, SHOW VIEW, EVENT ON {}.*", "TRIGGER ON [].t", "SELECT ON mysql.proc"}},
-		{"routines by another table", "SELECT on mysql.proc", false, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*", "SELECT ON mysql.event"}},
-		{"none", "", false, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*", "SELECT ON mysql.proc"}},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, sharedServer(t))
-			name := database(t, w.srv)
-			fill(t, w.srv, name, 1)
-			j := w.job(name)
-			pattern := quote(strings.ReplaceAll(name, "_", `\_`))
-			for i, g := range c.grants {
-				c.grants[i] = strings.NewReplacer("{}", pattern, "[]", name).Replace(g)
-			}
-			j.Config.User = account(t, w.srv, c.grants...)
-			if c.all {
-				j.Config.Databases = nil
-			}
-			if c.want == "" {
-				executortest.Take(t, w.executor(t), j)
-				return
-			}
-			if f := w.failed(t, j, events.PermissionDenied, nothing); !strings.Contains(f.Message, "privileges "+c.want) {
-				t.Errorf("message %q does not name %q", f.Message, c.want)
-			}
-		})
-	}
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		routines := forRoutines[kind]
+		cases := []struct {
+			name, want string
+			all        bool // databases
+			grants     []string
+		}{
+			{"select", "SELECT", false, []string{"SHOW VIEW, TRIGGER, EVENT ON {}.*", routines.grant}},
+			{"show view", "SHOW VIEW", false, []string{"SELECT, TRIGGER, EVENT ON {}.*", routines.grant}},
+			{"trigger", "TRIGGER", false, []string{"SELECT, SHOW VIEW, EVENT ON {}.*", routines.grant}},
+			{"event", "EVENT", false, []string{"SELECT, SHOW VIEW, TRIGGER ON {}.*", routines.grant}},
+			{"routines", routines.told, false, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*"}},
+			{"show databases", "SHOW DATABASES", true, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*", routines.grant}},
+			{"trigger on one table", "TRIGGER", false, []string{"SELECT, SHOW VIEW, EVENT ON {}.*", "TRIGGER ON [].t", routines.grant}},
+			{"routines by another", routines.told, false, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*", routines.other}},
+			{"none", "", false, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*", routines.grant}},
+			{"none, among others", "", false, []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.*", routines.grant, routines.other}},
+		}
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, sharedServer(t, kind))
+				name := database(t, w.srv)
+				fill(t, w.srv, name, 1)
+				run(t, w.srv.Root(), "CREATE PROCEDURE "+name+".p() SELECT 1")
+				j := w.job(name)
+				pattern := quote(strings.ReplaceAll(name, "_", `\_`))
+				for i, g := range c.grants {
+					c.grants[i] = strings.NewReplacer("{}", pattern, "[]", name).Replace(g)
+				}
+				j.Config.User = account(t, w.srv, c.grants...)
+				if c.all {
+					j.Config.Databases = nil
+				}
+				if c.want == "" {
+					if dump := w.text(t, *executortest.Take(t, w.executor(t), j).Ref); !strings.Contains(dump, "PROCEDURE `p`") {
+						t.Error("the routine is not in the copy")
+					}
+					return
+				}
+				if f := w.failed(t, j, events.PermissionDenied, nothing); !strings.Contains(f.Message, "privileges "+c.want) {
+					t.Errorf("message %q does not name %q", f.Message, c.want)
+				}
+			})
+		}
+	})
 }
 
 func TestBackup_DatabaseThatIsNotThereIsNotFound(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sharedServer(t))
-	j, _, _ := w.own(t, 1)
-	j.Database = "no_such"
-	_ = w.failed(t, j, events.NotFound, nothing)
-	j.Config.Databases = nil
-	_ = w.failed(t, j, events.NotFound, nothing)
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		j, _, _ := w.own(t, 1)
+		j.Database = "no_such"
+		_ = w.failed(t, j, events.NotFound, nothing)
+		j.Config.Databases = nil
+		_ = w.failed(t, j, events.NotFound, nothing)
+	})
 }
 
 func TestBackup_NoDatabaseAtAllIsRejected(t *testing.T) {
 	t.Parallel()
-	srv := mysqltest.Start(t)
+	srv := mysqltest.Start(t, mysqltest.MariaDB)
 	if err := createBackuper(t.Context(), srv); err != nil {
 		t.Fatal(err)
 	}
@@ -99,47 +113,49 @@ func TestBackup_NoDatabaseAtAllIsRejected(t *testing.T) {
 }
 
 func TestBackup_ServerKilledInTheMiddleIsUnavailable(t *testing.T) {
-	t.Parallel()
-	srv := mysqltest.Start(t)
-	w := newWorld(t, srv)
-	j, _, _ := w.own(t, manyRows)
-	_ = w.failed(t, j, events.ProviderUnavailable, srv.Kill)
-	if err := srv.Restart(t.Context()); err != nil { // for what the test made there
-		t.Fatal(err)
-	}
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		srv := mysqltest.Start(t, kind)
+		w := newWorld(t, srv)
+		j, _, _ := w.own(t, manyRows)
+		_ = w.failed(t, j, events.ProviderUnavailable, srv.Kill)
+		if err := srv.Restart(t.Context()); err != nil { // for what the test made there
+			t.Fatal(err)
+		}
+	})
 }
 
 func TestBackup_ToolKilledInTheMiddleIsUnavailable(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sharedServer(t))
-	j, name, user := w.own(t, manyRows)
-	_ = w.failed(t, j, events.ProviderUnavailable, func() {
-		pids := children(t, name)
-		if len(pids) != 1 {
-			t.Errorf("processes %v", pids)
-		}
-		for _, pid := range pids {
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-				t.Error(err)
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		j, name, user := w.own(t, manyRows)
+		_ = w.failed(t, j, events.ProviderUnavailable, func() {
+			pids := children(t, name)
+			if len(pids) != 1 {
+				t.Errorf("processes %v", pids)
 			}
-		}
+			for _, pid := range pids {
+				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		w.wantNoSession(t, user)
 	})
-	w.wantNoSession(t, user)
 }
 
 func TestBackup_TableDroppedInTheMiddleIsUnavailable(t *testing.T) {
-	t.Parallel()
-	inTheMiddle(t, "DROP TABLE {}.zz")
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) { inTheMiddle(t, kind, "DROP TABLE {}.zz") })
 }
 
 func TestBackup_TableAlteredInTheMiddleIsUnavailable(t *testing.T) {
-	t.Parallel()
-	inTheMiddle(t, "ALTER TABLE {}.zz ADD COLUMN c INT, FORCE")
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		inTheMiddle(t, kind, "ALTER TABLE {}.zz ADD COLUMN c INT, FORCE")
+	})
 }
 
 // inTheMiddle runs a statement on a table that the tool has not reached.
-func inTheMiddle(t *testing.T, statement string) {
-	w := newWorld(t, sharedServer(t))
+func inTheMiddle(t *testing.T, kind mysqltest.Kind, statement string) {
+	w := newWorld(t, sharedServer(t, kind))
 	j, name, user := w.own(t, manyRows)
 	run(t, w.srv.Root(), "CREATE TABLE "+name+".zz (id INT)")
 	run(t, w.srv.Root(), "INSERT INTO "+name+".zz VALUES (1)")
@@ -162,7 +178,7 @@ func TestPrepare_ToolThatDoesNotFitIsRejected(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, sharedServer(t))
+			w := newWorld(t, sharedServer(t, mysqltest.MariaDB))
 			path := filepath.Join(t.TempDir(), "dumper")
 			if err := os.WriteFile(path, []byte("#!/bin/sh\necho '"+c.version+"'\n"), 0o755); err != nil {
 				t.Fatal(err)
@@ -178,7 +194,7 @@ func TestPrepare_ToolThatDoesNotFitIsRejected(t *testing.T) {
 
 func TestPrepare_MissingToolIsRejected(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, sharedServer(t))
+	w := newWorld(t, sharedServer(t, mysqltest.MariaDB))
 	w.programs = tool.Programs{"mariadb-dump": "/nowhere/mariadb-dump"}
 	j, _, _ := w.own(t, 1)
 	_ = w.failed(t, j, events.ProviderRejected, nothing)
@@ -198,7 +214,7 @@ func TestPrepare_ConfigThatCannotWorkIsRejected(t *testing.T) {
 	for name, spoil := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, sharedServer(t))
+			w := newWorld(t, sharedServer(t, mysqltest.MariaDB))
 			j, _, _ := w.own(t, 1)
 			spoil(&j)
 			_ = w.failed(t, j, events.ProviderRejected, nothing)
@@ -207,17 +223,13 @@ func TestPrepare_ConfigThatCannotWorkIsRejected(t *testing.T) {
 }
 
 func TestBackup_EndWithoutMarkIsNoSuccess(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sharedServer(t))
-	script := filepath.Join(t.TempDir(), "dumper")
-	// A tool that ends well after half of its work: what mariadb-dump was seen to do behind a pipe.
-	torn := "#!/bin/sh\n[ \"$1\" = --version ] && exec mariadb-dump --version\nmariadb-dump \"$@\" | head -c 3000\n"
-	if err := os.WriteFile(script, []byte(torn), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	w.programs = tool.Programs{"mariadb-dump": script}
-	j, _, _ := w.own(t, 100)
-	if f := w.failed(t, j, events.ProviderUnavailable, nothing); !strings.Contains(f.Message, "mark") {
-		t.Errorf("message %q", f.Message)
-	}
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		// A tool that ends well after half of its work: what mariadb-dump was seen to do behind a pipe.
+		w.replace(t, kind.Dumper(), `$tool "$@" | head -c 3000`)
+		j, _, _ := w.own(t, 100)
+		if f := w.failed(t, j, events.ProviderUnavailable, nothing); !strings.Contains(f.Message, "mark") {
+			t.Errorf("message %q", f.Message)
+		}
+	})
 }

@@ -54,8 +54,12 @@ func (s *server) fingerprint(ctx context.Context, databases []string) (string, e
 // lsn is where InnoDB's log ends: every change of a row or a table of InnoDB moves it, in the binary log
 // or not. Empty: the server does not tell, or writes none.
 func (s *server) lsn(ctx context.Context) (string, error) {
+	end := "Innodb_lsn_current"
+	if !s.mariadb { // whose Innodb_redo_log_current_lsn is some moments behind; this counts what was written, since the start
+		end = "Innodb_log_write_requests"
+	}
 	rows, err := s.rows(ctx, "SELECT VARIABLE_NAME, VARIABLE_VALUE FROM "+s.statusTable()+
-		" WHERE VARIABLE_NAME IN ('Innodb_lsn_current', 'Innodb_redo_log_current_lsn', 'Innodb_redo_log_enabled')")
+		" WHERE VARIABLE_NAME IN ('"+end+"', 'Innodb_redo_log_enabled')")
 	if err != nil {
 		return "", failure(err)
 	}

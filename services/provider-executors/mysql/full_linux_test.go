@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/mysql/mysqltest"
 )
 
 // smallDisk mounts a file system of two megabytes.
@@ -31,7 +32,7 @@ func smallDisk(t testing.TB, dir string) {
 
 func TestFull_StorageOfAnEncryptedDumpFailsItAndKeepsNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, sharedServer(t))
+	w := newWorld(t, sharedServer(t, mysqltest.MariaDB))
 	smallDisk(t, w.store)
 	key, recipient := identity(t)
 	w.identities = key

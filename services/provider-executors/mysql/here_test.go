@@ -45,7 +45,7 @@ func TestPhysical_ByTCPOfThisMachine(t *testing.T) {
 	t.Parallel()
 	_, j := physical(t) // skips where the tools are missing
 	port := freePort(t)
-	srv := mysqltest.Start(t, "--skip-networking=0", "--bind-address=127.0.0.1", "--port="+port)
+	srv := mysqltest.Start(t, mysqltest.MariaDB, "--skip-networking=0", "--bind-address=127.0.0.1", "--port="+port)
 	w := newWorld(t, srv)
 	j.Config.Address, j.Config.User, j.Config.CredentialRef = "127.0.0.1:"+port, "root", "env:ROOT"
 	run(t, srv.Root(), "ALTER USER root@'127.0.0.1' IDENTIFIED BY '"+mysqltest.RootPassword+"'")
@@ -54,7 +54,7 @@ func TestPhysical_ByTCPOfThisMachine(t *testing.T) {
 
 func TestPhysical_ToolThatIsKilledOrShortOfSpaceDoesNotBlameTheCopy(t *testing.T) {
 	t.Parallel()
-	killed := "case \"$*\" in *--prepare*) kill -9 $$;; esac\nexec mariadb-backup \"$@\""
+	killed := "case \"$*\" in *--prepare*) kill -9 $$;; esac\nexec $tool \"$@\""
 	for name, c := range map[string]struct {
 		of, does string
 		want     events.Code
@@ -68,7 +68,7 @@ func TestPhysical_ToolThatIsKilledOrShortOfSpaceDoesNotBlameTheCopy(t *testing.T
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, j := physical(t)
-			w.programs = script(t, c.of, c.does)
+			w.replace(t, c.of, c.does)
 			_ = w.failed(t, j, c.want, nothing)
 		})
 	}

@@ -39,7 +39,7 @@ func tellPeak(x *engine.Executor, ref executor.Ref) {
 
 func TestBackup_LargeRowsPassInLittleMemory(t *testing.T) {
 	t.Parallel()
-	srv := mysqltest.Start(t, "--max-allowed-packet=1G")
+	srv := mysqltest.Start(t, mysqltest.MariaDB, "--max-allowed-packet=1G")
 	if err := createBackuper(t.Context(), srv); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 // oddDump is a dump of two databases, the first with routines and events of odd SQL modes.
 func oddDump(t *testing.T) []byte {
 	t.Helper()
-	srv := mysqltest.Start(t)
+	srv := mysqltest.Start(t, mysqltest.MariaDB)
 	db, err := srv.Open("root", mysqltest.RootPassword, "")
 	if err != nil {
 		t.Fatal(err)

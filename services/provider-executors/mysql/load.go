@@ -28,7 +28,7 @@ func load(ctx context.Context, client program, options, database string, c engin
 	go func() {
 		_, err := tool.Run(ctx, tool.Command{
 			Path: client.path, Stdin: out, Files: []tool.File{{Content: options}},
-			Args:  []string{"--defaults-file={0}", "--binary-mode", "--comments", "--batch", "--default-character-set=utf8mb4", "--max-allowed-packet=1G", "--"},
+			Args:  []string{"--defaults-file={0}", "--binary-mode", "--comments", "--batch", "--default-character-set=utf8mb4", "--max-allowed-packet=1G"},
 			Plain: databaseArgument(database),
 		})
 		ended <- err
@@ -56,11 +56,12 @@ func load(ctx context.Context, client program, options, database string, c engin
 	return seen.verdict()
 }
 
+// databaseArgument is an option, since MySQL's client takes a name that begins with - for one even behind "--".
 func databaseArgument(name string) []string {
 	if name == "" {
 		return nil
 	}
-	return []string{name}
+	return []string{"--database=" + name}
 }
 
 // ofLoad is ofTool where another sense of a number is meant.

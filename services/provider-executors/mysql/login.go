@@ -9,6 +9,18 @@ import (
 	"net"
 )
 
+// greet passes the server's greeting on, and the child's answer to it.
+func greet(child, srv net.Conn, greeting packet) error {
+	if err := greeting.write(child); err != nil || greeting.capabilities() == nil { // nil: a refusal, which the child knows now
+		return err
+	}
+	answer, err := readAnswer(child)
+	if err != nil {
+		return err
+	}
+	return answer.write(srv)
+}
+
 var errNoTLS = errors.New("the server offers no TLS")
 
 // upgrade puts TLS between the relay and the server. The child, who came by a private socket, is not told
@@ -27,9 +39,9 @@ func upgrade(ctx context.Context, child, srv net.Conn, greeting packet, c *tls.C
 	if err := greeting.write(child); err != nil {
 		return nil, err
 	}
-	answer, err := readPacket(child)
-	if err != nil || len(answer.payload()) < sslRequestSize {
-		return nil, errors.Join(errProtocol, err)
+	answer, err := readAnswer(child)
+	if err != nil {
+		return nil, err
 	}
 	binary.LittleEndian.PutUint32(answer.payload(), binary.LittleEndian.Uint32(answer.payload())|capSSL)
 	request := append(packet{sslRequestSize, 0, 0, answer[3]}, answer.payload()[:sslRequestSize]...)
@@ -49,12 +61,21 @@ func upgrade(ctx context.Context, child, srv net.Conn, greeting packet, c *tls.C
 type login struct {
 	shift byte
 	lock  string // taken in the session before the child can ask for anything; empty: none
+	bare  bool   // the way to the server is open to listeners
+	err   error  // why the login was broken off
 }
 
-func (l login) forward(child, srv net.Conn) {
+// errBare: the child, whose own way is private, would answer with the password as it is.
+var errBare = errors.New("the server asks for the password itself, over a connection without TLS")
+
+func (l *login) forward(child, srv net.Conn) {
 	for {
 		p, err := readPacket(srv)
 		if err != nil {
+			return
+		}
+		if l.bare && p.asksForPassword() {
+			l.err = errBare
 			return
 		}
 		p[3] -= l.shift

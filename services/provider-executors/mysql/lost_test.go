@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,6 @@ import (
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 	"github.com/backupbus/backupbus/services/provider-executors/mysql/mysqltest"
-	"github.com/backupbus/backupbus/services/provider-executors/tool"
 )
 
 const (
@@ -46,136 +46,144 @@ func odd(t testing.TB, w *world, name string) {
 }
 
 func TestRestore_OddSQLModeHidesNoDatabaseFromTheGuard(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sharedServer(t))
-	one, two := database(t, w.srv), database(t, w.srv)
-	fill(t, w.srv, one, 3)
-	odd(t, w, one)
-	fill(t, w.srv, two, 3)
-	x, j := w.executor(t), w.job(one, two)
-	j.Proof = events.ProofRestored
-	o := executortest.Take(t, x, j)
-	want := fmt.Sprint(shape(t, w, one), shape(t, w, two))
-	run(t, w.srv.Root(), "DROP DATABASE "+one)
-	run(t, w.srv.Root(), "DELETE FROM "+two+".t WHERE id > 1")
-	left := content(t, w.srv, two)
-	executortest.WantCode(t, w.tryRestore(t, x, o, w.config(), nil), events.AlreadyExists)
-	if content(t, w.srv, two) != left {
-		t.Error("the full database was touched")
-	}
-	w.restore(t, x, o, w.config(), func(j *executor.RestoreJob) { j.Overwrite = true })
-	if diff := cmp.Diff(want, fmt.Sprint(shape(t, w, one), shape(t, w, two))); diff != "" {
-		t.Errorf("restored (-want +got):\n%.3000s", diff)
-	}
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		one, two := database(t, w.srv), database(t, w.srv)
+		fill(t, w.srv, one, 3)
+		odd(t, w, one)
+		fill(t, w.srv, two, 3)
+		x, j := w.executor(t), w.job(one, two)
+		j.Proof = events.ProofRestored
+		o := executortest.Take(t, x, j)
+		want := fmt.Sprint(shape(t, w, one), shape(t, w, two))
+		run(t, w.srv.Root(), "DROP DATABASE "+one)
+		run(t, w.srv.Root(), "DELETE FROM "+two+".t WHERE id > 1")
+		left := content(t, w.srv, two)
+		executortest.WantCode(t, w.tryRestore(t, x, o, w.config(), nil), events.AlreadyExists)
+		if content(t, w.srv, two) != left {
+			t.Error("the full database was touched")
+		}
+		w.restore(t, x, o, w.config(), func(j *executor.RestoreJob) { j.Overwrite = true })
+		if diff := cmp.Diff(want, fmt.Sprint(shape(t, w, one), shape(t, w, two))); diff != "" {
+			t.Errorf("restored (-want +got):\n%.3000s", diff)
+		}
+	})
 }
 
 func TestRestore_SeveralDatabasesKeepTheirCharacterSets(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sharedServer(t))
-	absent, empty, full := database(t, w.srv), database(t, w.srv), database(t, w.srv)
-	all := []string{absent, empty, full}
-	for _, name := range all {
-		run(t, w.srv.Root(), "ALTER DATABASE "+name+" CHARACTER SET latin2 COLLATE latin2_czech_cs")
-		fill(t, w.srv, name, 1)
-	}
-	x := w.executor(t)
-	o := executortest.Take(t, x, w.job(all...))
-	want := fmt.Sprint(shape(t, w, absent), shape(t, w, empty), shape(t, w, full))
-	run(t, w.srv.Root(), "DROP DATABASE "+absent)
-	run(t, w.srv.Root(), "DROP TABLE "+empty+".t")
-	run(t, w.srv.Root(), "ALTER DATABASE "+empty+" CHARACTER SET utf8mb4")
-	w.restore(t, x, o, w.config(), func(j *executor.RestoreJob) { j.Overwrite = true })
-	if diff := cmp.Diff(want, fmt.Sprint(shape(t, w, absent), shape(t, w, empty), shape(t, w, full))); diff != "" {
-		t.Errorf("restored (-want +got):\n%s", diff)
-	}
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		absent, empty, full := database(t, w.srv), database(t, w.srv), database(t, w.srv)
+		all := []string{absent, empty, full}
+		for _, name := range all {
+			run(t, w.srv.Root(), "ALTER DATABASE "+name+" CHARACTER SET latin2 COLLATE latin2_czech_cs")
+			fill(t, w.srv, name, 1)
+		}
+		x := w.executor(t)
+		o := executortest.Take(t, x, w.job(all...))
+		want := fmt.Sprint(shape(t, w, absent), shape(t, w, empty), shape(t, w, full))
+		run(t, w.srv.Root(), "DROP DATABASE "+absent)
+		run(t, w.srv.Root(), "DROP TABLE "+empty+".t")
+		run(t, w.srv.Root(), "ALTER DATABASE "+empty+" CHARACTER SET utf8mb4")
+		w.restore(t, x, o, w.config(), func(j *executor.RestoreJob) { j.Overwrite = true })
+		if diff := cmp.Diff(want, fmt.Sprint(shape(t, w, absent), shape(t, w, empty), shape(t, w, full))); diff != "" {
+			t.Errorf("restored (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestRestore_ThatFailsAfterTheDropSaysThatTheOldContentIsGone(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sharedServer(t))
-	one, two, other := database(t, w.srv), database(t, w.srv), database(t, w.srv)
-	fill(t, w.srv, one, 1)
-	fill(t, w.srv, other, 1)
-	run(t, w.srv.Root(), "CREATE VIEW "+two+".v AS SELECT id FROM "+other+".t")
-	x := w.executor(t)
-	o := executortest.Take(t, x, w.job(one, two))
-	run(t, w.srv.Root(), "DROP DATABASE "+other)
-	err := w.tryRestore(t, x, o, w.config(), func(j *executor.RestoreJob) { j.Overwrite = true })
-	executortest.WantCode(t, err, events.ProviderRejected)
-	if m := messageOf(t, err); !strings.Contains(m, isGone) {
-		t.Errorf("message %q", m)
-	}
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		one, two, other := database(t, w.srv), database(t, w.srv), database(t, w.srv)
+		fill(t, w.srv, one, 1)
+		fill(t, w.srv, other, 1)
+		run(t, w.srv.Root(), "CREATE VIEW "+two+".v AS SELECT id FROM "+other+".t")
+		x := w.executor(t)
+		o := executortest.Take(t, x, w.job(one, two))
+		run(t, w.srv.Root(), "DROP DATABASE "+other)
+		err := w.tryRestore(t, x, o, w.config(), func(j *executor.RestoreJob) { j.Overwrite = true })
+		executortest.WantCode(t, err, events.ProviderRejected)
+		if m := messageOf(t, err); !strings.Contains(m, isGone) {
+			t.Errorf("message %q", m)
+		}
+	})
 }
 
 func TestRestore_ThatMayNotDropDoesNotSayThatTheOldContentIsGone(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sharedServer(t))
-	source, target := database(t, w.srv), database(t, w.srv)
-	fill(t, w.srv, source, 1)
-	fill(t, w.srv, target, 2)
-	before := content(t, w.srv, target)
-	x := w.executor(t)
-	o := executortest.Take(t, x, w.job(source))
-	c := w.config(target)
-	c.User = account(t, w.srv, "SELECT ON *.*", `ALL ON `+"`\\_backupbus\\_restore\\_%`.*", "SUPER ON *.*")
-	err := w.tryRestore(t, x, o, c, func(j *executor.RestoreJob) { j.Overwrite = true })
-	executortest.WantCode(t, err, events.PermissionDenied)
-	if m := messageOf(t, err); strings.Contains(m, "gone") || content(t, w.srv, target) != before {
-		t.Errorf("message %q", m)
-	}
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		source, target := database(t, w.srv), database(t, w.srv)
+		fill(t, w.srv, source, 1)
+		fill(t, w.srv, target, 2)
+		before := content(t, w.srv, target)
+		x := w.executor(t)
+		o := executortest.Take(t, x, w.job(source))
+		c := w.config(target)
+		c.User = account(t, w.srv, "SELECT ON *.*", `ALL ON `+"`\\_backupbus\\_restore\\_%`.*", privileges(kind)[len(privileges(kind))-1])
+		err := w.tryRestore(t, x, o, c, func(j *executor.RestoreJob) { j.Overwrite = true })
+		executortest.WantCode(t, err, events.PermissionDenied)
+		if m := messageOf(t, err); strings.Contains(m, "gone") || content(t, w.srv, target) != before {
+			t.Errorf("message %q", m)
+		}
+	})
 }
 
 func TestRestore_CancelledInTheDropSaysThatTheOldContentMayBeGone(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sharedServer(t))
-	source, target := database(t, w.srv), database(t, w.srv)
-	fill(t, w.srv, source, 1)
-	fill(t, w.srv, target, 2)
-	x := w.executor(t)
-	o := executortest.Take(t, x, w.job(source))
-	holder, err := w.srv.Root().Conn(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer holder.Close()
-	run(t, holder, "LOCK TABLES "+target+".t WRITE")
-	defer run(t, holder, "UNLOCK TABLES")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	done := make(chan error, 1)
-	go func() {
-		_, err := x.Restore(ctx, executor.RestoreJob{RestoreID: testRestore + fmt.Sprint(databases.Add(1)), BackupID: testBackup, Source: *o.Ref, Checksum: o.Checksum, Target: w.config(target), Overwrite: true})
-		done <- err
-	}()
-	eventually(t, "the DROP to wait", func() bool {
-		return len(query(t, w.srv.Root(), "SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for%metadata lock' AND INFO = ?", "DROP DATABASE "+quote(target))) > 0
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		source, target := database(t, w.srv), database(t, w.srv)
+		fill(t, w.srv, source, 1)
+		fill(t, w.srv, target, 2)
+		x := w.executor(t)
+		o := executortest.Take(t, x, w.job(source))
+		holder, err := w.srv.Root().Conn(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer holder.Close()
+		run(t, holder, "LOCK TABLES "+target+".t WRITE")
+		defer run(t, holder, "UNLOCK TABLES")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan error, 1)
+		go func() {
+			_, err := x.Restore(ctx, executor.RestoreJob{RestoreID: testRestore + fmt.Sprint(databases.Add(1)), BackupID: testBackup, Source: *o.Ref, Checksum: o.Checksum, Target: w.config(target), Overwrite: true})
+			done <- err
+		}()
+		eventually(t, "the DROP to wait", func() bool {
+			return slices.ContainsFunc(sessions(t, w.srv, backuper), func(s []string) bool {
+				return strings.HasSuffix(s[2], "metadata lock") && s[3] == "DROP DATABASE "+quote(target)
+			})
+		})
+		cancel()
+		err = <-done
+		executortest.WantCode(t, err, events.CodeCancelled)
+		if m := messageOf(t, err); !strings.Contains(m, mayBeGone) || !errors.Is(err, context.Canceled) {
+			t.Errorf("%v: message %q", err, m)
+		}
 	})
-	cancel()
-	err = <-done
-	executortest.WantCode(t, err, events.CodeCancelled)
-	if m := messageOf(t, err); !strings.Contains(m, mayBeGone) || !errors.Is(err, context.Canceled) {
-		t.Errorf("%v: message %q", err, m)
-	}
 }
 
-// script is a program that does something of its own in the place of another.
-func script(t testing.TB, of, does string) tool.Programs {
+// replace puts a program that does something of its own in the place of another, which it knows as $tool.
+func (w *world) replace(t testing.TB, of, does string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), of)
-	text := "#!/bin/sh\n[ \"$1\" = --version ] && exec " + of + " --version\n" + does + "\n"
+	text := "#!/bin/sh\ntool=" + w.srv.Kind.Path(of) + "\n[ \"$1\" = --version ] && exec $tool --version\n" + does + "\n"
 	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return tool.Programs{of: path}
+	w.programs[of] = path
 }
 
 func TestRestore_ToolThatEndsEarlyGivesItsReason(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, sharedServer(t))
+	kind := mysqltest.MariaDB
+	w := newWorld(t, sharedServer(t, kind))
 	source, target := database(t, w.srv), database(t, w.srv)
 	fill(t, w.srv, source, manyRows)
 	o := executortest.Take(t, w.executor(t), w.job(source))
-	w.programs = script(t, "mariadb", "exec <&-; sleep 0.2; echo \"ERROR 1449 (HY000) at line 1: no definer\" >&2; exit 1")
+	w.replace(t, kind.Client(), "exec <&-; sleep 0.2; echo \"ERROR 1449 (HY000) at line 1: no definer\" >&2; exit 1")
 	err := w.tryRestore(t, w.executor(t), o, w.config(target), nil)
 	executortest.WantCode(t, err, events.ProviderRejected)
 	if m := messageOf(t, err); !strings.Contains(m, "definer") {
@@ -184,26 +192,27 @@ func TestRestore_ToolThatEndsEarlyGivesItsReason(t *testing.T) {
 }
 
 func TestRestore_ThatFailsKeepsWhatOthersMadeInTheTarget(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sharedServer(t))
-	source, target := database(t, w.srv), database(t, w.srv)
-	fill(t, w.srv, source, 1)
-	o := executortest.Take(t, w.executor(t), w.job(source))
-	w.programs = script(t, "mariadb", "mariadb --no-defaults -S "+w.srv.Socket+" -uroot -p"+mysqltest.RootPassword+
-		" -e 'CREATE TABLE "+target+".theirs (id INT)'; cat >/dev/null; echo 'ERROR 1449 (HY000) at line 1: no definer' >&2; exit 1")
-	err := w.tryRestore(t, w.executor(t), o, w.config(target), nil)
-	executortest.WantCode(t, err, events.ProviderRejected)
-	if m := messageOf(t, err); !strings.Contains(m, "others made tables") {
-		t.Errorf("message %q", m)
-	}
-	if got := query(t, w.srv.Root(), "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?", target); len(got) != 1 || got[0][0] != "theirs" {
-		t.Errorf("in the target: %q", got)
-	}
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		source, target := database(t, w.srv), database(t, w.srv)
+		fill(t, w.srv, source, 1)
+		o := executortest.Take(t, w.executor(t), w.job(source))
+		w.replace(t, kind.Client(), "$tool --no-defaults -S "+w.srv.Socket+" -uroot -p"+mysqltest.RootPassword+
+			" -e 'CREATE TABLE "+target+".theirs (id INT)'; cat >/dev/null; echo 'ERROR 1449 (HY000) at line 1: no definer' >&2; exit 1")
+		err := w.tryRestore(t, w.executor(t), o, w.config(target), nil)
+		executortest.WantCode(t, err, events.ProviderRejected)
+		if m := messageOf(t, err); !strings.Contains(m, "others made tables") {
+			t.Errorf("message %q", m)
+		}
+		if got := query(t, w.srv.Root(), "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?", target); len(got) != 1 || got[0][0] != "theirs" {
+			t.Errorf("in the target: %q", got)
+		}
+	})
 }
 
 func TestRestore_ServerThatFoldsNamesKnowsTheTarget(t *testing.T) {
 	t.Parallel()
-	srv := mysqltest.Start(t, "--lower-case-table-names=1")
+	srv := mysqltest.Start(t, mysqltest.MariaDB, "--lower-case-table-names=1")
 	if err := createBackuper(t.Context(), srv); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,12 @@ const (
 	answerError = 0xff
 	comQuery    = 0x03
 
-	capSSL = 0x0800
+	// answerMore is a step of the login; with fullLogin, caching_sha2_password asks for the password itself.
+	answerMore = 0x01
+	fullLogin  = 0x04
+
+	capSSL             = 0x0800
+	capQueryAttributes = 0x0800 // in the upper two bytes
 	// sslRequestSize is the part of a client's answer that is sent before the encryption begins.
 	sslRequestSize = 32
 )
@@ -76,4 +81,31 @@ func (p packet) capabilities() []byte {
 		return nil
 	}
 	return rest[4+8+1:]
+}
+
+// hideQueryAttributes takes from a greeting that the server knows attributes of queries (MySQL). A client that uses them
+// puts two bytes in front of each query, and takeLock, which speaks in its session, would have to do so as well.
+func (p packet) hideQueryAttributes() {
+	if can := p.capabilities(); len(can) >= 7 { // character set and status are in between
+		clearQueryAttributes(can[5:])
+	}
+}
+
+// readAnswer reads the client's answer to a greeting, which says that it knows attributes of queries all the same.
+func readAnswer(child io.Reader) (packet, error) {
+	answer, err := readPacket(child)
+	if err != nil || len(answer.payload()) < sslRequestSize {
+		return nil, errors.Join(errProtocol, err)
+	}
+	clearQueryAttributes(answer.payload()[2:])
+	return answer, nil
+}
+
+func clearQueryAttributes(upper []byte) {
+	binary.LittleEndian.PutUint16(upper, binary.LittleEndian.Uint16(upper)&^capQueryAttributes)
+}
+
+// asksForPassword tells that the server does not know the account's password well enough to do without it.
+func (p packet) asksForPassword() bool {
+	return bytes.Equal(p.payload(), []byte{answerMore, fullLogin})
 }

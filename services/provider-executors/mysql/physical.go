@@ -64,6 +64,9 @@ func (e *Engine) preparePhysical(ctx context.Context, s *server, j executor.Job)
 // copyPrivileges were found by taking one away after the other; MariaDB calls the last BINLOG MONITOR.
 var copyPrivileges = []string{"RELOAD", "PROCESS", "LOCK TABLES", "REPLICATION CLIENT"}
 
+// logStatus is the table in which MySQL tells the ends of its logs, since 8.0; xtrabackup reads it.
+const logStatus = "log_status"
+
 func (s *server) mayCopyFiles(ctx context.Context) error {
 	held, err := s.grants(ctx)
 	if err != nil {
@@ -73,6 +76,14 @@ func (s *server) mayCopyFiles(ctx context.Context) error {
 	for _, p := range copyPrivileges {
 		if !held.global(p) && (p != "REPLICATION CLIENT" || !held.global("BINLOG MONITOR") && !held.global("SUPER")) {
 			missing = append(missing, p)
+		}
+	}
+	if !s.mariadb && s.version.Major >= 8 {
+		if !held.global("BACKUP_ADMIN") {
+			missing = append(missing, "BACKUP_ADMIN")
+		}
+		if !held.onTable("SELECT", "performance_schema", logStatus) {
+			missing = append(missing, "SELECT on performance_schema."+logStatus)
 		}
 	}
 	return lacks(missing)

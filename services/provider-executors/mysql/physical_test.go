@@ -24,7 +24,7 @@ func physical(t *testing.T) (*world, executor.Job) {
 			t.Skipf("%s is not installed", name)
 		}
 	}
-	srv := mysqltest.Start(t, "--log-bin=bin", "--server-id=1")
+	srv := mysqltest.Start(t, mysqltest.MariaDB, "--log-bin=bin", "--server-id=1")
 	w := newWorld(t, srv)
 	run(t, srv.Root(), "CREATE DATABASE shop")
 	fill(t, srv, "shop", 200)
@@ -66,7 +66,7 @@ func TestPhysical_ProvenByAServerOnItsFilesAndRestoredToOne(t *testing.T) {
 	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q, %v", left, err)
 	}
-	again, err := mysqltest.Adopt(context.Background(), dir)
+	again, err := mysqltest.Adopt(context.Background(), mysqltest.MariaDB, dir)
 	if err != nil {
 		t.Fatal(err)
 	}

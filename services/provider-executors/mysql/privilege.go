@@ -12,25 +12,43 @@ import (
 type grant struct {
 	privileges      []string
 	database, table string // * is all; database is a pattern of LIKE
+	literal         bool   // database is a name
+	revoked         bool   // taken from what is granted on everything (MySQL)
 }
 
 type grants []grant
 
 // grantForm takes a line apart. What has no object, a role or a proxy, is left out.
-var grantForm = regexp.MustCompile("^GRANT (.+) ON (\\*|`(?:[^`]|``)*`)\\.(\\*|`(?:[^`]|``)*`) TO ")
+var grantForm = regexp.MustCompile("^(GRANT|REVOKE) (.+) ON (\\*|`(?:[^`]|``)*`)\\.(\\*|`(?:[^`]|``)*`) (?:TO|FROM) ")
 
 func (s *server) grants(ctx context.Context) (grants, error) {
 	lines, err := s.rows(ctx, "SHOW GRANTS")
 	if err != nil {
 		return nil, failure(err)
 	}
+	partial, err := s.rows(ctx, "SHOW VARIABLES LIKE 'partial_revokes'") // since MySQL 8.0.16: with it, no name is a pattern
+	if err != nil {
+		return nil, failure(err)
+	}
 	var all grants
 	for _, l := range lines {
 		if m := grantForm.FindStringSubmatch(l[0]); m != nil {
-			all = append(all, grant{strings.Split(m[1], ", "), unquote(m[2]), unquote(m[3])})
+			all = append(all, grant{
+				privileges: splitPrivileges(m[2]), database: unquote(m[3]), table: unquote(m[4]),
+				literal: len(partial) > 0 && partial[0][1] == "ON", revoked: m[1] == "REVOKE",
+			})
 		}
 	}
 	return all, nil
+}
+
+// splitPrivileges takes a list apart. MySQL writes no space between dynamic privileges.
+func splitPrivileges(list string) []string {
+	all := strings.Split(list, ",")
+	for i, p := range all {
+		all[i] = strings.TrimSpace(p)
+	}
+	return all
 }
 
 func unquote(s string) string {
@@ -40,27 +58,52 @@ func unquote(s string) string {
 	return strings.ReplaceAll(s[1:len(s)-1], s[:1]+s[:1], s[:1])
 }
 
+// covers tells that a line is about all of a database.
+func (g grant) covers(database string) bool {
+	switch {
+	case g.database == "*":
+		return true
+	case g.table != "*":
+		return false
+	case g.literal || g.revoked:
+		return g.database == database
+	}
+	return like(g.database, database)
+}
+
 func (g grant) holds(privilege string) bool {
 	return slices.Contains(g.privileges, "ALL PRIVILEGES") || slices.ContainsFunc(g.privileges, func(p string) bool { return strings.EqualFold(p, privilege) })
 }
 
 // global tells that a privilege is held on everything.
 func (all grants) global(privilege string) bool {
-	return slices.ContainsFunc(all, func(g grant) bool { return g.database == "*" && g.holds(privilege) })
+	return slices.ContainsFunc(all, func(g grant) bool { return g.database == "*" && !g.revoked && g.holds(privilege) })
 }
 
 // on tells that a privilege is held on all of a database. One on some of its tables is not enough: the others
 // are hidden from the account, and from the tool.
 func (all grants) on(privilege, database string) bool {
-	return slices.ContainsFunc(all, func(g grant) bool {
-		return g.holds(privilege) && (g.database == "*" || g.table == "*" && like(g.database, database))
-	})
+	held := false
+	for _, g := range all {
+		if g.holds(privilege) && g.covers(database) {
+			if g.revoked {
+				return false
+			}
+			held = true
+		}
+	}
+	return held
+}
+
+// everywhere tells that a privilege is held on everything, and taken from no database.
+func (all grants) everywhere(privilege string) bool {
+	return all.global(privilege) && !slices.ContainsFunc(all, func(g grant) bool { return g.revoked && g.holds(privilege) })
 }
 
 // onTable tells that a privilege is held on one table.
 func (all grants) onTable(privilege, database, table string) bool {
 	return all.on(privilege, database) || slices.ContainsFunc(all, func(g grant) bool {
-		return g.holds(privilege) && g.database == database && g.table == table
+		return !g.revoked && g.holds(privilege) && g.database == database && g.table == table
 	})
 }
 
@@ -121,7 +164,7 @@ func (all grants) missingForDump(mariadb bool, databases []string) (missing []st
 
 // seesAll tells that no database is hidden from the account.
 func (all grants) seesAll() bool {
-	return slices.ContainsFunc([]string{"SHOW DATABASES", "SELECT", "TRIGGER", "EVENT"}, all.global)
+	return slices.ContainsFunc([]string{"SHOW DATABASES", "SELECT", "TRIGGER", "EVENT"}, all.everywhere)
 }
 
 // lacks is the failure that names what is missing.

@@ -34,20 +34,21 @@ func wantEvidence(t testing.TB, got events.Evidence, tables, rows int64, checksu
 }
 
 // changing is a client that loads another word than the dump holds.
-const changing = `sed "s/'pear'/'plum'/" | mariadb "$@"`
+const changing = `sed "s/'pear'/'plum'/" | $tool "$@"`
 
 func TestProof_OneChangedValueIsCorruptThoughTheNumbersAgree(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sharedServer(t))
-	source := database(t, w.srv)
-	run(t, w.srv.Root(), "CREATE TABLE "+source+".fruit (name VARCHAR(9))") // without a key
-	run(t, w.srv.Root(), "INSERT INTO "+source+".fruit VALUES ('apple'), ('apple'), ('pear'), ('apple'), (NULL)")
-	j := w.job(source)
-	wantEvidence(t, w.evidence(t, j), 1, 5, true)
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		source := database(t, w.srv)
+		run(t, w.srv.Root(), "CREATE TABLE "+source+".fruit (name VARCHAR(9))") // without a key
+		run(t, w.srv.Root(), "INSERT INTO "+source+".fruit VALUES ('apple'), ('apple'), ('pear'), ('apple'), (NULL)")
+		j := w.job(source)
+		wantEvidence(t, w.evidence(t, j), 1, 5, true)
 
-	w.programs = script(t, "mariadb", changing)
-	j.Attempt, j.Proof = 2, events.ProofRestored
-	_ = w.failedAt(t, j, events.Corrupt)
+		w.replace(t, kind.Client(), changing)
+		j.Attempt, j.Proof = 2, events.ProofRestored
+		_ = w.failedAt(t, j, events.Corrupt)
+	})
 }
 
 // failedAt is failed where another attempt has left its copy.
@@ -65,7 +66,7 @@ func (w *world) failedAt(t testing.TB, j executor.Job, code events.Code) *execut
 
 func TestProof_CopyOfAnotherToolIsComparedByNumber(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, sharedServer(t))
+	w := newWorld(t, sharedServer(t, mysqltest.MariaDB))
 	source := database(t, w.srv)
 	run(t, w.srv.Root(), "CREATE TABLE "+source+".fruit (name VARCHAR(9))")
 	run(t, w.srv.Root(), "INSERT INTO "+source+".fruit VALUES ('apple'), ('pear')")
@@ -81,8 +82,8 @@ func TestProof_CopyOfAnotherToolIsComparedByNumber(t *testing.T) {
 		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		w.programs = script(t, "mariadb", changing) // which numbers do not show
-		w.programs["mariadb-dump"] = path
+		w.replace(t, mysqltest.MariaDB.Client(), changing) // which numbers do not show
+		w.programs[mysqltest.MariaDB.Dumper()] = path
 		found, err := w.executor(t).Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofRestored)
 		if err != nil {
 			t.Fatal(err)
@@ -100,49 +101,57 @@ const everyType = "" +
 	"INSERT INTO numbers (f, g) VALUES (16777217, 1/3), (-0e0, -0e0), (123456.789, 123456789.123456789), (PI(), PI()), (NULL, NULL);" +
 	"CREATE TABLE times (a DATE, b TIME(6), c DATETIME(6), d TIMESTAMP(6) NULL, e YEAR, f TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP);" +
 	"SET SESSION sql_mode='', time_zone='+05:30'; INSERT INTO times VALUES ('9999-12-31', '-838:59:59.999999', '1000-01-01 00:00:00.000001', '2038-01-19 08:44:07.999999', 2155, '2026-03-29 02:30:00'), ('0000-00-00', '00:00:00', '0000-00-00 00:00:00', '0000-00-00 00:00:00', 0, 0), (NULL, NULL, NULL, NULL, NULL, '1970-01-01 05:30:01'), ('2026-02-00', 1, '2026-00-00', NULL, 1901, NOW());" +
-	"CREATE TABLE bytes (a BINARY(5), b VARBINARY(300), c TINYBLOB, d MEDIUMBLOB, e LONGBLOB, f UUID, g INET6);" +
-	"INSERT INTO bytes VALUES ('x', X'00FF270A5C22', X'', REPEAT(X'0027', 70000), REPEAT('\\\\', 400000), '123e4567-e89b-12d3-a456-426655440000', '::ffff:1.2.3.4'), (NULL, NULL, NULL, NULL, NULL, NULL, NULL);" +
-	"CREATE TABLE words (a CHAR(9), b VARCHAR(99), c LONGTEXT, d ENUM('', 'a,b', 'it''s', 'ä'), e SET('x', 'y', 'ö'), f JSON) DEFAULT CHARSET=utf8mb4;" +
-	"INSERT INTO words VALUES ('  x  ', 'tail  ', REPEAT('é\\'\\\\\\n), (', 40000), 'it''s', 'x,ö', '{\"a\": [1, 2.50, null], \"b\": \"\\\\u00e9\"}'), ('', '', '', '', '', '[]'), (NULL, NULL, NULL, NULL, NULL, NULL), ('😀', '\\0\\Z', '\\t', 'nothing of these', '', 'null');" +
+	"CREATE TABLE bytes (a BINARY(5), b VARBINARY(300), c TINYBLOB, d MEDIUMBLOB, e LONGBLOB);" +
+	"INSERT INTO bytes VALUES ('x', X'00FF270A5C22', X'', REPEAT(X'0027', 70000), REPEAT('\\\\', 400000)), (NULL, NULL, NULL, NULL, NULL);" +
+	"CREATE TABLE words (a CHAR(9), b VARCHAR(99), c LONGTEXT, d ENUM('', 'a,b', 'it''s', 'ä'), e SET('x', 'y', 'ö')) DEFAULT CHARSET=utf8mb4;" +
+	"INSERT INTO words VALUES ('  x  ', 'tail  ', REPEAT('é\\'\\\\\\n), (', 40000), 'it''s', 'x,ö'), ('', '', '', '', ''), (NULL, NULL, NULL, NULL, NULL), ('😀', '\\0\\Z', '\\t', 'nothing of these', '');" +
 	"CREATE TABLE latin (a VARCHAR(20) CHARACTER SET latin1, b TEXT CHARACTER SET latin2, c TEXT CHARACTER SET sjis, d TEXT CHARACTER SET gbk, e TEXT CHARACTER SET utf16, f TEXT CHARACTER SET koi8r);" +
 	"INSERT INTO latin VALUES (X'E4F6FC808182', X'B1E6', X'95B6835C', X'C4E35C', X'00E9D83DDE00', X'C0C1'), (X'27', X'5C', X'5C27', X'27', X'0027', X'5C');" +
 	"CREATE TABLE places (a POINT, b GEOMETRY, c POLYGON, d GEOMETRYCOLLECTION);" +
-	"INSERT INTO places VALUES (POINT(1, -2.5), ST_GeomFromText('LINESTRING(0 0, 1e10 1)', 4326), ST_GeomFromText('POLYGON((0 0, 1 0, 1 1, 0 0))'), ST_GeomFromText('GEOMETRYCOLLECTION(POINT(1 1))')), (NULL, NULL, NULL, NULL);" +
+	"INSERT INTO places VALUES (POINT(1, -2.5), ST_GeomFromText('LINESTRING(0 0, 1.5 1e-10)', 4326), ST_GeomFromText('POLYGON((0 0, 1 0, 1 1, 0 0))'), ST_GeomFromText('GEOMETRYCOLLECTION(POINT(1 1))')), (NULL, NULL, NULL, NULL);" +
 	"CREATE TABLE made (a INT, b INT AS (a * 2) STORED, c VARCHAR(30) AS (CONCAT('(', a, '''')) VIRTUAL, d DOUBLE INVISIBLE, e TIMESTAMP(6) DEFAULT CURRENT_TIMESTAMP(6));" +
 	"INSERT INTO made (a, d) VALUES (1, 0.1), (1, 0.1), (NULL, NULL);" +
-	"CREATE TABLE kept (a INT) WITH SYSTEM VERSIONING; INSERT INTO kept VALUES (1), (2); DELETE FROM kept WHERE a = 1;" +
 	"CREATE TABLE numbered (id INT AUTO_INCREMENT PRIMARY KEY, x INT); SET sql_mode='NO_AUTO_VALUE_ON_ZERO'; INSERT INTO numbered VALUES (0, 1), (-5, 2), (7, 3);" +
-	"CREATE TABLE parted (id INT, x INT) PARTITION BY HASH (id) PARTITIONS 3; INSERT INTO parted SELECT seq, seq FROM seq_1_to_50;" +
+	"CREATE TABLE parted (id INT, x INT) PARTITION BY HASH (id) PARTITIONS 3; INSERT INTO parted SELECT a.d * 7 + b.d, b.d FROM (SELECT 1 AS d UNION SELECT 2 UNION SELECT 3) a, (SELECT 1 AS d UNION SELECT 4) b;" +
 	"CREATE TABLE unsafe (id INT, t TEXT) ENGINE=MyISAM; INSERT INTO unsafe VALUES (1, 'a'), (1, 'a');" +
 	"CREATE DEFINER=`no body`@`no.where` VIEW sight AS SELECT a FROM made;" +
-	"CREATE SEQUENCE counting START WITH 7; SELECT NEXTVAL(counting);" +
 	"CREATE TABLE filled (a INT); CREATE TRIGGER more BEFORE INSERT ON filled FOR EACH ROW SET NEW.a = NEW.a + 1; INSERT INTO filled VALUES (1), (2)"
 
-func TestProof_EveryTypeOfColumnHasTheSameChecksum(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sharedServer(t))
-	source, other := database(t, w.srv), database(t, w.srv)
-	db, err := w.srv.Open("root", mysqltest.RootPassword, source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	db.SetMaxOpenConns(1)
-	for _, statement := range strings.Split(everyType, ";") {
-		run(t, db, statement)
-	}
-	tables, rows := counted(t, w, source)
-	wantEvidence(t, w.evidence(t, w.job(source)), tables, rows, true)
+// everyTypeOf is what one kind alone has.
+var everyTypeOf = map[mysqltest.Kind]string{
+	mysqltest.MariaDB: "CREATE TABLE own (f UUID, g INET6, j JSON); INSERT INTO own VALUES ('123e4567-e89b-12d3-a456-426655440000', '::ffff:1.2.3.4', '{\"a\": [1, 2.50, null], \"b\": \"\\\\u00e9\"}'), (NULL, NULL, '[]');" +
+		"CREATE TABLE kept (a INT) WITH SYSTEM VERSIONING; INSERT INTO kept VALUES (1), (2); DELETE FROM kept WHERE a = 1;" +
+		"CREATE SEQUENCE counting START WITH 7; SELECT NEXTVAL(counting)",
+	mysqltest.MySQL: "CREATE TABLE own (v VECTOR(3), p POINT SRID 4326); INSERT INTO own VALUES (STRING_TO_VECTOR('[1e-30,2.5,-3]'), ST_SRID(POINT(1, 2), 4326)), (NULL, NULL);" +
+		"SET sql_generate_invisible_primary_key=1; CREATE TABLE keyless (a INT); INSERT INTO keyless VALUES (7), (7)",
+}
 
-	fill(t, w.srv, other, 30)
-	j := w.job(source, other) // with the names of the databases in the stream
-	j.Attempt = 2
-	wantEvidence(t, w.evidence(t, j), tables+1, rows+30, true)
+func TestProof_EveryTypeOfColumnHasTheSameChecksum(t *testing.T) {
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		source, other := database(t, w.srv), database(t, w.srv)
+		db, err := w.srv.Open("root", mysqltest.RootPassword, source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		db.SetMaxOpenConns(1)
+		for _, statement := range strings.Split(everyType+";"+everyTypeOf[kind], ";") {
+			run(t, db, statement)
+		}
+		tables, rows := counted(t, w, source)
+		wantEvidence(t, w.evidence(t, w.job(source)), tables, rows, true)
+
+		fill(t, w.srv, other, 30)
+		j := w.job(source, other) // with the names of the databases in the stream
+		j.Attempt = 2
+		wantEvidence(t, w.evidence(t, j), tables+1, rows+30, true)
+	})
 }
 
 func TestProof_ColumnsThatTheServerFillsItselfAreNotCompared(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, sharedServer(t))
+	w := newWorld(t, sharedServer(t, mysqltest.MariaDB))
 	source := database(t, w.srv)
 	run(t, w.srv.Root(), "CREATE TABLE "+source+".followed (a INT, since TIMESTAMP(6) GENERATED ALWAYS AS ROW START, till TIMESTAMP(6) GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (since, till)) WITH SYSTEM VERSIONING")
 	run(t, w.srv.Root(), "INSERT INTO "+source+".followed (a) VALUES (1), (2)")
@@ -151,17 +160,18 @@ func TestProof_ColumnsThatTheServerFillsItselfAreNotCompared(t *testing.T) {
 }
 
 func TestProof_TablesThatShowTheRowsOfOthersAreNotCounted(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sharedServer(t))
-	source, other := database(t, w.srv), database(t, w.srv)
-	run(t, w.srv.Root(), "CREATE TABLE "+source+".a (id INT, t TEXT) ENGINE=MyISAM")
-	run(t, w.srv.Root(), "CREATE TABLE "+source+".b (id INT, t TEXT) ENGINE=MyISAM")
-	run(t, w.srv.Root(), "CREATE TABLE "+source+".both (id INT, t TEXT) ENGINE=MERGE UNION=("+source+".a, "+source+".b) INSERT_METHOD=LAST COMMENT='not\n) ENGINE=InnoDB'")
-	run(t, w.srv.Root(), "INSERT INTO "+source+".a VALUES (1, 'a'), (2, 'b')")
-	run(t, w.srv.Root(), "INSERT INTO "+source+".both VALUES (3, ') ENGINE=FEDERATED')")
-	run(t, w.srv.Root(), "CREATE TABLE "+other+".c (id INT, t TEXT) ENGINE=MyISAM")
-	run(t, w.srv.Root(), "CREATE TABLE "+source+".away (id INT, t TEXT) ENGINE=MERGE UNION=("+other+".c)") // of a database that is not in the copy
-	wantEvidence(t, w.evidence(t, w.job(source)), 2, 3, true)
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		source, other := database(t, w.srv), database(t, w.srv)
+		run(t, w.srv.Root(), "CREATE TABLE "+source+".a (id INT, t TEXT) ENGINE=MyISAM")
+		run(t, w.srv.Root(), "CREATE TABLE "+source+".b (id INT, t TEXT) ENGINE=MyISAM")
+		run(t, w.srv.Root(), "CREATE TABLE "+source+".both (id INT, t TEXT) ENGINE=MERGE UNION=("+source+".a, "+source+".b) INSERT_METHOD=LAST COMMENT='not\n) ENGINE=InnoDB'")
+		run(t, w.srv.Root(), "INSERT INTO "+source+".a VALUES (1, 'a'), (2, 'b')")
+		run(t, w.srv.Root(), "INSERT INTO "+source+".both VALUES (3, ') ENGINE=FEDERATED')")
+		run(t, w.srv.Root(), "CREATE TABLE "+other+".c (id INT, t TEXT) ENGINE=MyISAM")
+		run(t, w.srv.Root(), "CREATE TABLE "+source+".away (id INT, t TEXT) ENGINE=MERGE UNION=("+other+".c)") // of a database that is not in the copy
+		wantEvidence(t, w.evidence(t, w.job(source)), 2, 3, true)
+	})
 }
 
 // counted are the tables of a database and their rows.
@@ -179,12 +189,12 @@ func counted(t testing.TB, w *world, name string) (tables, rows int64) {
 
 func TestProof_WritersDuringTheDumpMakeNoDifference(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, sharedServer(t))
+	w := newWorld(t, sharedServer(t, mysqltest.MariaDB))
 	source := database(t, w.srv)
 	fill(t, w.srv, source, 2000)
 	for _, name := range []string{"a_accounts", "z_accounts"} {
 		run(t, w.srv.Root(), "CREATE TABLE "+source+"."+name+" (id INT PRIMARY KEY, money INT)")
-		run(t, w.srv.Root(), "INSERT INTO "+source+"."+name+" SELECT seq, 100 FROM "+source+".seq_1_to_20")
+		run(t, w.srv.Root(), "INSERT INTO "+source+"."+name+" SELECT seq, 100 FROM "+numbers(20))
 	}
 	transfers := transferring(t, w, source)
 	before := transfers.Load()

@@ -53,7 +53,7 @@ func (r *relay) options() string {
 
 func clientOptions(socket, user, password string) string {
 	// The way to the socket is private: what protects the rest of it is the relay's matter.
-	return "[client]\nprotocol=socket\nloose-skip-ssl\nloose-skip-ssl-verify-server-cert\nloose-get-server-public-key\n" +
+	return "[client]\nprotocol=socket\nloose-skip-ssl\nloose-ssl-mode=DISABLED\nloose-skip-ssl-verify-server-cert\nloose-get-server-public-key\n" +
 		"socket=" + optionValue(socket) + "\nuser=" + optionValue(user) + "\npassword=" + optionValue(password) + "\n"
 }
 
@@ -104,7 +104,8 @@ func (r *relay) accept(ctx context.Context, once bool) {
 	}
 }
 
-// carry is one connection from its greeting to its end. Its error is that of the server's greeting.
+// carry is one connection from its greeting to its end. Its error is that of the server's greeting, or of a login that
+// was broken off.
 func (r *relay) carry(ctx context.Context, child net.Conn) error {
 	srv, err := r.to.dial(ctx)
 	if err != nil {
@@ -118,18 +119,20 @@ func (r *relay) carry(ctx context.Context, child net.Conn) error {
 	if err != nil {
 		return err
 	}
-	lock := r.enter(greeting)
+	l := &login{lock: r.enter(greeting), bare: r.to.network != "unix" && r.to.tls == nil}
+	greeting.hideQueryAttributes()
 	if r.to.tls == nil {
-		if err := greeting.write(child); err == nil {
-			join(child, srv, login{lock: lock}.forward, forward)
+		if err := greet(child, srv, greeting); err == nil {
+			join(child, srv, l.forward, forward)
 		}
-		return nil
+		return l.err
 	}
 	secured, err := upgrade(ctx, child, srv, greeting, r.to.tls)
 	if err != nil || secured == nil {
 		return err
 	}
-	join(child, secured, login{shift: 1, lock: lock}.forward, forwardCommands)
+	l.shift = 1
+	join(child, secured, l.forward, forwardCommands)
 	return nil
 }
 

@@ -4,16 +4,19 @@ import "github.com/cespare/xxhash/v2"
 
 // inData tells that the stream is in the rows of an INSERT.
 func (s *scan) inData() bool {
-	return s.state == inRows || s.state == inRowsQuotes || s.state == inRowsEscape
+	return s.state >= inRows
 }
 
 // special are the bytes that mean something between the strings of the rows.
-var special = [256]bool{'\'': true, '(': true, ')': true, ';': true}
+var special = [256]bool{'\'': true, '-': true, '(': true, ')': true, ';': true}
 
 // inRows goes through the rows of an INSERT, to the end of the statement or of p, and keeps their number and
 // the sum of their hashes, which is the same in any order.
 func (s *scan) inRows(p []byte) int {
 	row := 0 // where the row at hand begins in p
+	if s.state == inRowsZero {
+		row = len(p)
+	}
 	for i := 0; i < len(p); i++ {
 		switch s.state {
 		case inRowsEscape:
@@ -22,6 +25,11 @@ func (s *scan) inRows(p []byte) int {
 		case inRowsQuotes:
 			i = s.inString(p, i)
 			continue
+		case inRowsZero:
+			if s.zeroGoesOn(p[i]) {
+				continue
+			}
+			row = i
 		}
 		for i < len(p) && !special[p[i]] {
 			i++
@@ -38,6 +46,12 @@ func (s *scan) inRows(p []byte) int {
 				row = i
 			}
 			s.depth++
+		case '-':
+			if s.depth > 0 {
+				s.keepRow(p[row:i])
+				s.zero, s.state = append(s.zero[:0], '-'), inRowsZero
+				row = len(p) // until the number has ended
+			}
 		case ')':
 			if s.depth--; s.depth == 0 {
 				s.endRow(p[row : i+1])
@@ -69,6 +83,21 @@ func (s *scan) inString(p []byte, i int) int {
 		}
 	}
 	return len(p)
+}
+
+// zeroGoesOn takes a byte of what may be the number -0, and tells whether it belongs to it. MySQL loads its own tool's -0
+// as 0, so the sign of a zero is left out of the hash.
+func (s *scan) zeroGoesOn(b byte) bool {
+	if b == '0' || b == '.' {
+		s.zero = append(s.zero, b)
+		return true
+	}
+	if len(s.zero) > 1 && (b == ',' || b == ')') {
+		s.zero = s.zero[1:]
+	}
+	s.keepRow(s.zero)
+	s.state = inRows
+	return false
 }
 
 // endRow hashes a row, of which p is the end, or all.

@@ -23,12 +23,14 @@ type scan struct {
 	matched   int // bytes of the delimiter that were seen
 	quote     byte
 	version   []byte // digits of a versioned comment
-	into      table  // of the current INSERT
+	foreign   foreign
+	into      table // of the current INSERT
 	depth     int
 	inserted  int64
 	sum       uint64        // of the hashes of its rows
 	row       xxhash.Digest // of a row that came in pieces
 	torn      bool          // such a one is at hand
+	zero      []byte        // of a number in it that may be -0
 	ended     bool          // a statement, by the last byte
 }
 
@@ -48,9 +50,12 @@ const (
 	inQuotes
 	inEscape
 	inDelimiter
+	inTag
+	inForeign
 	inRows
 	inRowsQuotes
 	inRowsEscape
+	inRowsZero
 )
 
 // maxText bounds what is kept of one statement; what is created is named at its beginning.
@@ -77,7 +82,7 @@ func (s *scan) advance(p []byte) (n int, ended bool) {
 	i := 0
 	for i < len(p) && !s.ended {
 		switch s.state {
-		case inRows, inRowsQuotes, inRowsEscape:
+		case inRows, inRowsQuotes, inRowsEscape, inRowsZero:
 			i += s.inRows(p[i:])
 		default:
 			if s.step(p[i]) {
@@ -150,6 +155,14 @@ func (s *scan) step(b byte) bool {
 		s.state = inQuotes
 	case inDelimiter:
 		s.delimiterLine(b)
+	case inTag:
+		if s.foreign.opened(b) {
+			s.state = inForeign
+		}
+	case inForeign:
+		if s.foreign.closed(b) {
+			s.state = inCode
+		}
 	}
 	return true
 }
@@ -176,6 +189,11 @@ func (s *scan) code(b byte) bool {
 		return true
 	case '\'', '"', '`':
 		s.state, s.quote = inQuotes, b
+	case '$':
+		if s.foreign.begins(s.text) {
+			s.state = inTag
+			return true
+		}
 	}
 	s.add(b)
 	if b == '(' || b <= ' ' {

@@ -17,7 +17,7 @@ var pieces = []string{"'", `\`, `"`, "`", ";", "--", "-- ", "#", "/*", "*/", "/*
 
 func TestScan_CountsWhatTheServerCounts(t *testing.T) {
 	t.Parallel()
-	srv := mysqltest.Start(t)
+	srv := mysqltest.Start(t, mysqltest.MariaDB)
 	db := srv.Root()
 	run := func(q string, args ...any) {
 		t.Helper()
@@ -105,6 +105,35 @@ func TestScan_SumsAreThoseOfTheRowsInAnyOrderAndPieces(t *testing.T) {
 	} {
 		if sum(other, 7) == want {
 			t.Errorf("%s was not seen", name)
+		}
+	}
+}
+
+func TestScan_SumsLeaveOutTheSignOfAZeroAndOfNothingElse(t *testing.T) {
+	t.Parallel()
+	sum := func(values string, piece int) uint64 {
+		s := newScan()
+		dump := "INSERT INTO `t` VALUES (1," + values + "),(" + values + ",'x');\n"
+		for rest := dump; len(rest) > 0; {
+			n := min(piece, len(rest))
+			_, _ = s.Write([]byte(rest[:n]))
+			rest = rest[n:]
+		}
+		if !s.whole() || s.rows[table{"", "t"}] != 2 {
+			t.Errorf("%s in pieces of %d: %d rows", values, piece, s.rows[table{"", "t"}])
+		}
+		return s.sums[table{"", "t"}]
+	}
+	for piece := range 12 {
+		for zero, same := range map[string]string{"-0": "0", "-0.000": "0.000", "-0,-0,2": "0,0,2"} {
+			if sum(zero, piece+1) != sum(same, 100) {
+				t.Errorf("%s is not %s in pieces of %d", zero, same, piece+1)
+			}
+		}
+		for one, other := range map[string]string{"-1": "1", "-0.5": "0.5", "-01": "01", "'-0'": "'0'", "'a',-7,'b'": "'a',7,'b'"} {
+			if got := sum(one, piece+1); got == sum(other, 100) || got != sum(one, 100) {
+				t.Errorf("%s and %s in pieces of %d", one, other, piece+1)
+			}
 		}
 	}
 }

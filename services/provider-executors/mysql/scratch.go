@@ -41,7 +41,8 @@ func (e *Engine) bootScratch(ctx context.Context, dir string, mariadb bool) (*sc
 	if err != nil {
 		return nil, err
 	}
-	install := tool.Command{Path: daemon, Args: []string{"--no-defaults", "--initialize-insecure", "--datadir=" + data}}
+	install := tool.Command{Path: daemon, Args: []string{"--no-defaults", "--initialize-insecure", "--datadir=" + data,
+		"--skip-log-bin", "--innodb-doublewrite=OFF", "--innodb-flush-log-at-trx-commit=0", "--loose-innodb-redo-log-capacity=8M"}}
 	if mariadb {
 		maker, err := e.Programs.Find("mariadb-install-db", "mysql_install_db")
 		if err != nil {
@@ -73,6 +74,7 @@ func (e *Engine) startScratch(ctx context.Context, daemon, dir string, more ...s
 		"--tmpdir=" + files, "--secure-file-priv=" + files, "--local-infile=0", "--skip-networking", "--skip-log-bin", "--event-scheduler=OFF",
 		"--max-connections=10", "--max-allowed-packet=1G", "--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0",
 		"--innodb-doublewrite=OFF", "--innodb-strict-mode=OFF", "--innodb-fast-shutdown=2", "--performance-schema=OFF",
+		"--loose-mysqlx=OFF", // MySQL's second protocol has a socket in the machine's folder
 	}, append(asRoot(), more...)...)
 	ctx, cancel := context.WithCancel(ctx)
 	s := &scratchServer{cancel: cancel, ended: make(chan struct{}), options: clientOptions(socket, "root", ""), short: short}

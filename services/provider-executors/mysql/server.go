@@ -134,6 +134,11 @@ func (s *server) flavour() string {
 	return "MySQL"
 }
 
+// hasLibraries tells that the server keeps libraries of routines.
+func (s *server) hasLibraries() bool {
+	return !s.mariadb && !s.version.Less(tool.Version{Major: 9, Minor: 2})
+}
+
 // quote makes an identifier of a name.
 func quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
 

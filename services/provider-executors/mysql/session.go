@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
+	"strconv"
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -62,14 +63,16 @@ func (s *server) sameServer(ctx context.Context) (bool, error) {
 
 // alive are those of the sessions that are there and belong to the account of the login.
 func (s *server) alive(ctx context.Context, ids []uint64) ([]string, error) {
-	list := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(ids)), ","), "[]")
-	found, err := s.rows(ctx, "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = ? AND ID IN ("+list+")", s.user)
+	// MySQL's table of the same refuses to answer while any session's statement has a character of four bytes.
+	found, err := s.rows(ctx, "SHOW PROCESSLIST")
 	if err != nil {
 		return nil, failure(err)
 	}
 	var left []string
-	for _, r := range found {
-		left = append(left, r[0])
+	for _, r := range found { // id, user, …
+		if id, err := strconv.ParseUint(r[0], 10, 64); err == nil && r[1] == s.user && slices.Contains(ids, id) {
+			left = append(left, r[0])
+		}
 	}
 	return left, nil
 }

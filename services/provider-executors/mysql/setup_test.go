@@ -36,13 +36,34 @@ const (
 	backuper = "backuper"
 )
 
-// canaryPrivileges are those of the package's documentation.
-var canaryPrivileges = []string{"SELECT, SHOW VIEW, TRIGGER, EVENT ON *.*", "ALL PRIVILEGES ON `" + restoreDBs + "`.*", "ALL PRIVILEGES ON `\\_backupbus\\_restore\\_%`.*", "SUPER ON *.*"}
+// privileges are those of the package's documentation, to back up and to restore.
+func privileges(kind mysqltest.Kind) []string {
+	all := []string{backupGrants, "ALL PRIVILEGES ON `" + restoreDBs + "`.*", "ALL PRIVILEGES ON `\\_backupbus\\_restore\\_%`.*"}
+	if kind == mysqltest.MySQL {
+		return append(all, "RELOAD, REPLICATION CLIENT ON *.*", "SET_ANY_DEFINER, ALLOW_NONEXISTENT_DEFINER, SYSTEM_USER ON *.*")
+	}
+	return append(all, "SUPER ON *.*")
+}
 
 const restoreDBs = `t\_%`
 
-// shared is the server that most tests use, a database each.
-var shared struct {
+// onEach runs a test against a server of each kind.
+func onEach(t *testing.T, test func(t *testing.T, kind mysqltest.Kind)) {
+	t.Helper()
+	t.Parallel()
+	for _, kind := range mysqltest.Kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			test(t, kind)
+		})
+	}
+}
+
+// shared are the servers that most tests use, a database each.
+var shared = map[mysqltest.Kind]*sharing{mysqltest.MariaDB: {kind: mysqltest.MariaDB}, mysqltest.MySQL: {kind: mysqltest.MySQL}}
+
+type sharing struct {
+	kind mysqltest.Kind
 	once sync.Once
 	srv  *mysqltest.Server
 	dir  string
@@ -54,35 +75,47 @@ func TestMain(m *testing.M) {
 		stallForEver(doc)
 	}
 	code := m.Run()
-	if shared.srv != nil {
-		shared.srv.Stop()
+	for _, s := range shared {
+		s.stop()
 	}
-	if shared.dir != "" {
-		_ = os.RemoveAll(shared.dir)
-	}
+	strict.stop()
 	os.Exit(code)
 }
 
-func sharedServer(t testing.TB) *mysqltest.Server {
+func sharedServer(t testing.TB, kind mysqltest.Kind) *mysqltest.Server {
 	t.Helper()
-	shared.once.Do(func() {
-		if shared.dir, shared.err = mysqltest.Dir(); shared.err != nil {
+	return shared[kind].server(t)
+}
+
+func (s *sharing) server(t testing.TB, options ...string) *mysqltest.Server {
+	t.Helper()
+	s.once.Do(func() {
+		if s.dir, s.err = mysqltest.Dir(); s.err != nil {
 			return
 		}
 		ctx := context.Background()
-		if shared.srv, shared.err = mysqltest.Run(ctx, shared.dir, "--log-bin=bin", "--server-id=1"); shared.err == nil {
-			shared.err = createBackuper(ctx, shared.srv)
+		if s.srv, s.err = mysqltest.Run(ctx, s.kind, s.dir, append(options, "--log-bin=bin", "--server-id=1")...); s.err == nil {
+			s.err = createBackuper(ctx, s.srv)
 		}
 	})
-	if shared.err != nil {
-		mysqltest.Missing(t, shared.err)
+	if s.err != nil {
+		s.kind.Missing(t, s.err)
 	}
-	return shared.srv
+	return s.srv
+}
+
+func (s *sharing) stop() {
+	if s.srv != nil {
+		s.srv.Stop()
+	}
+	if s.dir != "" {
+		_ = os.RemoveAll(s.dir)
+	}
 }
 
 func createBackuper(ctx context.Context, s *mysqltest.Server) error {
 	_, err := s.Root().ExecContext(ctx, "CREATE USER ?@'%' IDENTIFIED BY ?", backuper, canary)
-	for _, p := range canaryPrivileges {
+	for _, p := range privileges(s.Kind) {
 		if err == nil {
 			_, err = s.Root().ExecContext(ctx, "GRANT "+p+" TO "+backuper+"@'%'")
 		}
@@ -100,12 +133,12 @@ type world struct {
 
 func newWorld(t testing.TB, srv *mysqltest.Server) *world {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "bbw") // short: a scratch server has its socket here
+	dir, err := mysqltest.Dir() // a scratch server is made here, and has its socket here
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return &world{srv: srv, store: filepath.Join(dir, "store"), scratch: filepath.Join(dir, "scratch")}
+	return &world{srv: srv, store: filepath.Join(dir, "store"), scratch: filepath.Join(dir, "scratch"), programs: srv.Kind.Programs()}
 }
 
 func (w *world) executor(t testing.TB) *engine.Executor {
@@ -155,7 +188,7 @@ func (w *world) open(ctx context.Context, reported func(context.Context, executo
 
 // config is that of an instance whose databases are named; none: all.
 func (w *world) config(databases ...string) events.InstanceConfig {
-	return events.InstanceConfig{Engine: "mariadb", Address: w.srv.Address(), User: backuper, CredentialRef: "env:PW", Databases: databases}
+	return events.InstanceConfig{Engine: strings.ToLower(string(w.srv.Kind)), Address: w.srv.Address(), User: backuper, CredentialRef: "env:PW", Databases: databases}
 }
 
 func (w *world) job(databases ...string) executor.Job {
@@ -216,7 +249,12 @@ func quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``"
 func fill(t testing.TB, srv *mysqltest.Server, name string, rows int) {
 	t.Helper()
 	run(t, srv.Root(), "CREATE TABLE "+quote(name)+".t (id INT PRIMARY KEY, body VARBINARY(600))")
-	run(t, srv.Root(), "INSERT INTO "+quote(name)+".t SELECT seq, RANDOM_BYTES(500) FROM "+quote(name)+".seq_1_to_"+fmt.Sprint(rows))
+	run(t, srv.Root(), "INSERT INTO "+quote(name)+".t SELECT seq, RANDOM_BYTES(500) FROM "+numbers(rows))
+}
+
+// numbers is a table with the numbers from 1 to n in its column seq.
+func numbers(n int) string {
+	return fmt.Sprintf("(WITH RECURSIVE counting AS (SELECT 1 AS seq UNION ALL SELECT seq + 1 FROM counting WHERE seq < %d) SELECT seq FROM counting WHERE seq <= %d) AS numbers", n, n)
 }
 
 // content is a digest of the rows of all tables of a database, empty if there are none.

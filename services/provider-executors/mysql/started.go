@@ -37,7 +37,7 @@ func (e *Engine) proveStarts(ctx context.Context, dir string, mariadb bool) (eng
 		return engine.Loaded{}, err
 	}
 	// The accounts are the source's, whose passwords nobody here knows.
-	s, err := e.startScratch(ctx, daemon, dir, "--skip-grant-tables", "--skip-slave-start")
+	s, err := e.startScratch(ctx, daemon, dir, "--skip-grant-tables", "--loose-skip-slave-start", "--loose-skip-replica-start")
 	if err != nil {
 		return engine.Loaded{}, err
 	}

@@ -20,7 +20,7 @@ type contents struct {
 	elsewhere map[table]bool   // those whose rows belong to other tables or servers: none is in a dump
 	views     map[table]bool
 	triggers  int
-	routines  int
+	routines  int // with MySQL's libraries
 	events    int
 	sequences int
 }
@@ -36,7 +36,7 @@ var (
 	useForm      = regexp.MustCompile("^USE\\s+(`(?:[^`]|``)*`)")
 	databaseForm = regexp.MustCompile("^CREATE DATABASE\\s+(?:IF NOT EXISTS\\s+)?(`(?:[^`]|``)*`)(?:\\s+DEFAULT CHARACTER SET (\\w+)(?:\\s+COLLATE (\\w+))?)?")
 	createForm   = regexp.MustCompile("(?i)^CREATE\\s+(?:OR\\s+REPLACE\\s+)?(?:ALGORITHM\\s*=\\s*\\w+\\s+)?" + definer +
-		"(?:SQL\\s+SECURITY\\s+\\w+\\s+)?(?:AGGREGATE\\s+)?(TABLE|VIEW|TRIGGER|PROCEDURE|FUNCTION|PACKAGE|EVENT|SEQUENCE)\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?(" + quotedName + ")?")
+		"(?:SQL\\s+SECURITY\\s+\\w+\\s+)?(?:AGGREGATE\\s+)?(?:JSON\\s+RELATIONAL\\s+DUALITY\\s+)?(TABLE|VIEW|TRIGGER|PROCEDURE|FUNCTION|PACKAGE|LIBRARY|EVENT|SEQUENCE)\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?(" + quotedName + ")?")
 )
 
 var (

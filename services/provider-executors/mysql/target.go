@@ -69,10 +69,17 @@ func (r *restoring) look(ctx context.Context, into []schema) ([]target, error) {
 }
 
 func (s *server) isEmpty(ctx context.Context, database string) (bool, error) {
-	n, err := s.one(ctx, `SELECT (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?)
-		+ (SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = ?)
-		+ (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = ?)`, database, database, database)
-	return n == "0", failure(err)
+	held := []string{"TABLES WHERE TABLE_SCHEMA", "ROUTINES WHERE ROUTINE_SCHEMA", "EVENTS WHERE EVENT_SCHEMA"}
+	if s.hasLibraries() {
+		held = append(held, "LIBRARIES WHERE LIBRARY_SCHEMA")
+	}
+	for _, kind := range held {
+		n, err := s.one(ctx, "SELECT COUNT(*) FROM information_schema."+kind+" = ?", database)
+		if err != nil || n != "0" {
+			return false, failure(err)
+		}
+	}
+	return true, nil
 }
 
 // drop drops what is overwritten, and keeps what is known of its fate.
@@ -112,7 +119,7 @@ func (r *restoring) make(ctx context.Context, t target) error {
 			return failure(err)
 		}
 	}
-	err := r.do(ctx, "CREATE TABLE "+quote(t.name)+"."+quote(r.mark)+" (a INT) ENGINE=InnoDB COMMENT='"+t.again()+"'")
+	err := r.do(ctx, "CREATE TABLE "+quote(t.name)+"."+quote(r.mark)+" (a INT PRIMARY KEY) ENGINE=InnoDB COMMENT='"+t.again()+"'")
 	if err != nil && created { // without the mark nobody would know it again
 		err = errors.Join(err, r.do(context.WithoutCancel(ctx), "DROP DATABASE "+quote(t.name)))
 	}

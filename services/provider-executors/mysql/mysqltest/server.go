@@ -1,4 +1,4 @@
-// Package mysqltest starts real MariaDB servers for tests and benchmarks: on a private socket in a
+// Package mysqltest starts real servers of MariaDB and MySQL for tests and benchmarks: on a private socket in a
 // temporary folder, without network, fast and not durable.
 package mysqltest
 
@@ -26,11 +26,9 @@ const RootPassword = "root-of-a-test"
 // startTime is how long a server may take to answer its first question.
 const startTime = time.Minute
 
-// ErrMissing says that there is no server to start on this machine.
-var ErrMissing = errors.New("mariadbd and mariadb-install-db are not installed")
-
 // Server is a running server.
 type Server struct {
+	Kind    Kind
 	Socket  string   // where it listens
 	DataDir string   // its files
 	PID     int      // of the process
@@ -43,18 +41,18 @@ type Server struct {
 	exited chan struct{}
 }
 
-// Start starts a server for one test, with options of mariadbd beside the usual ones. Without a server on
-// the machine the test is skipped, and fails where BACKUPBUS_REQUIRE_SERVERS=1.
-func Start(t testing.TB, options ...string) *Server {
+// Start starts a server for one test, with options of its kind beside the usual ones. Without a server on
+// the machine see Kind.Missing.
+func Start(t testing.TB, kind Kind, options ...string) *Server {
 	t.Helper()
 	dir, err := Dir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s, err := Run(context.Background(), dir, options...)
+	s, err := Run(context.Background(), kind, dir, options...)
 	if err != nil {
-		Missing(t, err)
+		kind.Missing(t, err)
 	}
 	t.Cleanup(s.Stop)
 	return s
@@ -69,29 +67,14 @@ func Dir() (string, error) {
 	return os.MkdirTemp("", "bbmy")
 }
 
-// Missing skips a test for want of a server or a tool, or fails it where everything has to be tested.
-func Missing(t testing.TB, err error) {
-	t.Helper()
-	if !errors.Is(err, ErrMissing) || os.Getenv("BACKUPBUS_REQUIRE_SERVERS") == "1" {
-		t.Fatal(err)
-	}
-	t.Skip(err)
-}
-
 // Run makes a server in an empty folder and waits until it answers. Stop it.
-func Run(ctx context.Context, dir string, options ...string) (*Server, error) {
-	for _, name := range []string{"mariadbd", "mariadb-install-db"} {
-		if _, err := exec.LookPath(name); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrMissing, err)
-		}
+func Run(ctx context.Context, kind Kind, dir string, options ...string) (*Server, error) {
+	if err := kind.find(); err != nil {
+		return nil, err
 	}
-	s := &Server{Socket: filepath.Join(dir, "s"), DataDir: filepath.Join(dir, "data"), options: options, dir: dir}
-	install := exec.CommandContext(ctx, "mariadb-install-db", append([]string{"--no-defaults", "--datadir=" + s.DataDir,
-		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"}, asRoot()...)...)
-	// A server that starts removes temporary tables from its folder for them, those of others too.
-	install.Dir, install.Env = "/", append(os.Environ(), "TMPDIR="+dir)
-	if out, err := install.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("make a server: %w: %s", err, out)
+	s := newServer(kind, dir, options)
+	if err := kind.install(ctx, dir); err != nil {
+		return nil, err
 	}
 	if err := s.Restart(ctx); err != nil {
 		return nil, err
@@ -100,8 +83,8 @@ func Run(ctx context.Context, dir string, options ...string) (*Server, error) {
 }
 
 // Adopt starts a server on files that lie in dir/data, whose root has RootPassword. Stop it.
-func Adopt(ctx context.Context, dir string, options ...string) (*Server, error) {
-	s := &Server{Socket: filepath.Join(dir, "s"), DataDir: filepath.Join(dir, "data"), options: options, dir: dir}
+func Adopt(ctx context.Context, kind Kind, dir string, options ...string) (*Server, error) {
+	s := newServer(kind, dir, options)
 	var err error
 	if s.root, err = s.Open("root", RootPassword, ""); err != nil {
 		return nil, err
@@ -110,6 +93,10 @@ func Adopt(ctx context.Context, dir string, options ...string) (*Server, error) 
 		return nil, err
 	}
 	return s, nil
+}
+
+func newServer(kind Kind, dir string, options []string) *Server {
+	return &Server{Kind: kind, Socket: filepath.Join(dir, "s"), DataDir: filepath.Join(dir, "data"), options: options, dir: dir}
 }
 
 // asRoot lets the server run as root where the tests do.
@@ -132,8 +119,8 @@ func (s *Server) Restart(ctx context.Context) error {
 		"--tmpdir=" + s.dir,
 		"--skip-networking", "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0",
 		"--innodb-buffer-pool-size=128M", "--innodb-fast-shutdown=2", "--max-connections=200", "--log-bin-trust-function-creators=1",
-	}, asRoot()...)
-	cmd := exec.Command("mariadbd", append(args, s.options...)...)
+	}, append(s.Kind.options(), asRoot()...)...)
+	cmd := exec.Command(s.Kind.Path(s.Kind.daemon()), append(args, s.options...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	dieWithUs(cmd)
 	started, exited := make(chan error, 1), make(chan struct{})
@@ -188,7 +175,7 @@ func (s *Server) login(ctx context.Context) error {
 		return err
 	}
 	defer first.Close()
-	if _, err := first.ExecContext(ctx, "SET PASSWORD = PASSWORD('"+RootPassword+"')"); err != nil {
+	if _, err := first.ExecContext(ctx, "ALTER USER root@localhost IDENTIFIED BY '"+RootPassword+"'"); err != nil {
 		return err
 	}
 	s.root, err = s.Open("root", RootPassword, "")
