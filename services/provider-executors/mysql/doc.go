@@ -92,7 +92,8 @@
 //	GRANT ALL ON `target`.* TO restorer;
 //	GRANT ALL ON `\_backupbus\_restore\_%`.* TO restorer;                     -- with Overwrite
 //	GRANT SUPER ON *.* TO restorer;                                           -- views and routines of other definers;
-//	                                                                          -- MariaDB: SET USER is enough for those,
+//	GRANT SET USER ON *.* TO restorer;                                        -- MariaDB: enough for those, from 11 on
+//	                                                                          -- SUPER is not,
 //	GRANT SET_ANY_DEFINER, ALLOW_NONEXISTENT_DEFINER, SYSTEM_USER ON *.*      -- MySQL: these in its place, the last
 //	  TO restorer;                                                            -- for definers that have it, root say
 //
@@ -124,6 +125,6 @@
 // MySQL's that was made in the middle of several statements sent at once keeps the semicolon behind it, and the tool
 // writes what no server loads: RESTORED tells.
 //
-// What is said here of logical copies holds for MariaDB 10.11 and MySQL 9.7, against which the tests run. Not run:
-// xtrabackup, so nothing of physical copies of MySQL, and older versions of MySQL.
+// What is said here of logical copies holds for MariaDB 10.11 and MySQL 9.7, against which the tests run; with
+// MariaDB 11.8 they were run by hand. Not run: xtrabackup, so nothing of physical copies of MySQL, and older versions of MySQL.
 package mysql

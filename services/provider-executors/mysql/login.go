@@ -27,15 +27,13 @@ var errNoTLS = errors.New("the server offers no TLS")
 // that there is any: it sees a greeting without the capability, and the sequence numbers of the login,
 // which has one packet more on the server's side, are shifted by login and forwardCommands.
 // Nil without an error: the server refused in its greeting, and the child knows.
-func upgrade(ctx context.Context, child, srv net.Conn, greeting packet, c *tls.Config) (net.Conn, error) {
-	can := greeting.capabilities()
-	if can == nil {
+func upgrade(ctx context.Context, child, srv net.Conn, greeting packet, offersTLS bool, c *tls.Config) (net.Conn, error) {
+	if greeting.capabilities() == nil {
 		return nil, greeting.write(child)
 	}
-	if binary.LittleEndian.Uint16(can)&capSSL == 0 {
+	if !offersTLS {
 		return nil, errNoTLS
 	}
-	binary.LittleEndian.PutUint16(can, binary.LittleEndian.Uint16(can)&^capSSL)
 	if err := greeting.write(child); err != nil {
 		return nil, err
 	}

@@ -83,6 +83,18 @@ func (p packet) capabilities() []byte {
 	return rest[4+8+1:]
 }
 
+// hideTLS takes from a greeting that the server can do TLS, and tells whether it can. The child's way to the relay is
+// private, and mariadb-backup of 11.4 and newer would begin TLS on it, whatever its options say.
+func (p packet) hideTLS() (offered bool) {
+	can := p.capabilities()
+	if can == nil {
+		return false
+	}
+	lower := binary.LittleEndian.Uint16(can)
+	binary.LittleEndian.PutUint16(can, lower&^capSSL)
+	return lower&capSSL != 0
+}
+
 // hideQueryAttributes takes from a greeting that the server knows attributes of queries (MySQL). A client that uses them
 // puts two bytes in front of each query, and takeLock, which speaks in its session, would have to do so as well.
 func (p packet) hideQueryAttributes() {

@@ -121,13 +121,14 @@ func (r *relay) carry(ctx context.Context, child net.Conn) error {
 	}
 	l := &login{lock: r.enter(greeting), bare: r.to.network != "unix" && r.to.tls == nil}
 	greeting.hideQueryAttributes()
+	offersTLS := greeting.hideTLS()
 	if r.to.tls == nil {
 		if err := greet(child, srv, greeting); err == nil {
 			join(child, srv, l.forward, forward)
 		}
 		return l.err
 	}
-	secured, err := upgrade(ctx, child, srv, greeting, r.to.tls)
+	secured, err := upgrade(ctx, child, srv, greeting, offersTLS, r.to.tls)
 	if err != nil || secured == nil {
 		return err
 	}

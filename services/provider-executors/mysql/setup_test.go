@@ -42,7 +42,7 @@ func privileges(kind mysqltest.Kind) []string {
 	if kind == mysqltest.MySQL {
 		return append(all, "RELOAD, REPLICATION CLIENT ON *.*", "SET_ANY_DEFINER, ALLOW_NONEXISTENT_DEFINER, SYSTEM_USER ON *.*")
 	}
-	return append(all, "SUPER ON *.*")
+	return append(all, "SUPER, SET USER ON *.*")
 }
 
 const restoreDBs = `t\_%`
