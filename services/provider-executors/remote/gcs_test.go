@@ -55,11 +55,11 @@ func (g *gcs) broken(f func(http.ResponseWriter, *http.Request) bool) { g.fault.
 
 func (g *gcs) stored(t *testing.T) (names []string) {
 	t.Helper()
-	all, _, err := g.fake.ListObjectsWithOptions(bucket, fakestorage.ListOptions{})
+	all, err := g.fake.ListObjectsWithOptionsPaginated(bucket, fakestorage.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range all {
+	for _, o := range all.Objects {
 		names = append(names, o.Name)
 	}
 	return names
