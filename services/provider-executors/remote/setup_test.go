@@ -144,7 +144,7 @@ func wantFailure(t *testing.T, err error, code events.Code) {
 }
 
 // copySize is several parts, blocks or chunks of an upload.
-const copySize = 40 << 20
+const copySize = 21 << 20
 
 // comesBack stores a copy with its manifest, and reads it.
 func comesBack(t *testing.T, c *archive.Copy) {
