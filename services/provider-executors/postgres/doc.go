@@ -114,11 +114,15 @@
 // and databases. It is taken before anything else is read of the server. What a session sees follows from the
 // snapshot, so equal fingerprints mean that nothing was committed in between: in unlogged tables too, and
 // a commit of a transaction that ran before is seen. Checkpoints, VACUUM, hint bits and a backup do not
-// move it, as they move the position in the log; so it holds on a server that idles.
+// move it (but see below), as they move the position in the log; so it holds on a server that idles.
 //
 // Changed is still said falsely after: a write in another database of the server, or in a temporary table; a
 // transaction that wrote and was rolled back; autovacuum's ANALYZE after writes, its truncation of a
-// table's end, and from 18 on the first VACUUM after writes; any restart. Not a commit, and not seen: nextval() without a row that
-// uses it, settings in files. Not known, so that every backup is made: a standby, a user without
-// pg_monitor, and versions before 13.
+// table's end, and from 18 on the first VACUUM after writes; any restart. Not a commit, and not seen: nextval()
+// without a row that uses it, settings in files. Not known, so that every backup is made: a standby, a user
+// without pg_monitor, and versions before 13.
+//
+// # Versions
+//
+// The tests run against the newest server that the machine has: 15, Debian's, in CI; 18 by hand.
 package postgres
