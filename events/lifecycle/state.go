@@ -130,6 +130,9 @@ func Good(b events.Backup) bool { return Kept(b) || FailedDeletion(b) != nil && 
 // Kept tells whether a backup left a copy that nobody has asked to delete.
 func Kept(b events.Backup) bool { return b.State == Successful }
 
+// Sound tells whether a backup left such a copy, which no later check has found bad: what a new one may rely on.
+func Sound(b events.Backup) bool { return Kept(b) && b.Verification != events.CheckFailed }
+
 // FailedDeletion is the deletion of a backup that failed and was not asked for again; nil if there is none.
 func FailedDeletion(b events.Backup) *events.Deletion {
 	if b.State != DeletionFailed {

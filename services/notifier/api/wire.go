@@ -5,9 +5,8 @@ import (
 	"strings"
 	"time"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
-
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/mergepatch"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
@@ -136,7 +135,7 @@ func patched(d subscription.Document, patch []byte) (spec, error) {
 	if patch, err = json.Marshal(change); err != nil {
 		return now, err
 	}
-	if doc, err = jsonpatch.MergePatch(doc, patch); err != nil { // RFC 7396
+	if doc, err = mergepatch.Merge(doc, patch); err != nil {
 		return now, err
 	}
 	var out spec

@@ -62,5 +62,5 @@ func (r *Runner) lastGood(ctx context.Context, b events.Backup) (events.Backup, 
 		return b, false
 	}
 	_, good, err = r.lastBackup(ctx, good) // it may have been deleted, or found damaged, since
-	return good, err == nil && lifecycle.Kept(good) && good.Verification != events.CheckFailed && good.Database == b.Database && good.ProviderRef != nil
+	return good, err == nil && lifecycle.Sound(good) && good.Database == b.Database && good.ProviderRef != nil
 }

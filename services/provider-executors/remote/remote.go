@@ -10,8 +10,8 @@
 // What the executor needs to be allowed in S3: PutObject, GetObject, DeleteObject, AbortMultipartUpload, and on
 // the bucket ListBucket and ListBucketMultipartUploads.
 //
-// An emulator of Google's is gs://BUCKET?anonymous=true with its address in STORAGE_EMULATOR_HOST; one of Microsoft's is
-// azblob://CONTAINER?protocol=http&localemu=true&domain=127.0.0.1:10000.
+// A bucket that is open to all is gs://BUCKET?anonymous=true, one of an emulator's too, with its address in
+// STORAGE_EMULATOR_HOST; one of Microsoft's emulator is azblob://CONTAINER?protocol=http&localemu=true&domain=127.0.0.1:10000.
 //
 // Parameters are those of gocloud.dev's openers. Credentials come from where each SDK looks for them (the
 // environment and files of the executor's process, the machine's identity) and never from a URL.
@@ -24,6 +24,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -76,7 +77,9 @@ var gcsClient = sync.OnceValues(func() (*gcp.HTTPClient, error) {
 
 func openGCS(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 	opener := new(gcsblob.URLOpener)
-	if u.Query().Get("anonymous") != "true" { // an emulator, whose address is in STORAGE_EMULATOR_HOST
+	q := u.Query()
+	nobody, _ := strconv.ParseBool(q.Get("anonymous")) // gcsblob refuses what is no boolean
+	if !nobody && q.Get("access_id") != "-" {
 		client, err := gcsClient()
 		if err != nil {
 			return nil, err
@@ -114,7 +117,7 @@ func prefixed(open func(context.Context, *url.URL) (*blob.Bucket, error)) archiv
 		if err != nil {
 			return archive.Remote{}, refused(u, err)
 		}
-		r := archive.Remote{Bucket: b, Sweep: sweeper(b, u.Host, prefix), Code: code}
+		r := archive.Remote{Bucket: b, Sweep: sweeper(b, u.Host, prefix), Code: codes(u.Scheme)}
 		if prefix != "" {
 			r.Bucket = blob.PrefixedBucket(b, prefix)
 		}

@@ -8,7 +8,8 @@ import (
 )
 
 // uploads makes writers of Bucket.Upload. The one that azureblob has of its own (gocloud.dev v0.47.0) takes its pipe away
-// when an upload fails, and panics when it is closed then: after every upload that was cancelled or refused.
+// when an upload fails, and panics when it is closed then: after every upload that was cancelled or refused. Azure's SDK
+// tells of a block that was refused only when it has read all that comes, so such an upload fails at its end.
 func uploads(b *blob.Bucket) func(context.Context, string, *blob.WriterOptions) (io.WriteCloser, error) {
 	return func(ctx context.Context, key string, o *blob.WriterOptions) (io.WriteCloser, error) {
 		r, w := io.Pipe()

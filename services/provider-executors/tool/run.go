@@ -243,16 +243,17 @@ type tail struct {
 	column int // bytes of the line so far
 }
 
-// maxLine is what tail keeps of one line.
-const maxLine = 1 << 10
+// maxLine is what tail keeps of one line: up to the last blank before, as half a secret would not be known as one.
+const maxLine = 4 << 10
 
 func (t *tail) Write(p []byte) (int, error) {
 	for line := range bytes.Lines(p) {
 		text, ended := bytes.CutSuffix(line, []byte("\n"))
-		if room := maxLine - t.column; room > 0 {
+		if room := maxLine - t.column; room >= 0 {
 			t.buf = append(t.buf, text[:min(room, len(text))]...)
 			if len(text) > room {
-				t.buf = append(t.buf, " [...]"...)
+				line := bytes.LastIndexByte(t.buf, '\n') + 1
+				t.buf = append(t.buf[:line+bytes.LastIndexByte(t.buf[line:], ' ')+1], "[...]"...)
 			}
 		}
 		t.column += len(text)

@@ -141,14 +141,16 @@ func (i *Intake) stays(ctx context.Context, b events.Backup, newest string) erro
 	a := b.Aggregate()
 	a.ID = newest
 	last, found, err := i.last(ctx, a)
-	if err != nil || !found {
-		return fault("read the backup that is to stay", err)
-	}
-	other, err := events.Decode[events.Backup](last.Event)
 	if err != nil {
 		return fault("read the backup that is to stay", err)
 	}
-	if !lifecycle.Kept(other) {
+	var other events.Backup
+	if found {
+		if other, err = events.Decode[events.Backup](last.Event); err != nil {
+			return fault("read the backup that is to stay", err)
+		}
+	}
+	if !lifecycle.Sound(other) {
 		return refuse(Conflict, NotDeletable, "backup %s was to stay as the newest, and goes: look what there is, then ask again", newest)
 	}
 	return nil

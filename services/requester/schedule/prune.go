@@ -57,7 +57,7 @@ func (s *Scheduler) prune(ctx context.Context, sc events.Schedule) error {
 		if v.Keep {
 			continue
 		}
-		asked, err := s.remove(ctx, v.Backup, intake.Change{Newest: verdicts[0].Backup.BackupID})
+		asked, err := s.remove(ctx, v.Backup, intake.Change{Newest: retention.Newest(verdicts)})
 		if err != nil {
 			return err
 		}
@@ -165,11 +165,30 @@ func (s *Scheduler) expired(ctx context.Context, t tick) error {
 	}
 	switch {
 	case s.goes(b):
-		_, err = s.remove(ctx, b, intake.Change{Still: s.goes})
+		c := intake.Change{Still: s.goes}
+		if !insisted(b) && !s.over(b) { // by a policy, which leaves the newest, and that may be gone by now
+			if c.Newest, err = s.newest(ctx, b); err != nil {
+				return err
+			}
+			if c.Newest == "" {
+				return s.armRemoval(ctx, b, s.now().Add(lastRetry))
+			}
+		}
+		_, err = s.remove(ctx, b, c)
 	case lifecycle.Good(b) && !b.ExpireTime.IsZero(): // it is kept longer than when this was armed
 		err = s.armExpiry(ctx, b)
 	}
 	return err
+}
+
+// newest is the newest sound backup of the schedule of one; empty if there is none.
+func (s *Scheduler) newest(ctx context.Context, b events.Backup) (string, error) {
+	sc := events.Schedule{Project: b.Project, Provider: b.Provider, Instance: b.Instance, ScheduleID: b.ScheduleID}
+	if err := s.in.Await(ctx, sc.Aggregate()); err != nil {
+		return "", err
+	}
+	all, err := Preview(ctx, s.in, sc, s.now())
+	return retention.Newest(all), err
 }
 
 // goes tells whether the time of a backup has come: its expiry, or a deletion that is to be tried again. One by policy

@@ -444,6 +444,33 @@ func TestRetention_ADeletionThatFailsIsTriedAgain(t *testing.T) {
 	}
 }
 
+// A deletion by policy that failed is not tried again while nothing newer is left.
+func TestRetention_ARetryLeavesTheLast(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	w.Hand.Auto()
+	w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600, Retention: &events.Retention{KeepLast: 1}})
+	w.Hand.FailDeletions(&events.Failure{Code: events.Network, Category: events.BySystem, Message: "the storage is away", Retryable: true})
+	w.until(at(23, 2, 0))
+	before := w.backups()
+	if len(before) != 2 || before[0].State != "DELETION_FAILED" {
+		t.Fatalf("%v", w.outcomes())
+	}
+	w.Hand.FailDeletions(nil)
+	if _, err := w.in.Delete(t.Context(), intake.Change{Caller: intake.Caller{Door: "native"}, Project: "acme", BackupID: before[1].BackupID}); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.until(at(23, 23, 0))
+	if left := w.backups(); len(left) != 1 || left[0].BackupID != before[0].BackupID {
+		t.Errorf("%v", w.outcomes())
+	}
+	w.until(at(25, 12, 0)) // two more
+	if left := w.backups(); len(left) != 1 || !left[0].DueTime.Equal(at(25, 2, 0)) {
+		t.Errorf("%v", w.outcomes())
+	}
+}
+
 // A deletion whose caller was told that the backup is gone is tried again, under its own cause.
 func TestDeletion_ThatWasSaidToBeDoneIsTriedAgain(t *testing.T) {
 	t.Parallel()

@@ -3,7 +3,7 @@ package native
 import (
 	"encoding/json"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
+	"github.com/backupbus/backupbus/services/mergepatch"
 )
 
 // mergePatch is RFC 7396 on a configuration. The patch was checked against the schema before; absent changes nothing.
@@ -15,7 +15,7 @@ func mergePatch(c scheduleConfig, patch json.RawMessage) (scheduleConfig, error)
 	if err != nil {
 		return c, err
 	}
-	if doc, err = jsonpatch.MergePatch(doc, patch); err != nil {
+	if doc, err = mergepatch.Merge(doc, patch); err != nil {
 		return c, err
 	}
 	var out scheduleConfig

@@ -34,7 +34,7 @@ type verdictBody struct {
 	Time      *time.Time `json:"time,omitempty" doc:"the moment whose data it holds, or when it ended: by this it is sorted"`
 	SizeBytes *int64     `json:"sizeBytes,omitempty"`
 	Keep      bool       `json:"keep"`
-	Why       string     `json:"why" doc:"newest, keepLast, daily, weekly, monthly, no policy; of what goes: surplus, maxAge"`
+	Why       string     `json:"why" doc:"newest, keepLast, daily, weekly, monthly, held, no policy, nothing newer (of one that a check found bad); of what goes: surplus, maxAge, bad"`
 }
 
 func (d *Door) preview(ctx context.Context, in *OneSchedule) (*previewOutput, error) {

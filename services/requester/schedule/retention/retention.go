@@ -5,7 +5,8 @@
 //   - maxAge bounds what they keep: a backup that is older goes.
 //   - The newest proven backup is kept whatever the policy says (design.md 7), and so is one that is held.
 //
-// What has no copy, or is going already, neither counts nor is listed.
+// What has no copy, or is going already, neither counts nor is listed. A copy that a check has found bad fills no place;
+// it goes as soon as a newer sound one is kept.
 package retention
 
 import (
@@ -21,27 +22,59 @@ import (
 type Verdict struct {
 	Backup events.Backup
 	Keep   bool
-	Why    string // "newest", "keepLast", "daily" …; of what goes: "maxAge", "surplus"
+	Why    string // "newest", "keepLast", "daily" …; of what goes: "maxAge", "surplus", "bad"
 }
 
 // Decide looks at the backups of one schedule, in any order, and says of each that has a copy what becomes of it,
 // newest first. A nil policy keeps all.
 func Decide(p *events.Retention, zone *time.Location, now time.Time, backups []events.Backup) []Verdict {
-	var out []Verdict
+	var out, bad []Verdict
 	for _, b := range backups {
-		if lifecycle.Kept(b) {
-			out = append(out, Verdict{Backup: b, Keep: true, Why: "no policy"})
+		switch v := (Verdict{Backup: b, Keep: true, Why: "no policy"}); {
+		case lifecycle.Sound(b):
+			out = append(out, v)
+		case lifecycle.Kept(b):
+			bad = append(bad, v)
 		}
 	}
-	slices.SortFunc(out, func(x, y Verdict) int {
-		if c := taken(y.Backup).Compare(taken(x.Backup)); c != 0 {
-			return c
+	slices.SortFunc(out, newestFirst)
+	if p != nil && *p != (events.Retention{}) {
+		decide(p, zone, now, out)
+		for i := range bad {
+			newer := slices.ContainsFunc(out, func(v Verdict) bool { return v.Keep && newestFirst(v, bad[i]) < 0 })
+			switch {
+			case bad[i].Backup.Held:
+				bad[i].Why = "held"
+			case newer:
+				bad[i].Keep, bad[i].Why = false, "bad"
+			default:
+				bad[i].Why = "nothing newer"
+			}
 		}
-		return strings.Compare(y.Backup.BackupID, x.Backup.BackupID)
-	})
-	if p == nil || *p == (events.Retention{}) {
-		return out
 	}
+	out = append(out, bad...)
+	slices.SortFunc(out, newestFirst)
+	return out
+}
+
+// Newest is the newest backup of a decision that can be relied on; empty if there is none.
+func Newest(all []Verdict) string {
+	i := slices.IndexFunc(all, func(v Verdict) bool { return lifecycle.Sound(v.Backup) })
+	if i < 0 {
+		return ""
+	}
+	return all[i].Backup.BackupID
+}
+
+func newestFirst(x, y Verdict) int {
+	if c := taken(y.Backup).Compare(taken(x.Backup)); c != 0 {
+		return c
+	}
+	return strings.Compare(y.Backup.BackupID, x.Backup.BackupID)
+}
+
+// decide is Decide for sound backups, sorted.
+func decide(p *events.Retention, zone *time.Location, now time.Time, out []Verdict) {
 	named := p.KeepLast > 0 || p.Daily > 0 || p.Weekly > 0 || p.Monthly > 0
 	for i := range out {
 		out[i].Keep, out[i].Why = !named, "maxAge"
@@ -72,7 +105,6 @@ func Decide(p *events.Retention, zone *time.Location, now time.Time, backups []e
 			out[i].Keep, out[i].Why = true, "newest"
 		}
 	}
-	return out
 }
 
 // keep keeps the newest backup of each of the last n groups.

@@ -34,6 +34,14 @@ func held(all []events.Backup) []events.Backup {
 	return all
 }
 
+// spoiled are backups of which some were found bad.
+func spoiled(all []events.Backup, which ...int) []events.Backup {
+	for _, i := range which {
+		all[i].Verification = events.CheckFailed
+	}
+	return all
+}
+
 func kept(all []Verdict) (ids []string) {
 	for _, v := range all {
 		if v.Keep {
@@ -60,6 +68,9 @@ func TestDecide(t *testing.T) {
 			[]string{"03-30 newest", "03-29 weekly", "02-28 monthly", "01-31 monthly"}},
 		"daily has one a day": {&events.Retention{Daily: 2}, append(daily(3), good("03-30b", now)), []string{"03-30b newest", "03-29 daily"}},
 		"held":                {&events.Retention{KeepLast: 1}, held(daily(3)), []string{"03-30 newest", "03-28 held"}},
+		"a bad one is none":   {&events.Retention{MaxAgeSeconds: 86_400}, spoiled(daily(3), 2), []string{"03-30 nothing newer", "03-29 newest"}},
+		"nor fills a place":   {&events.Retention{KeepLast: 2}, spoiled(daily(4), 2), []string{"03-30 newest", "03-28 keepLast"}},
+		"all are bad":         {&events.Retention{KeepLast: 1}, spoiled(daily(2), 0, 1), []string{"03-30 nothing newer", "03-29 nothing newer"}},
 		"nothing":             {&events.Retention{KeepLast: 3}, nil, nil},
 	} {
 		if diff := cmp.Diff(c.want, kept(Decide(c.policy, time.UTC, now, c.backups))); diff != "" {
@@ -96,14 +107,19 @@ func TestDecide_OverRandomHistories(t *testing.T) {
 			if b.State = states[r.IntN(len(states))]; b.State != lifecycle.Successful {
 				b.Proof = ""
 			}
+			if r.IntN(5) == 0 {
+				b.Verification = events.CheckFailed
+			}
 			all = append(all, b)
-			if b.State == lifecycle.Successful && (newest.BackupID == "" || b.EndTime.After(newest.EndTime.Time)) {
+			if lifecycle.Sound(b) && (newest.BackupID == "" || b.EndTime.After(newest.EndTime.Time)) {
 				newest = b
 			}
 		}
 		p := events.Retention{KeepLast: r.IntN(5), MaxAgeSeconds: int64(r.IntN(3)) * int64(r.IntN(100)) * 86_400, Daily: r.IntN(8), Weekly: r.IntN(5), Monthly: r.IntN(4)}
 		verdicts := Decide(&p, time.UTC, now, all)
-		if newest.BackupID != "" && !slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Keep && v.Backup.EndTime.Equal(newest.EndTime.Time) }) {
+		if newest.BackupID != "" && !slices.ContainsFunc(verdicts, func(v Verdict) bool {
+			return v.Keep && lifecycle.Sound(v.Backup) && v.Backup.EndTime.Equal(newest.EndTime.Time)
+		}) {
 			t.Fatalf("the newest proven backup goes under %+v", p)
 		}
 		var left []events.Backup
