@@ -156,7 +156,13 @@ func (s *scan) step(b byte) bool {
 	case inDelimiter:
 		s.delimiterLine(b)
 	case inTag:
-		if s.foreign.opened(b) {
+		done, ok := s.foreign.opened(b)
+		switch {
+		case !ok:
+			s.state = inCode
+			s.add(s.foreign.tag...)
+			return false
+		case done:
 			s.state = inForeign
 		}
 	case inForeign:
