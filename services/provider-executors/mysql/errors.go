@@ -74,6 +74,8 @@ func ofNumber(n int) *events.Failure {
 	return f
 }
 
+// From 4000 up a number means one thing to MySQL and another to MariaDB (4031: a session that idled, a trigger's table
+// that is gone).
 func said(n int) *events.Failure {
 	switch n {
 	case erAccessDenied, 1698, 1862, 1820, 3118, 4151:
@@ -88,7 +90,7 @@ func said(n int) *events.Failure {
 		return changing()
 	case 1040, 1203, 1226:
 		return unavailable("the server has no connection left for the executor: raise max_connections, or the account's limit")
-	case 1053, 1927, 1317, 2002, 2003, 2006, 2013, 2055, 1152, 1158, 1159, 1160, 1161, 3169, 3032, 4031:
+	case 1053, 1927, 1317, 2002, 2003, 2006, 2013, 2055, 1152, 1158, 1159, 1160, 1161, 3169, 3032:
 		return unavailable("the connection to the server broke: see that it runs and does not end sessions")
 	case 1205, 1213:
 		return unavailable("another session holds a lock on what the tool needs: end its transaction")
