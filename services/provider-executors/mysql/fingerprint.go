@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
@@ -54,25 +55,30 @@ func (s *server) fingerprint(ctx context.Context, databases []string) (string, e
 // lsn is where InnoDB's log ends: every change of a row or a table of InnoDB moves it, in the binary log
 // or not. Empty: the server does not tell, or writes none.
 func (s *server) lsn(ctx context.Context) (string, error) {
-	end := "Innodb_lsn_current"
-	if !s.mariadb { // whose Innodb_redo_log_current_lsn is some moments behind; this counts what was written, since the start
-		end = "Innodb_log_write_requests"
+	ends := []string{"Innodb_lsn_current"}
+	if !s.mariadb {
+		// The first counts at once what was written, but from the start of the server; the second is some moments
+		// behind, but never goes back.
+		ends = []string{"Innodb_log_write_requests", "Innodb_redo_log_current_lsn"}
 	}
 	rows, err := s.rows(ctx, "SELECT VARIABLE_NAME, VARIABLE_VALUE FROM "+s.statusTable()+
-		" WHERE VARIABLE_NAME IN ('"+end+"', 'Innodb_redo_log_enabled')")
+		" WHERE VARIABLE_NAME IN ("+values(ends)+", 'Innodb_redo_log_enabled') ORDER BY 1")
 	if err != nil {
 		return "", failure(err)
 	}
-	lsn := ""
+	var lsn []string
 	for _, r := range rows {
 		switch {
 		case r[1] == "OFF":
 			return "", nil
 		case r[1] != "ON":
-			lsn = r[1]
+			lsn = append(lsn, r[1])
 		}
 	}
-	return lsn, nil
+	if len(lsn) < len(ends) {
+		return "", nil
+	}
+	return strings.Join(lsn, " "), nil
 }
 
 func (s *server) definitions(list string) []string {

@@ -116,20 +116,21 @@ func TestFingerprint_EveryChangeMovesIt(t *testing.T) {
 }
 
 func TestFingerprint_RestartMovesIt(t *testing.T) {
-	t.Parallel()
-	w, _, now := fingerprints(t, mysqltest.MariaDB)
-	before := settle(t, now)
-	w.srv.Kill()
-	// The clock by which a server knows its start has seconds.
-	eventually(t, "another second", func() bool {
-		if err := w.srv.Restart(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if now() != before {
-			return true
-		}
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w, _, now := fingerprints(t, kind)
+		before := settle(t, now)
 		w.srv.Kill()
-		return false
+		// The clock by which a server knows its start has seconds.
+		eventually(t, "another second", func() bool {
+			if err := w.srv.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if now() != before {
+				return true
+			}
+			w.srv.Kill()
+			return false
+		})
 	})
 }
 
