@@ -9,14 +9,24 @@ import (
 	"net"
 )
 
+// errChild: the program ended in its login. Whoever waits for it learns why from itself.
+var errChild = errors.New("the program broke the connection off")
+
+func ofChild(err error) error {
+	if err == nil || errors.Is(err, errProtocol) {
+		return err
+	}
+	return errors.Join(errChild, err)
+}
+
 // greet passes the server's greeting on, and the child's answer to it.
 func greet(child, srv net.Conn, greeting packet) error {
 	if err := greeting.write(child); err != nil || greeting.capabilities() == nil { // nil: a refusal, which the child knows now
-		return err
+		return ofChild(err)
 	}
 	answer, err := readAnswer(child)
 	if err != nil {
-		return err
+		return ofChild(err)
 	}
 	return answer.write(srv)
 }
@@ -29,17 +39,17 @@ var errNoTLS = errors.New("the server offers no TLS")
 // Nil without an error: the server refused in its greeting, and the child knows.
 func upgrade(ctx context.Context, child, srv net.Conn, greeting packet, offersTLS bool, c *tls.Config) (net.Conn, error) {
 	if greeting.capabilities() == nil {
-		return nil, greeting.write(child)
+		return nil, ofChild(greeting.write(child))
 	}
 	if !offersTLS {
 		return nil, errNoTLS
 	}
 	if err := greeting.write(child); err != nil {
-		return nil, err
+		return nil, ofChild(err)
 	}
 	answer, err := readAnswer(child)
 	if err != nil {
-		return nil, err
+		return nil, ofChild(err)
 	}
 	binary.LittleEndian.PutUint32(answer.payload(), binary.LittleEndian.Uint32(answer.payload())|capSSL)
 	request := append(packet{sslRequestSize, 0, 0, answer[3]}, answer.payload()[:sslRequestSize]...)
@@ -60,7 +70,8 @@ type login struct {
 	shift byte
 	lock  string // taken in the session before the child can ask for anything; empty: none
 	bare  bool   // the way to the server is open to listeners
-	err   error  // why the login was broken off
+	// keep takes why the login was broken off, while the child's connection is still open.
+	keep func(error)
 }
 
 // errBare: the child, whose own way is private, would answer with the password as it is.
@@ -73,7 +84,7 @@ func (l *login) forward(child, srv net.Conn) {
 			return
 		}
 		if l.bare && p.asksForPassword() {
-			l.err = errBare
+			l.keep(errBare)
 			return
 		}
 		p[3] -= l.shift

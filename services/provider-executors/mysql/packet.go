@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 )
 
 // packet is one packet of the client/server protocol: three bytes of length, a sequence number, a payload.
@@ -22,6 +23,8 @@ const (
 	// answerMore is a step of the login; with fullLogin, caching_sha2_password asks for the password itself.
 	answerMore = 0x01
 	fullLogin  = 0x04
+	// answerSwitch asks for another way to log in, by the name of its plugin.
+	answerSwitch = 0xfe
 
 	capSSL             = 0x0800
 	capQueryAttributes = 0x0800 // in the upper two bytes
@@ -104,10 +107,14 @@ func (p packet) hideQueryAttributes() {
 }
 
 // readAnswer reads the client's answer to a greeting, which says that it knows attributes of queries all the same.
+// Too short an answer is one to a greeting of something else.
 func readAnswer(child io.Reader) (packet, error) {
 	answer, err := readPacket(child)
-	if err != nil || len(answer.payload()) < sslRequestSize {
-		return nil, errors.Join(errProtocol, err)
+	if err != nil {
+		return nil, err
+	}
+	if len(answer.payload()) < sslRequestSize {
+		return nil, errProtocol
 	}
 	clearQueryAttributes(answer.payload()[2:])
 	return answer, nil
@@ -117,7 +124,17 @@ func clearQueryAttributes(upper []byte) {
 	binary.LittleEndian.PutUint16(upper, binary.LittleEndian.Uint16(upper)&^capQueryAttributes)
 }
 
-// asksForPassword tells that the server does not know the account's password well enough to do without it.
+// hiding are the ways to log in whose first answer does not tell the password. By sha256_password the child, who sees no
+// TLS, asks for the server's key.
+var hiding = []string{"mysql_native_password", "client_ed25519", "parsec", "caching_sha2_password", "sha256_password"}
+
+// asksForPassword tells that the answer may be the password as it is: the server does not know the account's well enough
+// to do without it, or asks for a way to log in that is not known to hide it.
 func (p packet) asksForPassword() bool {
-	return bytes.Equal(p.payload(), []byte{answerMore, fullLogin})
+	body := p.payload()
+	if body[0] == answerSwitch {
+		plugin, _, _ := bytes.Cut(body[1:], []byte{0}) // none: that of MySQL 4.0
+		return !slices.Contains(hiding, string(plugin))
+	}
+	return bytes.Equal(body, []byte{answerMore, fullLogin})
 }

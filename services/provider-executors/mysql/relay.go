@@ -76,6 +76,12 @@ func (r *relay) reason() error {
 	return r.err
 }
 
+func (r *relay) keep(why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = why
+}
+
 // close ends every connection and waits for the end of the goroutines.
 func (r *relay) close() {
 	r.cancel()
@@ -95,17 +101,15 @@ func (r *relay) accept(ctx context.Context, once bool) {
 		}
 		r.wg.Go(func() {
 			defer child.Close() // when the reason is kept: the child may end at once, and whoever waits for it asks
-			if err := r.carry(ctx, child); err != nil {
-				r.mu.Lock()
-				r.err = err
-				r.mu.Unlock()
+			if err := r.carry(ctx, child); err != nil && !errors.Is(err, errChild) {
+				r.keep(err)
 			}
 		})
 	}
 }
 
-// carry is one connection from its greeting to its end. Its error is that of the server's greeting, or of a login that
-// was broken off.
+// carry is one connection from its greeting to its end. Its error is that of what comes before the server's answer to
+// the login.
 func (r *relay) carry(ctx context.Context, child net.Conn) error {
 	srv, err := r.to.dial(ctx)
 	if err != nil {
@@ -119,14 +123,15 @@ func (r *relay) carry(ctx context.Context, child net.Conn) error {
 	if err != nil {
 		return err
 	}
-	l := &login{lock: r.enter(greeting), bare: r.to.network != "unix" && r.to.tls == nil}
+	l := &login{lock: r.enter(greeting), bare: r.to.network != "unix" && r.to.tls == nil, keep: r.keep}
 	greeting.hideQueryAttributes()
 	offersTLS := greeting.hideTLS()
 	if r.to.tls == nil {
-		if err := greet(child, srv, greeting); err == nil {
-			join(child, srv, l.forward, forward)
+		if err := greet(child, srv, greeting); err != nil {
+			return err
 		}
-		return l.err
+		join(child, srv, l.forward, forward)
+		return nil
 	}
 	secured, err := upgrade(ctx, child, srv, greeting, offersTLS, r.to.tls)
 	if err != nil || secured == nil {

@@ -1,0 +1,82 @@
+package mysql
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// relayed is a child's connection through a relay to a server that greets, and then does as told.
+func relayed(t *testing.T, c *tls.Config, then func(srv net.Conn)) (*relay, net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	go func() {
+		srv, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer srv.Close()
+		_ = greetingOf(0xff, 0xff).write(srv)
+		then(srv)
+		_, _ = io.Copy(io.Discard, srv)
+	}()
+	r, err := newRelay(t.Context(), endpoint{network: "tcp", address: ln.Addr().String(), tls: c, timeout: time.Minute}, "m", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.close)
+	child, err := net.Dial("unix", filepath.Join(r.dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = child.Close() })
+	_ = child.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := readPacket(child); err != nil {
+		t.Fatal(err)
+	}
+	return r, child
+}
+
+func TestRelay_ReasonIsKnownWhenTheChildLosesItsConnection(t *testing.T) {
+	t.Parallel()
+	for _, asks := range []packet{packetOf(answerMore, fullLogin), packetOf([]byte("\xfemysql_clear_password\x00")...)} {
+		r, child := relayed(t, nil, func(srv net.Conn) {
+			_, _ = readPacket(srv)
+			_ = asks.write(srv)
+		})
+		if err := packetOf(make([]byte, sslRequestSize)...).write(child); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := io.ReadAll(child); len(got) > 0 {
+			t.Errorf("the child was asked: %q", got)
+		}
+		if err := r.reason(); !errors.Is(err, errBare) {
+			t.Errorf("%q: %v", asks, err)
+		}
+	}
+}
+
+func TestRelay_ChildThatEndsBeforeItAnswersBlamesNoServer(t *testing.T) {
+	t.Parallel()
+	for _, c := range []*tls.Config{nil, {InsecureSkipVerify: true}} {
+		ended := make(chan struct{})
+		r, child := relayed(t, c, func(srv net.Conn) {
+			_, _ = readPacket(srv)
+			close(ended)
+		})
+		_ = child.Close()
+		<-ended
+		r.close()
+		if err := r.reason(); err != nil {
+			t.Errorf("TLS %v: %v", c != nil, err)
+		}
+	}
+}
