@@ -84,7 +84,7 @@ func TestAnswer_OnlyOneThatIsTooShortBlamesTheServer(t *testing.T) {
 		"in the head":  {packetOf(1)[:2], io.ErrUnexpectedEOF},
 		"in the midst": {packetOf(1, 2)[:5], io.ErrUnexpectedEOF},
 	} {
-		if _, err := readAnswer(bytes.NewReader(c.sent)); !errors.Is(err, c.want) || errors.Is(err, errProtocol) != (c.want == errProtocol) {
+		if _, err := readAnswer(bytes.NewReader(c.sent)); !errors.Is(err, c.want) || errors.Is(err, errProtocol) != errors.Is(c.want, errProtocol) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
