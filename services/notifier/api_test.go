@@ -215,6 +215,10 @@ func TestAPI_GoneThenEnabledThenReplayed(t *testing.T) {
 		}
 	}
 	w.allEnded()
+	aggregate, _, _ := strings.Cut(first.ID, "-")
+	for _, wrong := range []string{"", "x", "*-requested", aggregate + "-" + strings.Repeat("a", 41), first.ID + "-" + strings.Repeat("1", 21)} {
+		c.must(400, "POST", "/"+id+":replay", map[string]any{"eventIds": []string{wrong}}) // no filter of the log can be made of it
+	}
 	c.must(202, "POST", "/"+id+":replay", map[string]any{"eventIds": []string{first.ID}})
 	if g := receive(t, "the replay by id", r.requests); g.Header.Get("webhook-id") != first.ID {
 		t.Errorf("got %s", g.Header.Get("webhook-id"))

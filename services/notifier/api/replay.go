@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"sync"
@@ -40,8 +39,6 @@ const (
 	maxReplayIDs = 100
 	maxReplay    = 100_000
 )
-
-var eventID = regexp.MustCompile(`^[a-z]{2}_[a-z2-7]{26}-[a-z_]+(-[0-9]+)?$`)
 
 func (a *API) replay(w http.ResponseWriter, r *http.Request, c call) error {
 	b, err := body(w, r, false)
@@ -102,7 +99,7 @@ func (r *Replay) violations() (out []subscription.Violation) {
 		wrong("/eventIds", fmt.Sprintf("are %d, at most %d", len(r.EventIDs), maxReplayIDs))
 	}
 	for i, id := range r.EventIDs {
-		if !eventID.MatchString(id) {
+		if _, err := events.EventFilter(r.Project, id); err != nil {
 			wrong("/eventIds/"+strconv.Itoa(i), "is no id of an event")
 		}
 	}

@@ -36,7 +36,7 @@
 //	                                                                          -- FLUSH_TABLES is enough for RELOAD
 //
 // Privileges of a role count where the role is active at the login (SET DEFAULT ROLE). What MySQL's partial_revokes
-// takes from one database is missed.
+// takes from one database counts as not granted there.
 //
 // Over TCP without TLS no password is sent as it is: caching_sha2_password does without once the server knows the
 // account, which the executor's own login sees to. A server that asks all the same gets no answer.
@@ -105,13 +105,12 @@
 //
 // # Unchanged
 //
-// The fingerprint of a logical backup holds the end of InnoDB's log (MySQL: how often it was written to, since the end
-// that is told there is moments behind), which every change of rows or tables moves, logged or not, the server's identity and start, the GTID, and the definitions of views, triggers,
-// routines, events and databases, which lie outside of InnoDB. A dump does not move it in MariaDB. In MySQL it mostly
-// does, since the numbers of its transactions are noted in the log, every 256th: there a database is seldom known to be
-// unchanged, and is backed up. It is unknown, and
-// so never equal, if a table is not InnoDB, if the server does not tell its log's end, and for physical
-// copies. It changes without a change of data by writes to other databases of the server, rollbacks,
+// The fingerprint of a logical backup holds the end of InnoDB's log (MySQL: how often it was written to as well, since
+// the end that is told there is moments behind), which every change of rows or tables moves, logged or not, the server's
+// identity and start, the GTID, and the definitions of views, triggers, routines, events and databases, which lie outside
+// of InnoDB. A dump does not move it in MariaDB. In MySQL it mostly does, since the numbers of its transactions are noted
+// in the log, every 256th: there a database is seldom known to be unchanged, and is backed up. It is unknown, and so never
+// equal, if a table is not InnoDB, if the server does not tell its log's end, and for physical copies. It changes without a change of data by writes to other databases of the server, rollbacks,
 // restarts, and what InnoDB tidies up in the seconds after a write.
 //
 // # Not covered
@@ -120,11 +119,12 @@
 // number stands in the manifest's tool flags. The history of system-versioned tables. Accounts that are
 // identified by a socket or a plugin instead of a password. Clusters whose servers refuse user-level locks:
 // sessions of a killed executor end there when the server notices. A schema change in the middle of a dump
-// fails it, and it may be tried again. MySQL's histograms. Digits of a FLOAT beyond the six that the tools write. MySQL's masking policies,
-// which belong to the server: a table that names one is restored only where there is one of that name. An event of
+// fails it, and it may be tried again. MySQL's histograms. Digits of a FLOAT beyond the six that the tools write.
+// MySQL's masking policies, which belong to the server: a table that names one is restored only where there is one of that name. An event of
 // MySQL's that was made in the middle of several statements sent at once keeps the semicolon behind it, and the tool
 // writes what no server loads: RESTORED tells.
 //
 // What is said here of logical copies holds for MariaDB 10.11 and MySQL 9.7, against which the tests run; with
-// MariaDB 11.8 they were run by hand. Not run: xtrabackup, so nothing of physical copies of MySQL, and older versions of MySQL.
+// MariaDB 11.8 they were run by hand. Not run: xtrabackup, so nothing of physical copies of MySQL, and older versions of
+// MySQL.
 package mysql
