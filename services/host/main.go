@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/backupbus/backupbus/events/bus"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
 
@@ -39,6 +40,9 @@ func (h *Host) View() *view.View { return view.New(view.NewRedis(h.redis), h.sha
 // Log is the process's logger.
 func (h *Host) Log() *slog.Logger { return h.log }
 
+// Access is who may do what.
+func (h *Host) Access() access.Grants { return h.settings.Access }
+
 // Metrics is where a part registers its figures.
 func (h *Host) Metrics() *prometheus.Registry { return h.metrics }
 
@@ -56,6 +60,9 @@ func run[C any](service string, config C, build func(ctx context.Context, h *Hos
 	file := flag.String("config", os.Getenv("BACKUPBUS_CONFIG"), "file with settings (YAML)")
 	flag.Parse()
 	settings, err := load(*file, service, &config)
+	if err == nil {
+		err = settings.Access.Validate()
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, service+":", err)
 		return 2

@@ -56,7 +56,7 @@ func ListenTLS(name, address string, h http.Handler, t TLS, l *slog.Logger) (*Se
 	}}, nil
 }
 
-// fromHere keeps web pages out: without authentication, any page that a browser on this machine shows could
+// fromHere keeps web pages out: where nobody has to say who they are, any page that a browser on this machine shows could
 // otherwise send requests (refused by Origin and Sec-Fetch-Site) or read answers under a name of its own that
 // points here (refused by Host).
 func fromHere(h http.Handler) http.Handler {
@@ -127,7 +127,7 @@ func Stopping(ctx context.Context) <-chan struct{} {
 }
 
 // ErrNotLoopback is returned for an address that others could reach.
-var ErrNotLoopback = errors.New("there is no authentication yet, so only a loopback address can be served")
+var ErrNotLoopback = errors.New("only a loopback address can be served")
 
 // CheckListen tells whether Listen would accept an address.
 func CheckListen(address string) error { return loopbackOnly(address) }

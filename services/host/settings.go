@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/backupbus/backupbus/services/access"
 )
 
 // Settings are what every process of backupbus is told, besides its service's own part.
@@ -26,7 +28,9 @@ type Settings struct {
 		Level string `yaml:"level"` // debug, info (default), warn, error
 		JSON  bool   `yaml:"json"`
 	} `yaml:"log"`
-	OpsListen string `yaml:"opsListen"` // metrics and health of a service on its own, default 127.0.0.1:0
+	// Access is who may do what, at all doors and the API; without an entry, anybody everything.
+	Access    access.Grants `yaml:"access"`
+	OpsListen string        `yaml:"opsListen"` // metrics and health of a service on its own, default 127.0.0.1:0
 }
 
 // Decode reads one YAML document strictly: an unknown key, a key twice, or a wrong type is an error that

@@ -17,6 +17,7 @@ import (
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/bus"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/host"
 	"github.com/backupbus/backupbus/services/notifier/api"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
@@ -44,6 +45,7 @@ type Deps struct {
 	Resolver Resolver                         // default net.DefaultResolver
 	Random   func() float64                   // in [0, 1), the jitter of the retry plan; default math/rand
 	Env      func(name string) (string, bool) // where secretRef env:NAME looks; default os.LookupEnv
+	Access   access.Grants                    // who may do what at the API; without an entry, anybody everything
 }
 
 func (d Deps) withDefaults() Deps {
@@ -149,7 +151,11 @@ func (n *notifier) open(ctx context.Context, c Config) (err error) {
 	}
 	n.store = subscription.NewStore(documents, sealer, n.Bus, n.Now, n.Log)
 	n.keeper.store = n.store
-	h := api.New(n.store, backend{n}, n.Now, n.Log, api.Config{MaxPerProject: c.MaxSubscriptions})
+	ring, err := access.Open(n.Access, n.Env)
+	if err != nil {
+		return err
+	}
+	h := api.New(n.store, backend{n}, ring, n.Now, n.Log, api.Config{MaxPerProject: c.MaxSubscriptions})
 	n.server, err = host.Listen("notifier-api", c.listen(), h)
 	return err
 }

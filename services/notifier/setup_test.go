@@ -20,6 +20,7 @@ import (
 	"github.com/backupbus/backupbus/events/bus"
 	"github.com/backupbus/backupbus/events/bustest"
 	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
@@ -49,6 +50,7 @@ type world struct {
 	metrics *prometheus.Registry
 	log     *safeBuffer
 	handler slog.Handler // of the log
+	access  access.Grants
 	backups int
 }
 
@@ -106,6 +108,7 @@ func (w *world) buildOn(b *bus.Bus) *notifier {
 			}
 			return signingKey, true
 		},
+		Access: w.access,
 	}, w.config, w.plan)
 	if err != nil {
 		w.t.Fatal(err)

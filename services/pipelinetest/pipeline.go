@@ -9,6 +9,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +23,7 @@ import (
 	"github.com/backupbus/backupbus/events/bus"
 	"github.com/backupbus/backupbus/events/bustest"
 	"github.com/backupbus/backupbus/events/eventstest"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/host"
 	executors "github.com/backupbus/backupbus/services/provider-executors"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
@@ -40,6 +45,8 @@ type Pipeline struct {
 	URL   string // of the requester, no slash at the end
 	Dir   string
 
+	Token string // for our own API, of who may do everything; empty where the doors are open
+
 	t         testing.TB
 	Requester *Service
 	Executors *Service
@@ -54,6 +61,9 @@ type Options struct {
 	Providers []executors.Provider // default: Hand, as provider sqlite
 	Further   []string             // with the default: names of further providers that Hand is
 	AckWait   time.Duration
+
+	// Access closes all doors to who is not granted anything. The pipeline itself holds a token for our own API.
+	Access access.Grants
 }
 
 // Start runs a pipeline until the test ends; then it validates every event in the log.
@@ -90,6 +100,9 @@ func Start(t testing.TB, o Options) *Pipeline {
 		o.Executors.Backoff = []time.Duration{time.Millisecond}
 	}
 	o.Requester.Listen = "127.0.0.1:0"
+	if len(o.Access) > 0 {
+		o.Access = append(slices.Clone(o.Access), p.ownAccess())
+	}
 	log := Logger(t)
 	p.Tracker = p.service(func() (host.Part, error) {
 		return tracker.New(tracker.Deps{Bus: p.Bus, View: p.View, Log: log, Metrics: prometheus.NewRegistry(), Now: time.Now}, tracker.Config{})
@@ -98,7 +111,7 @@ func Start(t testing.TB, o Options) *Pipeline {
 		return executors.New(context.Background(), executors.Deps{Bus: p.Bus, Log: log, Now: time.Now, Providers: o.Providers}, o.Executors)
 	})
 	p.Requester = p.service(func() (host.Part, error) {
-		r, err := requester.New(requester.Deps{Bus: p.Bus, View: p.View, Log: log, Now: time.Now, Version: "test"}, o.Requester)
+		r, err := requester.New(requester.Deps{Bus: p.Bus, View: p.View, Log: log, Now: time.Now, Version: "test", Access: o.Access}, o.Requester)
 		if err == nil {
 			p.URL = "http://" + r.Addr()
 			o.Requester.Listen = r.Addr() // a restart serves the same address
@@ -165,6 +178,17 @@ func (s *Service) Stop() {
 
 func (p *Pipeline) ctx() context.Context { return p.t.Context() }
 
+// ownAccess is a grant to the pipeline itself.
+func (p *Pipeline) ownAccess() access.Grant {
+	p.t.Helper()
+	p.Token = "pipeline-" + events.FreshKey()
+	file := filepath.Join(p.Dir, "token")
+	if err := os.WriteFile(file, []byte(p.Token), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	return access.Grant{Name: "pipelinetest", TokenRef: "file:" + file, Projects: []string{access.Everything}}
+}
+
 // Register makes an instance known.
 func (p *Pipeline) Register(project, instance string) {
 	p.t.Helper()
@@ -181,10 +205,15 @@ func (p *Pipeline) RegisterAs(project, instance, provider, config string) {
 	}
 }
 
-// Call sends a request, with a JSON body if there is one, and returns the answer.
+// Call sends a request, with a JSON body if there is one, and returns the answer. Our own API is called as who may do
+// everything.
 func (p *Pipeline) Call(method, path, body string) (int, []byte) {
 	p.t.Helper()
-	code, _, b := p.CallHeaders(method, path, body, nil)
+	var header http.Header
+	if p.Token != "" && strings.HasPrefix(path, "/api/") {
+		header = http.Header{"Authorization": {"Bearer " + p.Token}}
+	}
+	code, _, b := p.CallHeaders(method, path, body, header)
 	return code, b
 }
 

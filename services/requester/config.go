@@ -14,7 +14,7 @@ import (
 
 // Config of the requester. The zero value works.
 type Config struct {
-	// Listen is the address of all doors, default 127.0.0.1:8080. Only loopback: there is no authentication yet.
+	// Listen is the address of all doors, default 127.0.0.1:8080. Only loopback.
 	Listen string `yaml:"listen"`
 	// TLS are the files of a certificate: then all doors are served over TLS, and nothing in cleartext.
 	TLS host.TLS `yaml:"tls"`
@@ -25,7 +25,7 @@ type Config struct {
 	// Providers are those that an executor serves somewhere: others cannot be registered. Default sqlite.
 	Providers []string `yaml:"providers"`
 	// Notifier is where subscriptions are served, as http://127.0.0.1:8082: requests for them are forwarded to it.
-	// Without it there is no API for subscriptions. Only loopback: there is no authentication yet.
+	// Without it there is no API for subscriptions. Only loopback.
 	Notifier string `yaml:"notifier"`
 	// CloudSQL are the settings of that door.
 	CloudSQL cloudsql.Config `yaml:"cloudsql"`
@@ -58,9 +58,6 @@ func (c Config) Validate() error {
 	}
 	if err := c.CloudSQL.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("cloudsql: %w", err))
-	}
-	if err := c.GaussDB.Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("gaussdb: %w", err))
 	}
 	return errors.Join(errs...)
 }

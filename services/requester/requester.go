@@ -14,6 +14,7 @@ import (
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/bus"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/host"
 	"github.com/backupbus/backupbus/services/requester/door/cloudsql"
 	"github.com/backupbus/backupbus/services/requester/door/command"
@@ -34,8 +35,15 @@ type Deps struct {
 	Version string       // shown in the API's document
 	Ops     http.Handler // /metrics, /livez, /readyz on the same port; may be nil
 
+	// Access is who may do what at all doors; without an entry, anybody everything.
+	Access access.Grants
 	// Env is where references to secrets as env:NAME are looked up, os.LookupEnv if nil.
 	Env func(string) (string, bool)
+}
+
+// Permissions are the names of all that the doors ask for.
+func Permissions() []string {
+	return slices.Concat(native.Permissions(), cloudsql.Permissions(), spanner.Permissions(), gaussdb.Permissions())
 }
 
 // Requester is the service; Addr is known as soon as New returns.
@@ -90,8 +98,15 @@ func New(d Deps, c Config) (*Requester, error) {
 	reader := view.NewFallback(d.View, truth{d.Bus}, d.Now)
 	in := intake.New(d.Bus, reader, d.Now, d.Log, intake.Config{Bus: d.Bus.Name(), MaxAttempts: c.MaxAttempts, VisibleIn: c.VisibleIn, Providers: c.providers()})
 	evaluator := command.NewEvaluator(in, d.Bus, d.Now)
-	var own http.Handler = native.New(in, eventLog{d.Bus}, evaluator, graveyard{d.Bus}, d.Now, d.Log, native.Config{Version: d.Version})
-	span, err := spanner.New(in, d.Now, d.Log)
+	ring, err := access.Open(d.Access, d.Env)
+	if err == nil {
+		err = ring.Check(Permissions())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("requester: %w", err)
+	}
+	var own http.Handler = native.New(in, ring, eventLog{d.Bus}, evaluator, graveyard{d.Bus}, d.Now, d.Log, native.Config{Version: d.Version})
+	span, err := spanner.New(in, ring, d.Now, d.Log)
 	if err != nil {
 		return nil, fmt.Errorf("requester: the Spanner door: %w", err)
 	}
@@ -102,16 +117,12 @@ func New(d Deps, c Config) (*Requester, error) {
 		}
 		own = f.around(own)
 	}
-	gauss, err := gaussdb.New(in, d.Now, d.Log, c.GaussDB, d.Env)
-	if err != nil {
-		return nil, fmt.Errorf("requester: gaussdb: %w", err)
-	}
 	// The first that takes a request answers it.
 	h := handler{
 		{spanner.IsGRPC, span},
 		{func(r *http.Request) bool { return spanner.Owns(r.URL.EscapedPath()) }, span},
-		{below(cloudsql.Prefixes...), cloudsql.New(in, d.Now, d.Log, c.CloudSQL)}, // of /v1/ what is not Spanner's
-		{below(gaussdb.Prefixes...), gauss},
+		{below(cloudsql.Prefixes...), cloudsql.New(in, ring, d.Now, d.Log, c.CloudSQL)}, // of /v1/ what is not Spanner's
+		{below(gaussdb.Prefixes...), gaussdb.New(in, ring, d.Now, d.Log, c.GaussDB)},
 		{below(native.Prefix), own},
 		{below("/"), fallback(d.Ops)},
 	}

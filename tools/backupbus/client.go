@@ -11,19 +11,23 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/backupbus/backupbus/services/secret"
 )
 
 // client talks to the native API of one project.
 type client struct {
-	base string // …/api/v1/projects/{project}
-	key  string // Idempotency-Key of the next call, empty for none
-	http *http.Client
+	base  string // …/api/v1/projects/{project}
+	key   string // Idempotency-Key of the next call, empty for none
+	token secret.Value
+	http  *http.Client
 }
 
-func newClient(server, project string) *client {
+func newClient(server, project string, token secret.Value) *client {
 	return &client{
-		base: strings.TrimRight(server, "/") + "/api/v1/projects/" + url.PathEscape(project),
-		http: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		token: token,
+		base:  strings.TrimRight(server, "/") + "/api/v1/projects/" + url.PathEscape(project),
+		http:  &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 }
 
@@ -84,6 +88,9 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 	if c.key != "" {
 		req.Header.Set("Idempotency-Key", c.key)
 	}
+	if !c.token.None() {
+		req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return fmt.Errorf("no answer from the server (is `backupbus up` running? --server names its address): %w", unwrapURL(err))
@@ -100,7 +107,12 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 
 // answers tells whether a server is there, so that what waits for ever does not wait for one that is not.
 func (c *client) answers(ctx context.Context) error {
-	return c.call(ctx, http.MethodGet, "/instances?limit=1", nil, nil)
+	err := c.call(ctx, http.MethodGet, "/instances?limit=1", nil, nil)
+	var e *apiError
+	if errors.As(err, &e) && e.Status == http.StatusForbidden { // it is there; what is asked next has a permission of its own
+		return nil
+	}
+	return err
 }
 
 func refusal(resp *http.Response) error {

@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/backupbus/backupbus/services/host"
+	"github.com/backupbus/backupbus/services/requester"
+	"github.com/backupbus/backupbus/services/secret"
 	"github.com/backupbus/backupbus/tools/backupbus/up"
 )
 
@@ -80,9 +83,29 @@ type options struct {
 	server  string
 	project string
 	output  string
+
+	tokenRef string
+	token    secret.Value
 }
 
-func (o *options) client() *client { return newClient(o.server, o.project) }
+func (o *options) client() *client { return newClient(o.server, o.project, o.token) }
+
+// read follows the reference to the token: the token itself is in no argument and no history of a shell.
+func (o *options) read() error {
+	if o.tokenRef == "" {
+		return nil
+	}
+	err := secret.Check(o.tokenRef)
+	if err == nil {
+		var text string
+		text, err = secret.Read(o.tokenRef, os.LookupEnv)
+		o.token = secret.Of(text)
+	}
+	if err != nil {
+		return &exit{exitUsage, fmt.Errorf("--token-ref %w", err)}
+	}
+	return nil
+}
 
 func newRoot() *cobra.Command {
 	o := &options{}
@@ -93,15 +116,16 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
-			return validOutput(o.output)
+			return errors.Join(validOutput(o.output), o.read())
 		},
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&o.server, "server", env("BACKUPBUS_SERVER", "http://127.0.0.1:8080"), "address of the API (BACKUPBUS_SERVER)")
 	f.StringVarP(&o.project, "project", "p", env("BACKUPBUS_PROJECT", "default"), "project, the tenant (BACKUPBUS_PROJECT)")
+	f.StringVar(&o.tokenRef, "token-ref", env("BACKUPBUS_TOKEN_REF", ""), "where the token for the API is, as file:/path or env:NAME (BACKUPBUS_TOKEN_REF)")
 	f.StringVarP(&o.output, "output", "o", "table", "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exit{exitUsage, err} })
-	root.AddCommand(newUp(), newApply(o), newInstance(o), newDoctor(o), newBackup(o), newRestore(o), newSchedule(o), newSubscription(o), newRetention(o), newEvents(o), newDeadLetter(o), newProvision(), newVersion())
+	root.AddCommand(newUp(), newApply(o), newInstance(o), newDoctor(o), newBackup(o), newRestore(o), newSchedule(o), newSubscription(o), newRetention(o), newEvents(o), newDeadLetter(o), newProvision(), newPermissions(), newVersion())
 	wrapArgs(root)
 	return root
 }
@@ -127,6 +151,13 @@ func wrapArgs(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		wrapArgs(sub)
 	}
+}
+
+func newPermissions() *cobra.Command {
+	return &cobra.Command{Use: "permissions", Short: "List what the settings' access can grant, by the names of each door", RunE: func(cmd *cobra.Command, _ []string) error {
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.Join(requester.Permissions(), "\n"))
+		return err
+	}}
 }
 
 func newVersion() *cobra.Command {

@@ -15,7 +15,7 @@ func newUp() *cobra.Command {
 		Use:   "up",
 		Short: "Run all of backupbus in this process",
 		Long: "Runs an embedded NATS and all four services in this process. Everything that is kept lies under --data.\n" +
-			"It listens on loopback only, without authentication.",
+			"It listens on loopback only. Without access in the settings whoever reaches it may do everything.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			start := time.Now()
 			o.OnNATS = func(url string) {

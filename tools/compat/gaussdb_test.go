@@ -43,12 +43,11 @@ func startGauss(t *testing.T) (server string, seen *recorded) {
 		return file
 	}
 	settings := write("settings.yaml", fmt.Sprintf(`
-requester:
-  gaussdb:
-    access:
-      - {accessKey: %s, secretKeyRef: "file:%s", projects: [acme], region: cn-north-4}
-      - {accessKey: %s, secretKeyRef: "file:%s", projects: [other]}
-`, gaussAK, write("one", gaussSK), gaussOtherAK, write("two", gaussOtherSK)))
+access:
+  - {accessKey: %s, secretKeyRef: "file:%s", projects: [acme], region: cn-north-4}
+  - {accessKey: %s, secretKeyRef: "file:%s", projects: [other]}
+  - {tokenRef: "file:%s", projects: [acme]}
+`, gaussAK, write("one", gaussSK), gaussOtherAK, write("two", gaussOtherSK), write("three", ownToken)))
 	server = startUpWith(t, settings)
 	to, err := url.Parse(server)
 	if err != nil {
@@ -128,7 +127,7 @@ func text(s string) *string { return &s }
 func TestGaussDB_SDK(t *testing.T) { // gaussdb.md 9: cases 1, 11, 19, 20, 22, 28, 30 to 34
 	t.Parallel()
 	server, seen := startGauss(t)
-	register(t, server, "orders")
+	registerBy(t, holder(ownToken), server, "orders")
 	c, id := gaussClient(t, seen.front, gaussAK, gaussSK, "acme"), gaussInstance(t, "orders")
 
 	_, err := c.CreateGaussMySqlBackup(&model.CreateGaussMySqlBackupRequest{Body: &model.MysqlCreateBackupRequest{InstanceId: id, Name: "backup-1", Description: text("before the <migration>")}})

@@ -75,6 +75,20 @@ func register(t *testing.T, server, instance string) string {
 	return registerBy(t, http.DefaultClient, server, instance)
 }
 
+// ownToken is granted everything in tests whose server asks who is there.
+const ownToken = "own-token-0123456789"
+
+// holder is a client that sends a token with every request.
+func holder(token string) *http.Client { return &http.Client{Transport: bearer(token)} }
+
+type bearer string
+
+func (b bearer) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("Authorization", "Bearer "+string(b))
+	return http.DefaultTransport.RoundTrip(req)
+}
+
 func registerBy(t *testing.T, client *http.Client, server, instance string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), instance+".db")

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/notifier/delivery"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
@@ -47,6 +48,7 @@ type Config struct {
 type API struct {
 	store   *subscription.Store
 	backend Backend
+	ring    *access.Ring
 	now     func() time.Time
 	log     *slog.Logger
 	most    int
@@ -58,12 +60,12 @@ var _ http.Handler = (*API)(nil)
 
 const defaultMost = 50
 
-// New makes the handler.
-func New(s *subscription.Store, b Backend, now func() time.Time, log *slog.Logger, c Config) *API {
+// New makes the handler. ring says who may do what.
+func New(s *subscription.Store, b Backend, ring *access.Ring, now func() time.Time, log *slog.Logger, c Config) *API {
 	if c.MaxPerProject <= 0 {
 		c.MaxPerProject = defaultMost
 	}
-	return &API{store: s, backend: b, now: now, log: log, most: c.MaxPerProject, tests: limiter{now: now}}
+	return &API{store: s, backend: b, ring: ring, now: now, log: log, most: c.MaxPerProject, tests: limiter{now: now}}
 }
 
 const prefix = "/api/v1/projects/"
@@ -89,7 +91,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(part) == 2 {
-		a.dispatch(w, r, map[string]handler{http.MethodPost: a.create, http.MethodGet: a.list}, call{project: project})
+		a.dispatch(w, r, map[string]method{http.MethodPost: {"subscriptions.create", a.create}, http.MethodGet: {"subscriptions.list", a.list}}, call{project: project})
 		return
 	}
 	id, verb, _ := strings.Cut(part[2], ":")
@@ -100,17 +102,17 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := call{project, id}
 	switch {
 	case len(part) == 4 && part[3] == "deliveries":
-		a.dispatch(w, r, map[string]handler{http.MethodGet: a.deliveries}, c)
+		a.dispatch(w, r, map[string]method{http.MethodGet: {"deliveries.list", a.deliveries}}, c)
 	case len(part) == 4:
 		a.refuse(w, r, notFound("no such method"))
 	case verb == "":
-		a.dispatch(w, r, map[string]handler{http.MethodGet: a.get, http.MethodPatch: a.patch, http.MethodDelete: a.delete}, c)
+		a.dispatch(w, r, map[string]method{http.MethodGet: {"subscriptions.get", a.get}, http.MethodPatch: {"subscriptions.update", a.patch}, http.MethodDelete: {"subscriptions.delete", a.delete}}, c)
 	case verb == "rotateSecret":
-		a.dispatch(w, r, map[string]handler{http.MethodPost: a.rotate}, c)
+		a.dispatch(w, r, map[string]method{http.MethodPost: {"subscriptions.rotateSecret", a.rotate}}, c)
 	case verb == "replay":
-		a.dispatch(w, r, map[string]handler{http.MethodPost: a.replay}, c)
+		a.dispatch(w, r, map[string]method{http.MethodPost: {"subscriptions.replay", a.replay}}, c)
 	case verb == "test":
-		a.dispatch(w, r, map[string]handler{http.MethodPost: a.test}, c)
+		a.dispatch(w, r, map[string]method{http.MethodPost: {"subscriptions.test", a.test}}, c)
 	default:
 		a.refuse(w, r, notFound("no such method"))
 	}
@@ -122,18 +124,28 @@ type call struct{ project, id string }
 // handler does one call; it writes the answer, or returns a problem.
 type handler func(w http.ResponseWriter, r *http.Request, c call) error
 
-func (a *API) dispatch(w http.ResponseWriter, r *http.Request, methods map[string]handler, c call) {
-	h, ok := methods[r.Method]
+// method is a handler with what its caller has to hold, after backupbus.
+type method struct {
+	permission string
+	serve      handler
+}
+
+func (a *API) dispatch(w http.ResponseWriter, r *http.Request, methods map[string]method, c call) {
+	m, ok := methods[r.Method]
 	if !ok {
 		var allowed []string
-		for m := range methods {
-			allowed = append(allowed, m)
+		for name := range methods {
+			allowed = append(allowed, name)
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		a.refuse(w, r, &problem{Status: http.StatusMethodNotAllowed, Reason: "METHOD_NOT_ALLOWED", Detail: "this path has other methods"})
 		return
 	}
-	if err := h(w, r, c); err != nil {
+	if err := a.admit(w, r, "backupbus."+m.permission, c.project); err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	if err := m.serve(w, r, c); err != nil {
 		a.refuse(w, r, err)
 	}
 }

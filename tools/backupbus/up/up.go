@@ -119,7 +119,7 @@ func serve(ctx context.Context, o Options, s *settings, b *bus.Bus, store view.S
 	if err != nil {
 		return err
 	}
-	tell, err := notifier.New(ctx, notifier.Deps{Bus: b, Log: log.With("service", "notifier"), Now: time.Now, Metrics: metrics}, s.notifier)
+	tell, err := notifier.New(ctx, notifier.Deps{Bus: b, Log: log.With("service", "notifier"), Now: time.Now, Metrics: metrics, Access: s.Access}, s.notifier)
 	if err != nil {
 		return err
 	}
@@ -127,11 +127,13 @@ func serve(ctx context.Context, o Options, s *settings, b *bus.Bus, store view.S
 		s.requester.Notifier = "http://" + tell.Addr()
 	}
 	doors, err := requester.New(requester.Deps{Bus: b, View: v, Log: log.With("service", "requester"), Now: time.Now,
-		Version: host.Version(), Ops: host.Ops(health, metrics)}, s.requester)
+		Version: host.Version(), Ops: host.Ops(health, metrics), Access: s.Access}, s.requester)
 	if err != nil {
 		return err
 	}
-	log.WarnContext(ctx, "no authentication: whoever reaches this loopback address may do everything", "address", doors.Addr())
+	if len(s.Access) == 0 {
+		log.WarnContext(ctx, "no authentication: whoever reaches this loopback address may do everything", "address", doors.Addr())
+	}
 	return host.Run(ctx, host.Config{Log: log, Health: health}, func() { ready(doors.URL()) }, track, exec, tell, doors)
 }
 
@@ -187,6 +189,9 @@ func load(o *Options) (*settings, error) {
 	}
 	if o.RedisURL == "" {
 		o.RedisURL = s.View.RedisURL
+	}
+	if err := errors.Join(s.Access.Validate(), s.Access.Check(requester.Permissions())); err != nil {
+		return nil, err
 	}
 	for name, err := range map[string]error{"requester": s.requester.Validate(), "provider-executors": s.executors.Validate(), "notifier": s.notifier.Validate()} {
 		if err != nil {

@@ -11,6 +11,6 @@ import (
 
 func main() {
 	host.Main("notifier", notifier.Config{}, func(ctx context.Context, h *host.Host, c notifier.Config) (host.Part, error) {
-		return notifier.New(ctx, notifier.Deps{Bus: h.Bus(), Log: h.Log(), Now: time.Now, Metrics: h.Metrics()}, c)
+		return notifier.New(ctx, notifier.Deps{Bus: h.Bus(), Log: h.Log(), Now: time.Now, Metrics: h.Metrics(), Access: h.Access()}, c)
 	})
 }

@@ -11,6 +11,6 @@ import (
 
 func main() {
 	host.Main("requester", requester.Config{}, func(_ context.Context, h *host.Host, c requester.Config) (host.Part, error) {
-		return requester.New(requester.Deps{Bus: h.Bus(), View: h.View(), Log: h.Log(), Now: time.Now, Version: host.Version(), Ops: h.Ops()}, c)
+		return requester.New(requester.Deps{Bus: h.Bus(), View: h.View(), Log: h.Log(), Now: time.Now, Version: host.Version(), Ops: h.Ops(), Access: h.Access()}, c)
 	})
 }

@@ -34,7 +34,7 @@ func BenchmarkList(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			v := view.New(open(b), 4)
 			fill(b, v, *stored)
-			door := cloudsql.New(intake.New(nil, v, time.Now, slog.New(slog.DiscardHandler), intake.Config{}), time.Now, slog.New(slog.DiscardHandler), cloudsql.Config{})
+			door := cloudsql.New(intake.New(nil, v, time.Now, slog.New(slog.DiscardHandler), intake.Config{}), nil, time.Now, slog.New(slog.DiscardHandler), cloudsql.Config{})
 			calls := func() {
 				if _, err := v.Instance(b.Context(), "acme", "orders"); err != nil {
 					b.Fatal(err)

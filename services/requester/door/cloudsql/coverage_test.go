@@ -31,7 +31,8 @@ import (
 //	B24          TestConformance_DeletedNeighboursRemain; wire/lists
 //	B26, B27     TestConformance_Refusals, TestInput_SyntaxIsSaidFirstThenWhatIsNotThereThenWhatIsInTheWay; wire/input
 //	B28, B29     TestOperations_CannotBeCancelled; wire/failure
-//	B30 - B33    nothing: there is no authentication yet, and only the loopback is served
+//	B30, B31     TestAccess_Tokens
+//	B32, B33     TestAccess_Permissions
 //	B34          TestInstances_UpdateNeedsTheVersionThatStands; wire/settings
 //	B35 - B39    TestInstances_Refusals, TestSettings_LogsOfTheEngine; wire/instances
 //	B40          TestRateLimit_TheRequestOverItIsAcceptedAndFails
@@ -62,7 +63,8 @@ import (
 //	C32, C33     TestInstances_PatchChangesOnlyWhatItNames
 //	C34 - C36    TestStatuses_OfTheSchedule for what is shown; when it comes about is tested with the schedule
 //	C37          tested with the schedule's retention
-//	C38, C39     nothing, as B30
+//	C38          TestAccess_Tokens
+//	C39          TestAccess_Permissions
 //	C40          TestConformance_LateEventsChangeNothing
 //	C41          TestConformance_RequesterRestart
 //	C42          TestConformance_BusDown

@@ -43,7 +43,7 @@ func race(t *testing.T, then events.State, method, path string, into any) int {
 	first := events.Backup{Project: "acme", Instance: "orders", BackupID: "bk_a", State: lifecycle.Successful, IDs: events.BackupIDs{CloudSQL: "5"}}
 	now := first
 	now.State, now.IDs.CloudSQL = then, "4"
-	d := New(moving{first: first, then: now}, time.Now, slog.New(slog.DiscardHandler), Config{})
+	d := New(moving{first: first, then: now}, nil, time.Now, slog.New(slog.DiscardHandler), Config{})
 	w := httptest.NewRecorder()
 	d.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "/sql/v1beta4/projects/acme/instances/orders/backupRuns"+path, http.NoBody))
 	if err := json.Unmarshal(w.Body.Bytes(), into); err != nil {
@@ -80,7 +80,7 @@ func TestLinks_HaveTheSchemeThatTheClientCalled(t *testing.T) { // cloudsql.md 2
 	}{
 		{false, "", "http"}, {false, "https", "http"}, {true, "", "http"}, {true, "https", "https"}, {true, "HTTPS, http", "https"}, {true, "gopher", "http"},
 	} {
-		d := New(moving{}, time.Now, slog.New(slog.DiscardHandler), Config{TrustForwarded: c.trust})
+		d := New(moving{}, nil, time.Now, slog.New(slog.DiscardHandler), Config{TrustForwarded: c.trust})
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/x", http.NoBody)
 		r.Header.Set("X-Forwarded-Proto", c.header)
 		if got := d.base(r, v1); got != c.want+"://example.com/v1/" {

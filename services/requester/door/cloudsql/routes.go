@@ -16,6 +16,7 @@ import (
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
@@ -77,6 +78,7 @@ func (c Config) Validate() error {
 // Door is the handler of Prefix.
 type Door struct {
 	intake  Intake
+	ring    *access.Ring
 	now     func() time.Time
 	log     *slog.Logger
 	c       Config
@@ -86,8 +88,8 @@ type Door struct {
 
 var _ http.Handler = (*Door)(nil)
 
-// New makes the door.
-func New(in Intake, now func() time.Time, l *slog.Logger, c Config) *Door {
+// New makes the door. ring says who may do what.
+func New(in Intake, ring *access.Ring, now func() time.Time, l *slog.Logger, c Config) *Door {
 	if c.ServiceAccount == "" {
 		c.ServiceAccount = "backupbus@backupbus.local"
 	}
@@ -97,7 +99,7 @@ func New(in Intake, now func() time.Time, l *slog.Logger, c Config) *Door {
 	if c.KeepOperations == 0 {
 		c.KeepOperations = 7 * 24 * time.Hour
 	}
-	d := &Door{intake: in, now: now, log: l, c: c}
+	d := &Door{intake: in, ring: ring, now: now, log: l, c: c}
 	d.served = d.versions()
 	d.handler = gzhttp.GzipHandler(http.HandlerFunc(d.answer))
 	return d
@@ -106,6 +108,7 @@ func New(in Intake, now func() time.Time, l *slog.Logger, c Config) *Door {
 // route is one method of the API. Its pattern has literal segments and {names}.
 type route struct {
 	method, pattern string
+	permission      string // the vendor's name of it (cloudsql.md 3)
 	serve           func(*call) (any, error)
 }
 
@@ -114,6 +117,7 @@ type call struct {
 	*http.Request
 	path  map[string]string // decoded path parameters
 	query url.Values
+	who   access.Caller
 	links links
 }
 
@@ -147,8 +151,12 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 				return nil, err
 			}
 			if match {
+				c := &call{Request: r, path: params, links: links{d.base(r, v.prefix), d.c.ServiceAccount}}
+				if err := d.admit(rt, c); err != nil { // before the syntax is looked at (cloudsql.md 3)
+					return nil, err
+				}
 				r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-				return d.call(rt, &call{Request: r, path: params, links: links{d.base(r, v.prefix), d.c.ServiceAccount}})
+				return d.call(rt, c)
 			}
 		}
 	}

@@ -17,7 +17,7 @@ const (
 )
 
 func (c *call) caller() intake.Caller {
-	return intake.Caller{Door: "cloudsql", Trace: events.Trace{Parent: c.Header.Get("traceparent"), State: c.Header.Get("tracestate")}}
+	return intake.Caller{Door: "cloudsql", Name: c.who.Name(), Trace: events.Trace{Parent: c.Header.Get("traceparent"), State: c.Header.Get("tracestate")}}
 }
 
 // insertRun is backupRuns.insert (cloudsql.md 5.1).

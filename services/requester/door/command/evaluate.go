@@ -44,6 +44,7 @@ func NewEvaluator(in Intake, log Log, now func() time.Time) *Evaluator {
 // Call is a command that was read, and where it came in.
 type Call struct {
 	Project string                 // raw
+	Caller  string                 // opaque reference to who sent it; empty where the bus has let it in
 	At      *events.CommandSubject // nil where there is no subject
 	Command events.Command
 }

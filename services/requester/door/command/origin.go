@@ -20,5 +20,5 @@ func (e *Evaluator) caller(c Call, digest string) intake.Caller {
 	if err != nil { // ReadCommand has refused an id that is none
 		cause = ""
 	}
-	return intake.Caller{Door: door, Source: o.Source, Key: o.Key, Digest: digest, Trace: c.Command.Trace, Cause: cause}
+	return intake.Caller{Door: door, Name: c.Caller, Source: o.Source, Key: o.Key, Digest: digest, Trace: c.Command.Trace, Cause: cause}
 }

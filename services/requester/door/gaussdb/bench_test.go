@@ -46,10 +46,7 @@ func BenchmarkList(b *testing.B) {
 			fill(b, v, *storedBackups)
 			perBackup := float64(size()-empty) / float64(*storedBackups)
 			log := slog.New(slog.DiscardHandler)
-			door, err := gaussdb.New(intake.New(nil, v, time.Now, log, intake.Config{}), time.Now, log, gaussdb.Config{}, nil)
-			if err != nil {
-				b.Fatal(err)
-			}
+			door := gaussdb.New(intake.New(nil, v, time.Now, log, intake.Config{}), nil, time.Now, log, gaussdb.Config{})
 			page := func(query string) (time.Duration, int) {
 				w := httptest.NewRecorder()
 				r := httptest.NewRequest(http.MethodGet, path("backups")+"?limit=100"+query, http.NoBody)

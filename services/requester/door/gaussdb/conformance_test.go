@@ -16,7 +16,6 @@ import (
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/pipelinetest"
-	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
 	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
 
@@ -24,7 +23,7 @@ import (
 
 func TestBackup_FromRequestToCompletion(t *testing.T) { // cases 1, 11, 34
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	c := pipelinetest.JSON[created](p, http.MethodPost, path("backups", "create"), body(t, "orders", "backup-1", "manual backup"))
 	if b := c.Backup; b.Status != "BUILDING" || b.Type != "manual" || b.Name != "backup-1" || b.Description != "manual backup" ||
 		b.InstanceID != gaussID(t, project, "orders") || !strings.HasSuffix(b.ID, "br07") || len(b.ID) != 36 || len(c.JobID) != 36 {
@@ -58,7 +57,7 @@ func job(p *pipelinetest.Pipeline, id string) jobAnswer {
 
 func TestBackup_BothPrefixesAnswerTheSame(t *testing.T) { // case 2
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders", "billing")
+	p := setup(t, settings{}, "orders", "billing")
 	token := http.Header{"X-Auth-Token": {"any"}}
 	var shapes []string
 	ids := regexp.MustCompile(`"[^"]*(br07|in07|\+0000)"|"[0-9a-f]{8}-[^"]*"`)
@@ -80,7 +79,7 @@ func TestBackup_BothPrefixesAnswerTheSame(t *testing.T) { // case 2
 
 func TestBackup_ThatFails(t *testing.T) { // case 13
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	c := create(t, p, "orders", "backup-1")
 	finish(t, p, c.Backup.ID, &events.Failure{Code: events.PermissionDenied, Category: events.ByUser, Message: "the database may not be read"})
 	if b := list(p, "").Backups[0]; b.Status != "FAILED" || b.EndTime == nil || b.Size != "0" || b.TakeUpTime != 1 {
@@ -97,7 +96,7 @@ func TestBackup_ThatFails(t *testing.T) { // case 13
 
 func TestBackup_ThatIsCancelled(t *testing.T) { // section 7, row "cancelled"
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	c := create(t, p, "orders", "backup-1")
 	bk := ours(t, p, c.Backup.ID)
 	if err := p.Hand.Started(t.Context(), bk); err != nil {
@@ -117,7 +116,7 @@ func TestBackup_ThatIsCancelled(t *testing.T) { // section 7, row "cancelled"
 
 func TestCreate_OneAtATime(t *testing.T) { // cases 20, 38
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders", "billing")
+	p := setup(t, settings{}, "orders", "billing")
 	first := create(t, p, "orders", "backup-1")
 	refused(t, p, http.MethodPost, path("backups", "create"), body(t, "orders", "backup-2", ""), 409, "DBS.200047")
 	same := create(t, p, "billing", "backup-1")
@@ -139,7 +138,7 @@ func TestCreate_OneAtATime(t *testing.T) { // cases 20, 38
 
 func TestCreate_Names(t *testing.T) { // cases 16, 17, 18, 19
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders", "billing")
+	p := setup(t, settings{}, "orders", "billing")
 	create(t, p, "orders", "four")
 	create(t, p, "billing", "x"+strings.Repeat("Y", 61)+"_-")
 	before := requests(p)
@@ -193,7 +192,7 @@ func requests(p *pipelinetest.Pipeline) (n int) {
 
 func TestDelete_IsGoneAtOnceAndBackIfItFails(t *testing.T) { // cases 28, 29, 30
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders", "billing")
+	p := setup(t, settings{}, "orders", "billing")
 	c := made(t, p, "orders", "backup-1")
 	building := create(t, p, "billing", "backup-2")
 	p.Executors.Stop() // the deletion stays pending
@@ -246,7 +245,7 @@ type listedFull struct {
 
 func TestDelete_Automated(t *testing.T) { // cases 23, 30; row 33
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	policy(t, p, "orders", `{"backup_policy":{"start_time":"19:00-20:00","keep_days":7,"period":"1,2,3"}}`)
 	s, err := p.View.SchedulesByID(t.Context(), project, []string{scheduleID(t, "orders")})
 	if err != nil || len(s) != 1 {
@@ -290,7 +289,7 @@ func scheduleID(t *testing.T, instance string) string {
 
 func TestDelete_Batch(t *testing.T) { // case 31; rows 34, 35
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	c := made(t, p, "orders", "backup-1")
 	before := len(p.Events(project))
 	ids := strings.Repeat(`"`+c.Backup.ID+`",`, 50)
@@ -323,7 +322,7 @@ func TestDelete_Batch(t *testing.T) { // case 31; rows 34, 35
 
 func TestDelete_OfABackupThatIsHeld(t *testing.T) { // row 33
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	c := made(t, p, "orders", "backup-1")
 	hold := func(held string) {
 		t.Helper()
@@ -386,7 +385,7 @@ func TestCreate_OfAnInstanceThatIsBusyOtherwise(t *testing.T) { // row 23; 4.9
 
 func TestDelete_HeldOrBeingRestored(t *testing.T) { // row 33
 	t.Parallel()
-	w := newWorld(t, gaussdb.Config{}, nil)
+	w := newWorld(t, settings{}, nil)
 	w.instance(project, "orders")
 	b := w.backup(project, "orders", 1, nil)
 	w.save(events.Restores, "rs_1", project, lifecycle.Running, events.Restore{RestoreID: "rs_1", BackupID: b.BackupID, Project: project, Provider: "sqlite", Instance: "orders",
@@ -397,7 +396,7 @@ func TestDelete_HeldOrBeingRestored(t *testing.T) { // row 33
 
 func TestAnswers_WhenTheBusOrTheViewIsAway(t *testing.T) { // case 37, row 41
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	made(t, p, "orders", "backup-1")
 	before := len(p.Events(project))
 	p.Tracker.Stop()
@@ -464,7 +463,7 @@ func TestAnswers_WhenTheStoreOfTheViewIsAway(t *testing.T) { // case 37
 
 func TestCreate_OneOfTwentyAtOnce(t *testing.T) { // row 22
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	codes := make([]int, 20)
 	var wg sync.WaitGroup
 	for i := range codes {

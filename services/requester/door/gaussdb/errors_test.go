@@ -44,10 +44,7 @@ func (f *failing) Delete(context.Context, intake.Change) (intake.Receipt, error)
 
 func answerOf(t *testing.T, in Intake, method, path string) *httptest.ResponseRecorder {
 	t.Helper()
-	d, err := New(in, time.Now, slog.New(slog.DiscardHandler), Config{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := New(in, nil, time.Now, slog.New(slog.DiscardHandler), Config{})
 	w := httptest.NewRecorder()
 	d.ServeHTTP(w, httptest.NewRequest(method, path, http.NoBody))
 	return w
@@ -139,10 +136,7 @@ func batch(t *testing.T, ctx context.Context, f func(ctx context.Context, id str
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	d, err := New(removable{f: f}, time.Now, slog.New(slog.NewJSONHandler(&log, nil)), Config{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := New(removable{f: f}, nil, time.Now, slog.New(slog.NewJSONHandler(&log, nil)), Config{})
 	w := httptest.NewRecorder()
 	d.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodDelete, "/v3/p/backups?token=hunter22", bytes.NewReader(body)))
 	return w, log.String()

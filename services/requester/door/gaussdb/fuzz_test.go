@@ -13,7 +13,6 @@ import (
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
-	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
 	"github.com/backupbus/backupbus/services/requester/intake"
 	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
@@ -64,7 +63,7 @@ func (untouched) Last(context.Context, string) (events.Stored, bool, error) {
 
 // FuzzOpenRequest: behind the door, whatever comes is answered in JSON, as done or as the client's mistake.
 func FuzzOpenRequest(f *testing.F) {
-	w := newWorldOver(f, view.NewMemory(time.Now), untouched{}, gaussdb.Config{}, nil)
+	w := newWorldOver(f, view.NewMemory(time.Now), untouched{}, settings{}, nil)
 	i := w.instance(project, "orders")
 	b := w.backup(project, "orders", 1, nil)
 	w.backup(project, "orders", 2, func(b *events.Backup) { b.State, b.SizeBytes = lifecycle.Running, nil })

@@ -24,7 +24,7 @@ func (w *world) refused(method, path, body string, status int, code string) refu
 
 func TestList_Pages(t *testing.T) { // cases 21, 22; rows 25, 26, 30
 	t.Parallel()
-	w := newWorld(t, gaussdb.Config{}, nil)
+	w := newWorld(t, settings{}, nil)
 	w.instance(project, "orders")
 	for n := range 150 {
 		w.backup(project, "orders", n, nil)
@@ -48,7 +48,7 @@ func TestList_Pages(t *testing.T) { // cases 21, 22; rows 25, 26, 30
 
 func TestList_Order(t *testing.T) { // 4.2: begin_time descending, then id ascending
 	t.Parallel()
-	w := newWorld(t, gaussdb.Config{}, nil)
+	w := newWorld(t, settings{}, nil)
 	for n := range 40 {
 		w.backup(project, "orders", n, func(b *events.Backup) {
 			b.EnqueuedTime = events.At(w.now.Add(time.Duration(n/8)*time.Second + time.Duration(n*131%1000)*time.Millisecond))
@@ -74,7 +74,7 @@ func TestList_Order(t *testing.T) { // 4.2: begin_time descending, then id ascen
 
 func TestList_Filters(t *testing.T) { // cases 24, 25, 26; rows 27, 28, 29
 	t.Parallel()
-	w := newWorld(t, gaussdb.Config{}, nil)
+	w := newWorld(t, settings{}, nil)
 	orders, billing := w.instance(project, "orders"), w.instance(project, "billing")
 	at := time.Date(2026, 1, 2, 2, 41, 14, 350e6, time.UTC)
 	one := w.backup(project, "orders", 1, func(b *events.Backup) { b.EnqueuedTime, b.Name = events.At(at), "nightly" })
@@ -132,7 +132,7 @@ func TestList_Filters(t *testing.T) { // cases 24, 25, 26; rows 27, 28, 29
 
 func TestList_InstancesThatAreGoneKeepTheirBackups(t *testing.T) { // 4.2, scope
 	t.Parallel()
-	w := newWorld(t, gaussdb.Config{}, nil)
+	w := newWorld(t, settings{}, nil)
 	i := w.instance(project, "orders")
 	w.backup(project, "orders", 1, nil)
 	i.Generation = 2
@@ -147,7 +147,7 @@ var zoned = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}$`)
 func TestList_ShowsWhatBecameOfEach(t *testing.T) { // section 7; cases 12, 14, 15, 27
 	t.Parallel()
 	for _, level1 := range []bool{false, true} {
-		w := newWorld(t, gaussdb.Config{Level1: level1}, nil)
+		w := newWorld(t, settings{Config: gaussdb.Config{Level1: level1}}, nil)
 		size := int64(2_938_000_000)
 		for n, c := range []struct {
 			change  func(*events.Backup)
@@ -218,7 +218,7 @@ func TestList_ShowsWhatBecameOfEach(t *testing.T) { // section 7; cases 12, 14, 
 
 func TestJob_OfEveryOutcome(t *testing.T) { // section 7; row 40
 	t.Parallel()
-	w := newWorld(t, gaussdb.Config{}, nil)
+	w := newWorld(t, settings{}, nil)
 	for n, c := range []struct {
 		change                  func(*events.Backup)
 		status, process, reason string
@@ -285,7 +285,7 @@ func waited(then events.State) func(*events.Backup) {
 
 func TestJob_ProgressNeverFalls(t *testing.T) { // section 7, row "progress"
 	t.Parallel()
-	w := newWorld(t, gaussdb.Config{}, nil)
+	w := newWorld(t, settings{}, nil)
 	b := w.backup(project, "orders", 1, func(b *events.Backup) { b.State, b.SizeBytes, b.EndTime = lifecycle.Running, nil, events.Time{} })
 	for _, c := range []struct {
 		attempt, percent int
@@ -302,7 +302,7 @@ func TestJob_ProgressNeverFalls(t *testing.T) { // section 7, row "progress"
 
 func TestRestoreTime(t *testing.T) { // 4.7; row 35
 	t.Parallel()
-	w := newWorld(t, gaussdb.Config{}, nil)
+	w := newWorld(t, settings{}, nil)
 	i := w.instance(project, "orders")
 	at := path("instances", i.IDs.GaussDB, "restore-time")
 	type window struct {
@@ -338,7 +338,7 @@ func TestRestoreTime(t *testing.T) { // 4.7; row 35
 
 func TestFullAndIncrementalLists(t *testing.T) { // 4.10
 	t.Parallel()
-	w := newWorld(t, gaussdb.Config{}, nil)
+	w := newWorld(t, settings{}, nil)
 	i := w.instance(project, "orders")
 	w.backup(project, "orders", 1, func(b *events.Backup) { b.Name = "beta" })
 	w.backup(project, "orders", 2, func(b *events.Backup) { b.Name, b.BackupKind = "alpha", "SNAPSHOT" })
@@ -388,7 +388,7 @@ func TestFullAndIncrementalLists(t *testing.T) { // 4.10
 func TestFullList_PagesByTime(t *testing.T) { // 4.10
 	t.Parallel()
 	for _, going := range []int{0, 1, 2, 3} { // in four
-		w := newWorld(t, gaussdb.Config{}, nil)
+		w := newWorld(t, settings{}, nil)
 		i := w.instance(project, "orders")
 		for n := range 40 {
 			w.backup(project, "orders", n, func(b *events.Backup) {
@@ -427,7 +427,7 @@ func TestFullList_PagesByTime(t *testing.T) { // 4.10
 
 func TestCreate_OfAnInstanceThatCannot(t *testing.T) { // rows 23, 24
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	id := gaussID(t, project, "orders")
 	apply := func(facts string) {
 		t.Helper()

@@ -41,7 +41,7 @@ func showPolicy(t *testing.T, p *pipelinetest.Pipeline, instance string) shownPo
 
 func TestPolicy_ShowsWhatWasSet(t *testing.T) { // cases 32, 33; rows 21, 34 to 39
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	if got := showPolicy(t, p, "orders").Policy; got.KeepDays != 7 || got.StartTime != "00:00-01:00" || got.Period != "1,2,3,4,5,6,7" || got.Level1 != nil {
 		t.Errorf("of an instance without one: %+v", got)
 	}
@@ -96,7 +96,7 @@ func TestPolicy_ShowsWhatWasSet(t *testing.T) { // cases 32, 33; rows 21, 34 to 
 
 func TestPolicy_IsTheScheduleOfTheOtherDoors(t *testing.T) {
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	sql := "/sql/v1beta4/projects/" + project + "/instances/orders"
 	type settings struct {
 		Settings struct {
@@ -140,7 +140,7 @@ func TestPolicy_RetentionOfTheOtherDoor(t *testing.T) {
 	for chosen, want := range map[string]events.Retention{
 		"": {MaxAgeSeconds: 30 * 86400}, `,"backupRetentionSettings":{"retainedBackups":9}`: {KeepLast: 9, MaxAgeSeconds: 30 * 86400},
 	} {
-		p := setup(t, gaussdb.Config{}, "orders")
+		p := setup(t, settings{}, "orders")
 		pipelinetest.JSON[struct{}](p, http.MethodPatch, "/sql/v1beta4/projects/"+project+"/instances/orders", `{"settings":{"backupConfiguration":{"enabled":true`+chosen+`}}}`)
 		policy(t, p, "orders", `{"backup_policy":{"start_time":"21:00-22:00","keep_days":30,"period":"1,2,3,4,5,6,7"}}`)
 		s, err := p.View.SchedulesByID(t.Context(), project, []string{scheduleID(t, "orders")})
@@ -159,7 +159,7 @@ func TestPolicy_RetentionOfTheOtherDoor(t *testing.T) {
 // A number of backups that was chosen at the native door stays, also where the Cloud SQL door had its default before.
 func TestPolicy_RetentionChosenAtTheNativeDoor(t *testing.T) {
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	type settings struct {
 		Settings struct {
 			BackupConfiguration struct {
@@ -193,7 +193,7 @@ func configOf(t *testing.T, p *pipelinetest.Pipeline, instance string) events.Sc
 // What was read can be written back, and nothing is changed by it, however poor its words are for what stands.
 func TestPolicy_WrittenBackIsNoChange(t *testing.T) {
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	for n, config := range []string{
 		`{"cron":"0 3 * * *"}`,
 		`{"cron":"0 3 * * *","retention":{"keepLast":5}}`,
@@ -223,7 +223,7 @@ func TestPolicy_WrittenBackIsNoChange(t *testing.T) {
 // A window within an hour is accepted while it stands, and the hour that is set is the window.
 func TestPolicy_WindowThatStands(t *testing.T) {
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	if code, raw := p.Call(http.MethodPost, "/api/v1/projects/"+project+"/schedules", `{"instance":"orders","name":"automated","config":{"cron":"30 2 * * *","windowSeconds":7200,"spreadSeconds":7200,"overdueAfterSeconds":600}}`); code/100 != 2 {
 		t.Fatal(code, string(raw))
 	}
@@ -243,7 +243,7 @@ func TestPolicy_WindowThatStands(t *testing.T) {
 
 func TestPolicy_OfScheduleMadeElsewhere(t *testing.T) {
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	for _, c := range []struct {
 		config, start, period string
 		days                  int
@@ -263,7 +263,7 @@ func TestPolicy_OfScheduleMadeElsewhere(t *testing.T) {
 
 func TestPolicy_Level1(t *testing.T) { // 4.5, 4.6; row 39
 	t.Parallel()
-	p := setup(t, gaussdb.Config{Level1: true}, "orders")
+	p := setup(t, settings{Config: gaussdb.Config{Level1: true}}, "orders")
 	policy(t, p, "orders", `{"backup_policy":{"start_time":"21:00-22:00","keep_days":10,"period":"1","retention_num_backup_level1":1}}`)
 	if got := showPolicy(t, p, "orders").Policy; got.Level1 == nil || *got.Level1 != 1 {
 		t.Errorf("%+v", got)
@@ -280,7 +280,7 @@ func TestPolicy_Level1(t *testing.T) { // 4.5, 4.6; row 39
 
 func TestInstance_Detail(t *testing.T) { // 4.9
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	policy(t, p, "orders", `{"backup_policy":{"start_time":"21:00-22:00","keep_days":10,"period":"1"}}`)
 	code, raw := p.Call(http.MethodGet, path("instances", gaussID(t, project, "orders")), "")
 	var got struct{ Instance map[string]any }

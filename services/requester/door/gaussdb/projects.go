@@ -3,14 +3,15 @@ package gaussdb
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"slices"
+
+	"github.com/backupbus/backupbus/services/access"
 )
 
 // listProjects is the look-up of a project by the name of a region, which the vendor's identity service answers (3.6).
 func (d *Door) listProjects(c *call) (any, error) {
 	name := c.query.get("name")
 	out := projectList{Projects: []project{}}
-	for _, id := range c.who.projectsOf(name) {
+	for _, id := range projectsOf(c.who, name) {
 		shown := project{ID: id, Name: name, DomainID: domain, Enabled: true, ParentID: domain}
 		if name == "" {
 			shown.Name = id
@@ -20,15 +21,16 @@ func (d *Door) listProjects(c *call) (any, error) {
 	return out, nil
 }
 
-// projectsOf a region: the one that answers for it, or the one that is called so. Without a region, all of them. Where
-// the door is open nobody has a list, and the project is there that is called so.
-func (i identity) projectsOf(region string) []string {
+// projectsOf a region: the one that answers for it, or the one that is called so. Without a region, all that a grant
+// names. Who may speak for every project has no list, and the project is there that is called so.
+func projectsOf(who access.Caller, region string) []string {
+	all, answers := who.Projects()
 	switch {
 	case region == "":
-		return i.grants.Projects
-	case i.grants.Region == region:
-		return i.grants.Projects[:1]
-	case isProject(region) && (i.anybody || slices.Contains(i.grants.Projects, region)):
+		return all
+	case answers == region:
+		return all[:1]
+	case isProject(region) && who.In(region):
 		return []string{region}
 	}
 	return nil

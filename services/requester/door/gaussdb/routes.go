@@ -15,6 +15,7 @@ import (
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
@@ -54,24 +55,18 @@ type Door struct {
 	now    func() time.Time
 	log    *slog.Logger
 	c      Config
-	access *access
+	ring   *access.Ring
+	locks  locks
 	routes []route
 }
 
 var _ http.Handler = (*Door)(nil)
 
-// New makes the door, and reads the secrets that the settings name; env is os.LookupEnv, or a test's.
-func New(in Intake, now func() time.Time, l *slog.Logger, c Config, env func(string) (string, bool)) (*Door, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	a, err := openAccess(c, env)
-	if err != nil {
-		return nil, err
-	}
-	d := &Door{intake: in, now: now, log: l, c: c, access: a}
+// New makes the door. ring says who may do what; on an open one any signature or token is accepted, and none.
+func New(in Intake, ring *access.Ring, now func() time.Time, l *slog.Logger, c Config) *Door {
+	d := &Door{intake: in, now: now, log: l, c: c, ring: ring}
 	d.routes = d.table()
-	return d, nil
+	return d
 }
 
 // route is one operation. Its pattern has literal segments and {names}; it follows each of its prefixes.
@@ -109,13 +104,13 @@ type call struct {
 	path  map[string]string // decoded path parameters
 	query query
 	body  []byte
-	who   identity
+	who   access.Caller
 }
 
 func (c *call) project() string { return c.path["project"] }
 
 func (c *call) caller() intake.Caller {
-	return intake.Caller{Door: "gaussdb", Name: c.who.name, Trace: events.Trace{Parent: c.Header.Get("traceparent"), State: c.Header.Get("tracestate")}}
+	return intake.Caller{Door: "gaussdb", Name: c.who.Name(), Trace: events.Trace{Parent: c.Header.Get("traceparent"), State: c.Header.Get("tracestate")}}
 }
 
 // ServeHTTP answers every request in JSON with an X-Request-Id, errors and unknown routes included, and never
@@ -157,10 +152,10 @@ func (d *Door) answer(w http.ResponseWriter, c *call) (any, error) {
 		return nil, errTooLarge
 	}
 	c.Body = http.MaxBytesReader(w, c.Body, maxBody)
-	if err := d.access.admit(c, d.now()); err != nil {
+	if err := d.admit(c, d.now()); err != nil {
 		return nil, err
 	}
-	if err := c.who.may(c.route.action, c.path); err != nil {
+	if err := may(c.who, c.route.action, c.path); err != nil {
 		return nil, err
 	}
 	if c.query.malformed {

@@ -13,7 +13,7 @@ import (
 
 func TestRoutes_ArePathsAsTheyCome(t *testing.T) { // 1.2; cases 7, 36; rows 11, 12
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	const unknown, method = "The API does not exist or has not been published in the environment", "The API does not exist."
 	for _, c := range []struct{ method, path, message string }{
 		{"GET", "/v3", unknown}, {"GET", "/v3/", unknown}, {"GET", "/mysql/v3", unknown}, {"GET", "/mysql/v3/", unknown}, {"GET", "/v3/" + project, unknown},
@@ -33,7 +33,7 @@ func TestRoutes_ArePathsAsTheyCome(t *testing.T) { // 1.2; cases 7, 36; rows 11,
 
 func TestAnswers_HaveAnIdAndAreJSON(t *testing.T) { // case 36
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	seen := map[string]bool{}
 	for _, c := range []struct{ method, path, body string }{
 		{"POST", path("backups", "create"), body(t, "orders", "backup-1", "")}, {"GET", path("backups"), ""}, {"GET", path("instances", gaussID(t, project, "orders")), ""},
@@ -50,7 +50,7 @@ func TestAnswers_HaveAnIdAndAreJSON(t *testing.T) { // case 36
 
 func TestBody_Bounds(t *testing.T) { // row 13
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	const most = 12 << 20
 	before := len(p.Events(project))
 	pad := func(n int) string { return `{"name":"` + strings.Repeat("x", n-len(`{"name":""}`)) + `"}` }
@@ -62,14 +62,14 @@ func TestBody_Bounds(t *testing.T) { // row 13
 	if n := len(p.Events(project)); n != before {
 		t.Errorf("%d events", n-before)
 	}
-	w := newWorld(t, gaussdb.Config{}, nil)
+	w := newWorld(t, settings{}, nil)
 	r := w.doUnsized(http.MethodPost, path("backups", "create"), pad(most+1)) // a length nobody said
 	asRefusal(t, "chunked", r.Code, r.Header(), r.Body.Bytes(), 413, "APIGW.0201")
 }
 
 func TestLanguage(t *testing.T) { // case 35, 5.4
 	t.Parallel()
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	say := func(lang, method, path, body string) (int, refusal) {
 		code, _, raw := p.CallHeaders(method, path, body, http.Header{"X-Language": {lang}})
 		var e refusal
@@ -108,7 +108,7 @@ func TestLanguage(t *testing.T) { // case 35, 5.4
 func TestNames_ChineseWhereTheyAreAllowed(t *testing.T) { // 4.1
 	t.Parallel()
 	instances := []string{"a", "b"}
-	p := setup(t, gaussdb.Config{ChineseNames: true}, instances...)
+	p := setup(t, settings{Config: gaussdb.Config{ChineseNames: true}}, instances...)
 	for i, name := range []string{"备份备份", "备" + strings.Repeat("x", 61)} {
 		if c := create(t, p, instances[i], name); c.Backup.Name != name {
 			t.Errorf("%+v", c)
@@ -126,7 +126,7 @@ func TestNames_ChineseWhereTheyAreAllowed(t *testing.T) { // 4.1
 func TestSeeds_Examples(t *testing.T) { // 4.11
 	t.Parallel()
 	const seedProject, seedInstance = "0483b6b16e954cb88930a360d2c4e663", "d8e6ca5a624745bcb546a227aa3ae1cfin01"
-	p := setup(t, gaussdb.Config{}, "orders")
+	p := setup(t, settings{}, "orders")
 	create := `{ "instance_id": "` + seedInstance + `", "name": "backup-1", "description": "manual backup" }`
 	refused(t, p, http.MethodPost, "/mysql/v3/"+seedProject+"/backups/create", create, 404, "DBS.201028") // not here
 	code, raw := p.Call(http.MethodPost, "/mysql/v3/"+seedProject+"/backups/create", strings.Replace(create, seedInstance, gaussID(t, project, "orders"), 1))

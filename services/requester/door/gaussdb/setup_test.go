@@ -15,6 +15,7 @@ import (
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/pipelinetest"
 	"github.com/backupbus/backupbus/services/requester"
 	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
@@ -78,10 +79,16 @@ const (
 
 func path(parts ...string) string { return "/v3/" + project + "/" + strings.Join(parts, "/") }
 
+// settings are those of the door, and who may do what at it.
+type settings struct {
+	gaussdb.Config
+	Access access.Grants
+}
+
 // setup runs the pipeline with instances of the project.
-func setup(t *testing.T, c gaussdb.Config, instances ...string) *pipelinetest.Pipeline {
+func setup(t *testing.T, c settings, instances ...string) *pipelinetest.Pipeline {
 	t.Helper()
-	p := pipelinetest.Start(t, pipelinetest.Options{Requester: requester.Config{GaussDB: c}})
+	p := pipelinetest.Start(t, pipelinetest.Options{Requester: requester.Config{GaussDB: c.Config}, Access: c.Access})
 	for _, i := range instances {
 		p.Register(project, i)
 	}
@@ -174,21 +181,20 @@ type world struct {
 	log  bytes.Buffer // what the door has logged
 }
 
-func newWorld(t testing.TB, c gaussdb.Config, env map[string]string) *world {
+func newWorld(t testing.TB, c settings, env map[string]string) *world {
 	t.Helper()
 	return newWorldOver(t, view.NewMemory(time.Now), nil, c, env)
 }
 
-func newWorldOver(t testing.TB, store view.Store, appends intake.Log, c gaussdb.Config, env map[string]string) *world {
+func newWorldOver(t testing.TB, store view.Store, appends intake.Log, c settings, env map[string]string) *world {
 	t.Helper()
 	w := &world{t: t, view: view.New(store, 4), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	log := slog.New(slog.NewJSONHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	door, err := gaussdb.New(intake.New(appends, w.view, time.Now, log, intake.Config{}), func() time.Time { return w.now }, log, c,
-		func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	ring, err := access.Open(c.Access, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.door = door
+	w.door = gaussdb.New(intake.New(appends, w.view, time.Now, log, intake.Config{}), ring, func() time.Time { return w.now }, log, c.Config)
 	return w
 }
 

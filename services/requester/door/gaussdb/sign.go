@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/secret"
 )
 
 // The signature of gaussdb.md 3.1.
@@ -53,7 +54,7 @@ func parseAuthorization(s string) (a authorization, ok bool) {
 
 // verify finds out who signed a request, in the order of gaussdb.md 3.2. No nonce exists: the same request is valid
 // again until its clock window closes.
-func (a *access) verify(c *call, now time.Time) error {
+func (d *Door) verify(c *call, now time.Time) error {
 	auth, ok := parseAuthorization(c.Header.Get("Authorization"))
 	if !ok {
 		return unauthorized(badSignature)
@@ -66,11 +67,11 @@ func (a *access) verify(c *call, now time.Time) error {
 	if err != nil {
 		return unauthorized(badSignature)
 	}
-	k := a.keys[auth.access]
-	if k == nil {
+	k, ok := d.ring.Key(auth.access)
+	if !ok {
 		return unauthorized("Get secretKey failed,ak:" + events.Clip(auth.access, 128) + ",err:ak not exist")
 	}
-	if a.lockKeys && k.isLocked(now) {
+	if d.c.LockKeys && d.locks.locked(auth.access, now) {
 		return unauthorized("AK access failed to reach the limit,forbidden.")
 	}
 	if now.Sub(date).Abs() > clockSkew {
@@ -79,21 +80,21 @@ func (a *access) verify(c *call, now time.Time) error {
 	if err := c.readBody(); err != nil {
 		return err
 	}
-	if err := k.check(c, auth, dates[0]); err != nil {
-		k.tried(false, now)
+	if err := check(k.Secret, c, auth, dates[0]); err != nil {
+		d.locks.tried(auth.access, false, now)
 		return err
 	}
-	if !k.security.None() && !k.security.Is(c.Header.Get("X-Security-Token")) {
-		k.tried(false, now)
+	if !k.Token.None() && !k.Token.Is(c.Header.Get("X-Security-Token")) {
+		d.locks.tried(auth.access, false, now)
 		return unauthorized(badSignature)
 	}
-	k.tried(true, now)
-	c.who = identity{name: callerName("ak", auth.access), grants: k.Access}
+	d.locks.tried(auth.access, true, now)
+	c.who = k.Caller
 	return nil
 }
 
 // check computes the signature anew. A bare + in the query may have been signed as a space or as itself.
-func (k *key) check(c *call, auth authorization, date string) error {
+func check(key secret.Value, c *call, auth authorization, date string) error {
 	sum := sha256.Sum256(c.body)
 	hash := hex.EncodeToString(sum[:])
 	if sent := c.Header.Get("X-Sdk-Content-Sha256"); sent != "" && sent != hash { // UNSIGNED-PAYLOAD too
@@ -105,7 +106,7 @@ func (k *key) check(c *call, auth authorization, date string) error {
 		if !ok {
 			return unauthorized(badSignature)
 		}
-		if subtle.ConstantTimeCompare([]byte(k.sign(date, text)), []byte(auth.signature)) == 1 {
+		if subtle.ConstantTimeCompare([]byte(sign(key, date, text)), []byte(auth.signature)) == 1 {
 			c.query = q
 			return nil
 		}
@@ -126,9 +127,9 @@ func withoutTokens(r *http.Request) *http.Request {
 	return &shown
 }
 
-func (k *key) sign(date, canonicalRequest string) string {
+func sign(key secret.Value, date, canonicalRequest string) string {
 	sum := sha256.Sum256([]byte(canonicalRequest))
-	mac := hmac.New(sha256.New, []byte(k.secret.Reveal()))
+	mac := hmac.New(sha256.New, []byte(key.Reveal()))
 	mac.Write([]byte(scheme + "\n" + date + "\n" + hex.EncodeToString(sum[:])))
 	return hex.EncodeToString(mac.Sum(nil))
 }

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
 
@@ -29,7 +29,7 @@ const (
 	vectorDay = "20260102T030405Z"
 )
 
-var granted = gaussdb.Config{Access: []gaussdb.Access{{AccessKey: ak, SecretKeyRef: "env:SK", Projects: []string{project, "97b026aa9cc4417888c14c84a1ad9861"}}}}
+var granted = settings{Access: access.Grants{{AccessKey: ak, SecretKeyRef: "env:SK", Projects: []string{project, "97b026aa9cc4417888c14c84a1ad9861"}}}}
 
 func locked(t testing.TB) *world { return newWorld(t, granted, map[string]string{"SK": sk}) }
 
@@ -303,7 +303,7 @@ func TestSignature_BarePlusSignedAsItself(t *testing.T) { // 3.2
 
 func TestAccess_Tokens(t *testing.T) { // rows 1 to 3; case 7
 	t.Parallel()
-	c := gaussdb.Config{Access: []gaussdb.Access{
+	c := settings{Access: access.Grants{
 		{TokenRef: "env:ONE", Projects: []string{project}, Expires: time.Date(2026, 1, 2, 4, 0, 0, 0, time.UTC)},
 		{TokenRef: "env:TWO", Projects: []string{other}},
 	}}
@@ -343,9 +343,9 @@ func longer(token string) string { return token + "-0123456789abcdef" }
 
 func TestAccess_Projects(t *testing.T) { // case 10; rows 9 and 10
 	t.Parallel()
-	c := gaussdb.Config{Access: []gaussdb.Access{
+	c := settings{Access: access.Grants{
 		{TokenRef: "env:ONE", Projects: []string{project}}, {TokenRef: "env:TWO", Projects: []string{other}},
-		{TokenRef: "env:READ", Projects: []string{project}, Actions: []string{"gaussdb:backup:list", "gaussdbformysql:backup:listPolicy"}},
+		{TokenRef: "env:READ", Projects: []string{project}, Permissions: []string{"gaussdb:backup:list", "gaussdbformysql:backup:listPolicy"}},
 	}}
 	w := newWorld(t, c, map[string]string{"ONE": longer("one"), "TWO": longer("two"), "READ": longer("read")})
 	orders := w.instance(project, "orders")
@@ -385,7 +385,7 @@ func TestAnswers_HoldNoSecret(t *testing.T) {
 	t.Parallel()
 	const token, temporary = "token-that-nobody-may-see", "temporary-that-nobody-may-see"
 	store := &broken{Store: view.NewMemory(time.Now)}
-	w := newWorldOver(t, store, nil, gaussdb.Config{Access: []gaussdb.Access{
+	w := newWorldOver(t, store, nil, settings{Access: access.Grants{
 		{AccessKey: ak, SecretKeyRef: "env:SK", SecurityTokenRef: "env:ST", Projects: []string{project}}, {TokenRef: "env:TOKEN", Projects: []string{project}},
 	}}, map[string]string{"SK": sk, "ST": temporary, "TOKEN": token})
 	var said strings.Builder
@@ -431,7 +431,7 @@ func TestAnswers_HoldNoSecret(t *testing.T) {
 
 func TestAccess_OpenDoor(t *testing.T) { // no entry: anybody, but a project there has to be
 	t.Parallel()
-	w := newWorld(t, gaussdb.Config{}, nil)
+	w := newWorld(t, settings{}, nil)
 	for _, header := range []map[string]string{{}, {"X-Auth-Token": "any"}, {"Authorization": "SDK-HMAC-SHA256 Access=a, SignedHeaders=x-sdk-date, Signature=00"}} {
 		if rec := w.do(http.MethodGet, path("backups"), "", header); rec.Code != http.StatusOK {
 			t.Errorf("%v: %d %s", header, rec.Code, rec.Body)
@@ -444,7 +444,7 @@ func TestAccess_OpenDoor(t *testing.T) { // no entry: anybody, but a project the
 
 func TestAccess_TemporaryKeys(t *testing.T) { // 3.2 (h)
 	t.Parallel()
-	c := gaussdb.Config{Access: []gaussdb.Access{{AccessKey: ak, SecretKeyRef: "env:SK", SecurityTokenRef: "env:ST", Projects: []string{project}}}}
+	c := settings{Access: access.Grants{{AccessKey: ak, SecretKeyRef: "env:SK", SecurityTokenRef: "env:ST", Projects: []string{project}}}}
 	w := newWorld(t, c, map[string]string{"SK": sk, "ST": "temporary"})
 	for token, want := range map[string]int{"temporary": 200, "": 401, "other": 401} {
 		r := httptest.NewRequest(http.MethodGet, path("backups"), http.NoBody)
@@ -485,7 +485,7 @@ func TestAccess_KeyIsLockedAfterWrongSignatures(t *testing.T) { // row 8
 
 func TestProjects_LookUp(t *testing.T) { // 3.6, row 42
 	t.Parallel()
-	c := gaussdb.Config{Access: []gaussdb.Access{
+	c := settings{Access: access.Grants{
 		{TokenRef: "env:ONE", Projects: []string{project}, Region: "cn-north-4"}, {TokenRef: "env:TWO", Projects: []string{other, "cn-south-1"}},
 	}}
 	w := newWorld(t, c, map[string]string{"ONE": longer("one"), "TWO": longer("two")})
@@ -504,7 +504,7 @@ func TestProjects_LookUp(t *testing.T) { // 3.6, row 42
 	}
 	rec := w.do(http.MethodGet, "/mysql/v3/projects?name=x", "", map[string]string{"X-Auth-Token": longer("two")})
 	asRefusal(t, "no twin", rec.Code, rec.Header(), rec.Body.Bytes(), 404, "APIGW.0101")
-	open := newWorld(t, gaussdb.Config{}, nil)
+	open := newWorld(t, settings{}, nil)
 	if body := open.do(http.MethodGet, "/v3/projects?name=cn-north-4", "", nil).Body.String(); !strings.Contains(body, `"id":"cn-north-4"`) {
 		t.Errorf("open: %s", body)
 	}
@@ -521,7 +521,7 @@ func TestSignature_OverHTTP(t *testing.T) {
 	if err := os.WriteFile(tokenFile, []byte(longer("one")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := setup(t, gaussdb.Config{Access: []gaussdb.Access{
+	p := setup(t, settings{Access: access.Grants{
 		{AccessKey: ak, SecretKeyRef: "file:" + file, Projects: []string{project}}, {TokenRef: "file:" + tokenFile, Projects: []string{project}},
 	}}, "orders", "billing")
 	send := func(method, path, body string, at time.Time) (int, string) {

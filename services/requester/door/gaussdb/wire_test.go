@@ -5,14 +5,13 @@ import (
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/requester/door/doortest"
-	"github.com/backupbus/backupbus/services/requester/door/gaussdb"
 )
 
 // `await STEP` waits for a step of the backup that was asked for last, `finish` and `fail` end its work.
 func TestWire(t *testing.T) {
 	t.Parallel()
 	doortest.Conversations(t, func(t *testing.T) doortest.Conversation {
-		p := setup(t, gaussdb.Config{}, "orders")
+		p := setup(t, settings{}, "orders")
 		return doortest.Conversation{URL: p.URL,
 			Names: map[string]string{project: "{PROJECT}", other: "{OTHER}", gaussID(t, project, "orders"): "{INSTANCE}"},
 			Volatile: []doortest.Volatile{

@@ -62,13 +62,13 @@ type backupsOutput struct {
 
 func (d *Door) backups(api huma.API) {
 	huma.Register(api, huma.Operation{
-		OperationID: "createBackup", Method: http.MethodPost, Path: project + "/backups", Tags: []string{"backups"},
+		OperationID: "createBackup", Method: http.MethodPost, Path: project + "/backups", Tags: []string{"backups"}, Extensions: needs("backups.create"),
 		Summary: "Ask for a backup", DefaultStatus: http.StatusAccepted,
 		Description: "Answered when the request is stored and can be seen. A busy instance is 409 PENDING_BACKUP_EXISTS.",
 	}, d.create)
 
 	huma.Register(api, huma.Operation{
-		OperationID: "listBackups", Method: http.MethodGet, Path: project + "/backups", Tags: []string{"backups"},
+		OperationID: "listBackups", Method: http.MethodGet, Path: project + "/backups", Tags: []string{"backups"}, Extensions: needs("backups.list"),
 		Summary: "List backups that are not deleted, newest first",
 	}, func(ctx context.Context, in *struct {
 		InProject
@@ -94,7 +94,7 @@ func (d *Door) backups(api huma.API) {
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "getBackup", Method: http.MethodGet, Path: project + "/backups/{backupId}", Tags: []string{"backups"},
+		OperationID: "getBackup", Method: http.MethodGet, Path: project + "/backups/{backupId}", Tags: []string{"backups"}, Extensions: needs("backups.get"),
 		Summary: "Read one backup, with its progress while it runs",
 	}, func(ctx context.Context, in *struct {
 		OneBackup
@@ -120,7 +120,7 @@ func (d *Door) backups(api huma.API) {
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "cancelBackup", Method: http.MethodPost, Path: project + "/backups/{backupId}:cancel", Tags: []string{"backups"},
+		OperationID: "cancelBackup", Method: http.MethodPost, Path: project + "/backups/{backupId}:cancel", Tags: []string{"backups"}, Extensions: needs("backups.cancel"),
 		Summary: "Stop a backup", DefaultStatus: http.StatusAccepted,
 	}, func(ctx context.Context, in *struct {
 		OneBackup
@@ -131,7 +131,7 @@ func (d *Door) backups(api huma.API) {
 		}
 	},
 	) (*receiptOutput, error) {
-		c := intake.Change{Caller: caller(in.Key, "", in.Traced), Project: in.Project, BackupID: in.BackupID}
+		c := intake.Change{Caller: caller(ctx, in.Key, "", in.Traced), Project: in.Project, BackupID: in.BackupID}
 		if in.Body != nil {
 			c.Reason = in.Body.Reason
 		}
@@ -139,7 +139,7 @@ func (d *Door) backups(api huma.API) {
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "verifyBackup", Method: http.MethodPost, Path: project + "/backups/{backupId}:verify", Tags: []string{"backups"},
+		OperationID: "verifyBackup", Method: http.MethodPost, Path: project + "/backups/{backupId}:verify", Tags: []string{"backups"}, Extensions: needs("backups.verify"),
 		Summary: "Prove a stored copy again", DefaultStatus: http.StatusAccepted,
 		Description: "The outcome is the event verified or verification_failed, and `check` of the backup.",
 	}, func(ctx context.Context, in *struct {
@@ -155,11 +155,11 @@ func (d *Door) backups(api huma.API) {
 		if in.Body != nil {
 			method = in.Body.Method
 		}
-		return d.receipt(d.intake.Verify(ctx, intake.Change{Caller: caller(in.Key, "", in.Traced), Project: in.Project, BackupID: in.BackupID}, method))(ctx)
+		return d.receipt(d.intake.Verify(ctx, intake.Change{Caller: caller(ctx, in.Key, "", in.Traced), Project: in.Project, BackupID: in.BackupID}, method))(ctx)
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "amendBackup", Method: http.MethodPatch, Path: project + "/backups/{backupId}", Tags: []string{"backups"},
+		OperationID: "amendBackup", Method: http.MethodPatch, Path: project + "/backups/{backupId}", Tags: []string{"backups"}, Extensions: needs("backups.update"),
 		Summary: "Change what may be changed of a backup", DefaultStatus: http.StatusAccepted,
 		Description: "Only what is named changes. A backup that is held cannot be deleted, by anybody or any policy, until it is released.",
 	}, func(ctx context.Context, in *struct {
@@ -174,12 +174,12 @@ func (d *Door) backups(api huma.API) {
 		}
 	},
 	) (*receiptOutput, error) {
-		return d.receipt(d.intake.Amend(ctx, intake.Amend{Caller: caller(in.Key, "", in.Traced), Project: in.Project, BackupID: in.BackupID,
+		return d.receipt(d.intake.Amend(ctx, intake.Amend{Caller: caller(ctx, in.Key, "", in.Traced), Project: in.Project, BackupID: in.BackupID,
 			Description: in.Body.Description, ExpireTime: in.Body.ExpireTime, Labels: in.Body.Labels, Held: in.Body.Held}))(ctx)
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "deleteBackup", Method: http.MethodDelete, Path: project + "/backups/{backupId}", Tags: []string{"backups"},
+		OperationID: "deleteBackup", Method: http.MethodDelete, Path: project + "/backups/{backupId}", Tags: []string{"backups"}, Extensions: needs("backups.delete"),
 		Summary: "Delete the copy that a backup took", DefaultStatus: http.StatusAccepted,
 	}, func(ctx context.Context, in *struct {
 		OneBackup
@@ -187,7 +187,7 @@ func (d *Door) backups(api huma.API) {
 		Keyed
 	},
 	) (*receiptOutput, error) {
-		return d.receipt(d.intake.Delete(ctx, intake.Change{Caller: caller(in.Key, "", in.Traced), Project: in.Project, BackupID: in.BackupID}))(ctx)
+		return d.receipt(d.intake.Delete(ctx, intake.Change{Caller: caller(ctx, in.Key, "", in.Traced), Project: in.Project, BackupID: in.BackupID}))(ctx)
 	})
 }
 
@@ -197,7 +197,7 @@ func (d *Door) create(ctx context.Context, in *createInput) (*receiptOutput, err
 		return nil, d.problem(ctx, err)
 	}
 	c := intake.Create{
-		Caller: caller(in.Key, sum, in.Traced), Project: in.Project, Instance: in.Body.Instance, Database: in.Body.Database,
+		Caller: caller(ctx, in.Key, sum, in.Traced), Project: in.Project, Instance: in.Body.Instance, Database: in.Body.Database,
 		Name: in.Body.Name, Description: in.Body.Description, Labels: in.Body.Labels, ExpireTime: in.Body.ExpireTime,
 		Location: in.Body.Location,
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/requester/door/command"
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
@@ -61,7 +62,10 @@ func (d *Door) postCommand(ctx context.Context, in *commandInput) (*receiptOutpu
 	if c.Trace.Parent == "" { // a caller that knows only HTTP
 		c.Trace = events.Trace{Parent: in.TraceParent, State: in.TraceState}
 	}
-	a, err := d.commands.Evaluate(ctx, command.Call{Project: in.Project, Command: c})
+	if err := mayCommand(ctx, c.Verb); err != nil {
+		return nil, err
+	}
+	a, err := d.commands.Evaluate(ctx, command.Call{Project: in.Project, Caller: access.From(ctx).Name(), Command: c})
 	if err != nil {
 		return nil, d.rejection(ctx, err)
 	}

@@ -98,13 +98,13 @@ type redriveOutput struct {
 
 func (d *Door) deadLetters(api huma.API) {
 	huma.Register(api, huma.Operation{
-		OperationID: "listDeadLetters", Method: http.MethodGet, Path: project + "/dead-letters", Tags: []string{"dead letters"},
+		OperationID: "listDeadLetters", Method: http.MethodGet, Path: project + "/dead-letters", Tags: []string{"dead letters"}, Extensions: needs("deadLetters.list"),
 		Summary:     "List messages that could not be used, the oldest first",
 		Description: "Those that name no project, or cannot be read, are in project _.",
 	}, d.listDeadLetters)
 
 	huma.Register(api, huma.Operation{
-		OperationID: "getDeadLetter", Method: http.MethodGet, Path: project + "/dead-letters/{sequence}", Tags: []string{"dead letters"},
+		OperationID: "getDeadLetter", Method: http.MethodGet, Path: project + "/dead-letters/{sequence}", Tags: []string{"dead letters"}, Extensions: needs("deadLetters.get"),
 		Summary: "Read one, with the message as it was received",
 	}, func(ctx context.Context, in *OneDeadLetter) (*deadLetterOutput, error) {
 		dead, err := d.deadLetter(ctx, in)
@@ -115,7 +115,7 @@ func (d *Door) deadLetters(api huma.API) {
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "redriveDeadLetter", Method: http.MethodPost, Path: project + "/dead-letters/{sequence}:redrive", Tags: []string{"dead letters"},
+		OperationID: "redriveDeadLetter", Method: http.MethodPost, Path: project + "/dead-letters/{sequence}:redrive", Tags: []string{"dead letters"}, Extensions: needs("deadLetters.redrive"),
 		Summary: "Give a message to its consumer again", DefaultStatus: http.StatusAccepted,
 		Description: "For commands: they are put into their queue again, and judged anew. Events are in the log still, where their readers " +
 			"find them: 409 NOT_REDRIVABLE, as for a message whose content was not kept. The dead letter stays.",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/schemas"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
@@ -39,7 +40,7 @@ const (
 func (d *Door) events(api huma.API) {
 	text := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
 	huma.Register(api, huma.Operation{
-		OperationID: "streamEvents", Method: http.MethodGet, Path: project + "/events", Tags: []string{"events"},
+		OperationID: "streamEvents", Method: http.MethodGet, Path: project + "/events", Tags: []string{"events"}, Extensions: needs("events.list"),
 		Summary: "Events of a project, as a stream or in pages",
 		Description: "Server-sent events; with Accept: " + batchType + " pages of what is stored. Last-Event-ID beats cursor beats since; " +
 			"without any of them a stream starts now and pages with the oldest event.",
@@ -54,11 +55,11 @@ func (d *Door) events(api huma.API) {
 		if strings.Contains(in.Accept, batchType) {
 			return d.page(ctx, f, in)
 		}
-		return d.stream(f, in.Progress)
+		return d.stream(f, access.From(ctx).Name(), in.Progress)
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "getEvent", Method: http.MethodGet, Path: project + "/events/{id}", Tags: []string{"events"},
+		OperationID: "getEvent", Method: http.MethodGet, Path: project + "/events/{id}", Tags: []string{"events"}, Extensions: needs("events.get"),
 		Summary: "Read one event by its id",
 		Responses: map[string]*huma.Response{"200": {Description: "the event", Content: map[string]*huma.MediaType{
 			eventType: {Schema: &huma.Schema{Type: huma.TypeObject}},

@@ -38,7 +38,7 @@ type healthOutput struct{ Body healthBody }
 
 func (d *Door) health(api huma.API) {
 	huma.Register(api, huma.Operation{
-		OperationID: "getInstanceHealth", Method: http.MethodGet, Path: project + "/instances/{instance}/health", Tags: []string{"instances"},
+		OperationID: "getInstanceHealth", Method: http.MethodGet, Path: project + "/instances/{instance}/health", Tags: []string{"instances"}, Extensions: needs("instances.get"),
 		Summary:     "Read how well one database is backed up",
 		Description: "The age of its last good backup, and the share of the due slots of its schedules that succeeded. What retention removed since still counts, for as long as the log keeps it.",
 	}, func(ctx context.Context, in *struct {

@@ -31,11 +31,11 @@ type instancesOutput struct {
 
 func (d *Door) instances(api huma.API) {
 	huma.Register(api, huma.Operation{
-		OperationID: "applyInstance", Method: http.MethodPost, Path: project + "/instances", Tags: []string{"instances"},
+		OperationID: "applyInstance", Method: http.MethodPost, Path: project + "/instances", Tags: []string{"instances"}, Extensions: needs("instances.apply"),
 		Summary:     "Make a database known, or change what is known of it",
 		Description: "Applying the same configuration again changes nothing.",
 	}, func(ctx context.Context, in *applyInput) (*instanceOutput, error) {
-		i, outcome, err := d.intake.Apply(ctx, intake.Apply{Caller: caller("", "", in.Traced), Project: in.Project,
+		i, outcome, err := d.intake.Apply(ctx, intake.Apply{Caller: caller(ctx, "", "", in.Traced), Project: in.Project,
 			Provider: in.Body.Provider, Instance: in.Body.Instance, Config: events.InstanceConfig(in.Body.Config)})
 		if err != nil {
 			return nil, d.problem(ctx, err)
@@ -44,7 +44,7 @@ func (d *Door) instances(api huma.API) {
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "listInstances", Method: http.MethodGet, Path: project + "/instances", Tags: []string{"instances"},
+		OperationID: "listInstances", Method: http.MethodGet, Path: project + "/instances", Tags: []string{"instances"}, Extensions: needs("instances.list"),
 		Summary: "List databases by name",
 	}, func(ctx context.Context, in *struct {
 		InProject
@@ -64,7 +64,7 @@ func (d *Door) instances(api huma.API) {
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "getInstance", Method: http.MethodGet, Path: project + "/instances/{instance}", Tags: []string{"instances"},
+		OperationID: "getInstance", Method: http.MethodGet, Path: project + "/instances/{instance}", Tags: []string{"instances"}, Extensions: needs("instances.get"),
 		Summary: "Read one database's configuration",
 	}, func(ctx context.Context, in *struct {
 		InProject

@@ -140,7 +140,7 @@ func (m *memory) Stopping(context.Context) <-chan struct{} { return nil }
 // serve serves the door over a log, by connections that buffer little.
 func serve(t *testing.T, m *memory) (*Door, string) {
 	t.Helper()
-	d := New(nil, m, nil, nil, time.Now, slog.New(slog.DiscardHandler), Config{})
+	d := New(nil, nil, m, nil, nil, time.Now, slog.New(slog.DiscardHandler), Config{})
 	s := httptest.NewUnstartedServer(d)
 	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		if err := c.(*net.TCPConn).SetWriteBuffer(64 << 10); err != nil {

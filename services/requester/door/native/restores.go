@@ -23,7 +23,7 @@ type restoreOutput struct{ Body restoreBody }
 
 func (d *Door) restores(api huma.API) {
 	huma.Register(api, huma.Operation{
-		OperationID: "restoreBackup", Method: http.MethodPost, Path: project + "/backups/{backupId}:restore", Tags: []string{"restores"},
+		OperationID: "restoreBackup", Method: http.MethodPost, Path: project + "/backups/{backupId}:restore", Tags: []string{"restores"}, Extensions: needs("backups.restore"),
 		Summary: "Put a copy into a registered instance", DefaultStatus: http.StatusAccepted,
 	}, func(ctx context.Context, in *restoreInput) (*receiptOutput, error) {
 		sum, err := digest(in.Key, "dev.backupbus.command.backup.restore.v1", struct {
@@ -33,7 +33,7 @@ func (d *Door) restores(api huma.API) {
 		if err != nil {
 			return nil, d.problem(ctx, err)
 		}
-		r, err := d.intake.Restore(ctx, intake.Restore{Caller: caller(in.Key, sum, in.Traced), Project: in.Project,
+		r, err := d.intake.Restore(ctx, intake.Restore{Caller: caller(ctx, in.Key, sum, in.Traced), Project: in.Project,
 			BackupID: in.BackupID, Target: events.Target(in.Body.Target)})
 		if err != nil {
 			return nil, d.problem(ctx, err)
@@ -46,7 +46,7 @@ func (d *Door) restores(api huma.API) {
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "getRestore", Method: http.MethodGet, Path: project + "/restores/{restoreId}", Tags: []string{"restores"},
+		OperationID: "getRestore", Method: http.MethodGet, Path: project + "/restores/{restoreId}", Tags: []string{"restores"}, Extensions: needs("restores.get"),
 		Summary: "Read one restore",
 	}, func(ctx context.Context, in *struct {
 		InProject

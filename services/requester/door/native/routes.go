@@ -15,6 +15,7 @@ import (
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
@@ -61,22 +62,28 @@ type Door struct {
 	live     *live
 	now      func() time.Time
 	slog     *slog.Logger
+	ring     *access.Ring
+	api      *huma.OpenAPI
 	http     http.Handler
 }
 
 var _ http.Handler = (*Door)(nil)
 
-// New makes the door; log is what the event stream reads from.
-func New(in Intake, log Log, commands Commands, dead DeadLetters, now func() time.Time, l *slog.Logger, c Config) *Door {
-	d := &Door{intake: in, log: log, commands: commands, dead: dead, streams: streams{open: map[string]int{}}, reading: make(reading, maxReading), live: &live{log: log, slog: l}, now: now, slog: l}
+// New makes the door; ring says who may do what, log is what the event stream reads from.
+func New(in Intake, ring *access.Ring, log Log, commands Commands, dead DeadLetters, now func() time.Time, l *slog.Logger, c Config) *Door {
+	d := &Door{intake: in, ring: ring, log: log, commands: commands, dead: dead, streams: streams{open: map[owner]int{}}, reading: make(reading, maxReading), live: &live{log: log, slog: l}, now: now, slog: l}
 	mux := http.NewServeMux()
 	conf := huma.DefaultConfig("backupbus", c.Version)
 	conf.DocsPath = "" // its page loads scripts from elsewhere
 	conf.SchemasPath = ""
 	conf.CreateHooks = nil // no $schema member in bodies
+	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	conf.Security = []map[string][]string{{"token": {}}, {}} // or none, where the settings grant nothing
 	conf.Servers = []*huma.Server{{URL: "/api"}}
 	conf.Transformers = []huma.Transformer{d.problems}
 	api := huma.NewAPI(conf, verbs{humago.NewAdapter(mux, "")})
+	api.UseMiddleware(d.admit)
+	d.api = api.OpenAPI()
 	d.instances(api)
 	d.health(api)
 	d.schedules(api)
@@ -122,8 +129,8 @@ func splitVerb(next http.Handler) http.Handler {
 	})
 }
 
-func caller(key, digest string, t Traced) intake.Caller {
-	return intake.Caller{Door: "native", Key: key, Digest: digest, Trace: events.Trace{Parent: t.TraceParent, State: t.TraceState}}
+func caller(ctx context.Context, key, digest string, t Traced) intake.Caller {
+	return intake.Caller{Door: "native", Name: access.From(ctx).Name(), Key: key, Digest: digest, Trace: events.Trace{Parent: t.TraceParent, State: t.TraceState}}
 }
 
 // Traced are the headers that carry the caller's trace into every event.

@@ -50,14 +50,14 @@ const oneSchedule = project + "/schedules/{scheduleId}"
 
 func (d *Door) schedules(api huma.API) {
 	huma.Register(api, huma.Operation{
-		OperationID: "planSchedule", Method: http.MethodPost, Path: project + "/schedules", Tags: []string{"schedules"},
+		OperationID: "planSchedule", Method: http.MethodPost, Path: project + "/schedules", Tags: []string{"schedules"}, Extensions: needs("schedules.apply"),
 		Summary: "Make a schedule, or change the one of that name",
 		Description: "The configuration becomes what is sent: what is not named is as if it had never been, except that a schedule " +
 			"stays paused, or not, where `paused` is absent. Sending the same again changes nothing.",
 	}, d.plan)
 
 	huma.Register(api, huma.Operation{
-		OperationID: "listSchedules", Method: http.MethodGet, Path: project + "/schedules", Tags: []string{"schedules"},
+		OperationID: "listSchedules", Method: http.MethodGet, Path: project + "/schedules", Tags: []string{"schedules"}, Extensions: needs("schedules.list"),
 		Summary: "List schedules",
 	}, func(ctx context.Context, in *struct {
 		InProject
@@ -78,7 +78,7 @@ func (d *Door) schedules(api huma.API) {
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "getSchedule", Method: http.MethodGet, Path: oneSchedule, Tags: []string{"schedules"},
+		OperationID: "getSchedule", Method: http.MethodGet, Path: oneSchedule, Tags: []string{"schedules"}, Extensions: needs("schedules.get"),
 		Summary: "Read one schedule",
 	}, func(ctx context.Context, in *OneSchedule) (*scheduleOutput, error) {
 		s, err := d.intake.ScheduleByID(ctx, in.Project, in.ScheduleID)
@@ -89,21 +89,21 @@ func (d *Door) schedules(api huma.API) {
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "amendSchedule", Method: http.MethodPatch, Path: oneSchedule, Tags: []string{"schedules"},
+		OperationID: "amendSchedule", Method: http.MethodPatch, Path: oneSchedule, Tags: []string{"schedules"}, Extensions: needs("schedules.update"),
 		Summary: "Change some of a schedule, pause it or let it go on",
 		Description: "A JSON merge patch (RFC 7396): what is not named stays, null takes a member out. A pause skips nothing that " +
 			"has begun; what would have been due during it is not made up for.",
 	}, d.amend)
 
 	huma.Register(api, huma.Operation{
-		OperationID: "deleteSchedule", Method: http.MethodDelete, Path: oneSchedule, Tags: []string{"schedules"},
+		OperationID: "deleteSchedule", Method: http.MethodDelete, Path: oneSchedule, Tags: []string{"schedules"}, Extensions: needs("schedules.delete"),
 		Summary: "Take a schedule out", Description: "Its backups stay. Its name can be used again.",
 	}, func(ctx context.Context, in *struct {
 		OneSchedule
 		Traced
 	},
 	) (*scheduleOutput, error) {
-		s, err := d.intake.DeleteSchedule(ctx, intake.Unplan{Caller: caller("", "", in.Traced), Project: in.Project, ScheduleID: in.ScheduleID})
+		s, err := d.intake.DeleteSchedule(ctx, intake.Unplan{Caller: caller(ctx, "", "", in.Traced), Project: in.Project, ScheduleID: in.ScheduleID})
 		if err != nil {
 			return nil, d.problem(ctx, err)
 		}
@@ -113,7 +113,7 @@ func (d *Door) schedules(api huma.API) {
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "previewSchedule", Method: http.MethodGet, Path: oneSchedule + "/preview", Tags: []string{"schedules"},
+		OperationID: "previewSchedule", Method: http.MethodGet, Path: oneSchedule + "/preview", Tags: []string{"schedules"}, Extensions: needs("schedules.get"),
 		Summary:     "Say when backups will be due, and what the retention would keep and delete now",
 		Description: "Changes nothing. The due times of a paused schedule are those it would have.",
 	}, d.preview)
@@ -121,7 +121,7 @@ func (d *Door) schedules(api huma.API) {
 
 func (d *Door) plan(ctx context.Context, in *planInput) (*scheduleOutput, error) {
 	return d.planned(ctx, intake.Plan{
-		Caller: caller("", "", in.Traced), Project: in.Project, Instance: in.Body.Instance, Database: in.Body.Database, Name: in.Body.Name,
+		Caller: caller(ctx, "", "", in.Traced), Project: in.Project, Instance: in.Body.Instance, Database: in.Body.Database, Name: in.Body.Name,
 		Change: func(_ events.Instance, before *events.Schedule) (events.ScheduleConfig, error) {
 			return in.Body.Config.over(before), nil
 		},
@@ -140,7 +140,7 @@ func (d *Door) amend(ctx context.Context, in *amendInput) (*scheduleOutput, erro
 		return nil, d.problem(ctx, err)
 	}
 	return d.planned(ctx, intake.Plan{
-		Caller: caller("", "", in.Traced), Project: s.Project, Instance: s.Instance, Database: s.Database, Name: s.Name,
+		Caller: caller(ctx, "", "", in.Traced), Project: s.Project, Instance: s.Instance, Database: s.Database, Name: s.Name,
 		Change: func(_ events.Instance, before *events.Schedule) (events.ScheduleConfig, error) {
 			if before == nil { // it went meanwhile: a patch makes none
 				return events.ScheduleConfig{}, &intake.Error{Kind: intake.NotFound, Reason: intake.ScheduleNotFound, Message: "the schedule was deleted: make it again with POST"}

@@ -22,6 +22,7 @@ const (
 	writeLimit = 30 * time.Second
 	maxStream  = time.Hour // ± 10 %, so that clients that came together do not come back together
 	maxStreams = 100       // of one project
+	maxOwn     = 10        // of one caller in a project, where callers have names
 	retryLater = 10        // seconds, for a client that is one too many
 )
 
@@ -32,15 +33,14 @@ const (
 )
 
 // stream answers with server-sent events until the client goes.
-func (d *Door) stream(f *feed, progress bool) (*huma.StreamResponse, error) {
+func (d *Door) stream(f *feed, caller string, progress bool) (*huma.StreamResponse, error) {
 	token, err := events.Token(f.project)
 	if err != nil {
 		return nil, badRequest("project: " + err.Error())
 	}
-	leave, ok := d.streams.enter(f.project)
-	if !ok {
-		return nil, huma.ErrorWithHeaders(&problem{Title: http.StatusText(http.StatusTooManyRequests), Status: http.StatusTooManyRequests, Reason: "RATE_LIMITED",
-			Detail: fmt.Sprintf("project %s has %d event streams open: close one, or come back", f.project, maxStreams)},
+	leave, err := d.streams.enter(f.project, caller)
+	if err != nil {
+		return nil, huma.ErrorWithHeaders(&problem{Title: http.StatusText(http.StatusTooManyRequests), Status: http.StatusTooManyRequests, Reason: "RATE_LIMITED", Detail: err.Error()},
 			http.Header{"Retry-After": {fmt.Sprint(retryLater)}})
 	}
 	if f.start == (Start{}) {
@@ -59,26 +59,41 @@ func (d *Door) stream(f *feed, progress bool) (*huma.StreamResponse, error) {
 	}}, nil
 }
 
-// streams counts the open streams of each project.
+// streams counts the open streams of each project, and of each caller in it.
 type streams struct {
 	mu   sync.Mutex
-	open map[string]int
+	open map[owner]int
 }
 
-func (s *streams) enter(project string) (leave func(), ok bool) {
+// owner is a project's caller; without a name, the whole project.
+type owner struct{ project, caller string }
+
+func (s *streams) enter(project, caller string) (leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open[project] >= maxStreams {
-		return nil, false
+	all, own := owner{project: project}, owner{project, caller}
+	switch {
+	case s.open[all] >= maxStreams:
+		return nil, fmt.Errorf("project %s has %d event streams open: close one, or come back", project, maxStreams)
+	case caller != "" && s.open[own] >= maxOwn:
+		return nil, fmt.Errorf("you have %d event streams of project %s open: close one, or come back", maxOwn, project)
 	}
-	s.open[project]++
+	counted := []owner{all}
+	if caller != "" {
+		counted = append(counted, own)
+	}
+	for _, o := range counted {
+		s.open[o]++
+	}
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.open[project]--; s.open[project] == 0 {
-			delete(s.open, project)
+		for _, o := range counted {
+			if s.open[o]--; s.open[o] == 0 {
+				delete(s.open, o)
+			}
 		}
-	}, true
+	}, nil
 }
 
 // stream is one client's event stream: one goroutine, which sends what is live and, while it is behind, reads the log.

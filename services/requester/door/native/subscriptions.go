@@ -135,8 +135,8 @@ func subscriptions(api huma.API) {
 	param := func(in, name string) *huma.Param {
 		return &huma.Param{Name: name, In: in, Required: in == "path", Schema: text}
 	}
-	add := func(id, method, path, summary string, body any, status string, answer any, params ...*huma.Param) {
-		op := &huma.Operation{OperationID: id, Method: method, Path: project + "/subscriptions" + path, Tags: []string{"subscriptions"}, Summary: summary,
+	add := func(id, permission, method, path, summary string, body any, status string, answer any, params ...*huma.Param) {
+		op := &huma.Operation{OperationID: id, Method: method, Path: project + "/subscriptions" + path, Tags: []string{"subscriptions"}, Summary: summary, Extensions: needs(permission),
 			Parameters: append([]*huma.Param{param("path", "project")}, params...),
 			Responses: map[string]*huma.Response{status: {Description: http.StatusText(int(status[0]-'0')*100 + int(status[1]-'0')*10 + int(status[2]-'0'))},
 				"default": {Description: "Error", Content: map[string]*huma.MediaType{"application/problem+json": {Schema: doc.Components.Schemas.Schema(reflect.TypeFor[problem](), true, "")}}}}}
@@ -156,14 +156,14 @@ func subscriptions(api huma.API) {
 	}
 	id, match := param("path", "subscription"), param("header", "If-Match")
 	const one = "/{subscription}"
-	add("createSubscription", http.MethodPost, "", "Send events to a URL, or by e-mail", SubscriptionSpec{}, "201", subscriptionBody{})
-	add("listSubscriptions", http.MethodGet, "", "List subscriptions, the oldest first", nil, "200", subscriptionList{}, query("limit", "cursor", "status")...)
-	add("getSubscription", http.MethodGet, one, "Read one subscription", nil, "200", subscriptionBody{}, id)
-	add("updateSubscription", http.MethodPatch, one, "Change a subscription (JSON merge patch)", map[string]any{}, "200", subscriptionBody{}, id, match)
-	add("deleteSubscription", http.MethodDelete, one, "Delete a subscription; what waits is not sent", nil, "204", nil, id, match)
-	add("rotateSecret", http.MethodPost, one+":rotateSecret", "Give it another signing secret; for a while both sign", rotateBody{}, "200", map[string]any{}, id)
-	add("replaySubscription", http.MethodPost, one+":replay", "Send events again, by id or of a time", replayBody{}, "202", replayAnswer{}, id)
-	add("testSubscription", http.MethodPost, one+":test", "Send a test event, once", nil, "200", deliveryAttempt{}, id)
-	add("listDeliveries", http.MethodGet, one+"/deliveries", "List deliveries of the last 30 days, in the order of their last changes", nil, "200", deliveryList{},
+	add("createSubscription", "subscriptions.create", http.MethodPost, "", "Send events to a URL, or by e-mail", SubscriptionSpec{}, "201", subscriptionBody{})
+	add("listSubscriptions", "subscriptions.list", http.MethodGet, "", "List subscriptions, the oldest first", nil, "200", subscriptionList{}, query("limit", "cursor", "status")...)
+	add("getSubscription", "subscriptions.get", http.MethodGet, one, "Read one subscription", nil, "200", subscriptionBody{}, id)
+	add("updateSubscription", "subscriptions.update", http.MethodPatch, one, "Change a subscription (JSON merge patch)", map[string]any{}, "200", subscriptionBody{}, id, match)
+	add("deleteSubscription", "subscriptions.delete", http.MethodDelete, one, "Delete a subscription; what waits is not sent", nil, "204", nil, id, match)
+	add("rotateSecret", "subscriptions.rotateSecret", http.MethodPost, one+":rotateSecret", "Give it another signing secret; for a while both sign", rotateBody{}, "200", map[string]any{}, id)
+	add("replaySubscription", "subscriptions.replay", http.MethodPost, one+":replay", "Send events again, by id or of a time", replayBody{}, "202", replayAnswer{}, id)
+	add("testSubscription", "subscriptions.test", http.MethodPost, one+":test", "Send a test event, once", nil, "200", deliveryAttempt{}, id)
+	add("listDeliveries", "deliveries.list", http.MethodGet, one+"/deliveries", "List deliveries of the last 30 days, in the order of their last changes", nil, "200", deliveryList{},
 		append([]*huma.Param{id}, query("state", "type", "from", "to", "cursor", "limit")...)...)
 }

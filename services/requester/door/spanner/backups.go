@@ -32,6 +32,12 @@ func (s *adminServer) CreateBackup(ctx context.Context, r *databasepb.CreateBack
 	if of != in {
 		return nil, invalid("Invalid CreateBackup request. The database must be in the instance in which the backup is created, %s.", in)
 	}
+	if err := may(ctx, "spanner.backups.create", in.String()); err != nil {
+		return nil, err
+	}
+	if err := may(ctx, "spanner.databases.createBackup", of.database(database)); err != nil {
+		return nil, err
+	}
 	h, err := d.home(ctx, in)
 	if err != nil {
 		return nil, err
@@ -89,6 +95,9 @@ func (s *adminServer) GetBackup(ctx context.Context, r *databasepb.GetBackupRequ
 	if !ok {
 		return nil, malformed("GetBackup")
 	}
+	if err := may(ctx, "spanner.backups.get", in.backup(id)); err != nil {
+		return nil, err
+	}
 	h, b, err := s.door.find(ctx, in, id)
 	if err != nil {
 		return nil, err
@@ -104,6 +113,9 @@ func (s *adminServer) UpdateBackup(ctx context.Context, r *databasepb.UpdateBack
 		return nil, malformed("UpdateBackup")
 	}
 	if err := checkMask(r.GetUpdateMask(), "expire_time"); err != nil {
+		return nil, err
+	}
+	if err := may(ctx, "spanner.backups.update", in.backup(id)); err != nil {
 		return nil, err
 	}
 	h, b, err := d.find(ctx, in, id)
@@ -133,6 +145,9 @@ func (s *adminServer) DeleteBackup(ctx context.Context, r *databasepb.DeleteBack
 		return nil, malformed("DeleteBackup")
 	}
 	a := about{instance: in.String(), backup: in.backup(id)}
+	if err := may(ctx, "spanner.backups.delete", a.backup); err != nil {
+		return nil, err
+	}
 	if _, err := d.intake.Instance(ctx, in.project, in.instance); err != nil {
 		return nil, a.of(err)
 	}

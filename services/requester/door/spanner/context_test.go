@@ -52,7 +52,7 @@ func (gone) Instance(ctx context.Context, _, _ string) (events.Instance, error) 
 func TestErrors_OfCallersWhoGo(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	door, err := spanner.New(gone{}, time.Now, slog.New(slog.NewTextHandler(&log, nil)))
+	door, err := spanner.New(gone{}, nil, time.Now, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func (s *slow) Settled(ctx context.Context, _, _ string) (events.Backup, error) 
 func TestCancel_WaitsFromItsBeginning(t *testing.T) {
 	t.Parallel()
 	s := &slow{t: t}
-	door, err := spanner.New(s, time.Now, pipelinetest.Logger(t))
+	door, err := spanner.New(s, nil, time.Now, pipelinetest.Logger(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,12 @@ func (s *adminServer) CopyBackup(ctx context.Context, r *databasepb.CopyBackupRe
 	if !idForm.MatchString(r.GetBackupId()) {
 		return nil, invalid("Invalid CopyBackup request. The backup id must have %s.", idRule)
 	}
+	if err := may(ctx, "spanner.backups.copy", from.backup(id)); err != nil {
+		return nil, err
+	}
+	if err := may(ctx, "spanner.backups.create", into.String()); err != nil {
+		return nil, err
+	}
 	if from.project != into.project {
 		return nil, refuse(codes.FailedPrecondition, "Backups are copied within their project: choose an instance of project %s.", from.project)
 	}

@@ -39,13 +39,14 @@ import (
 //	b40, b41     TestLists_NewestFirstInPages
 //	b42          TestLists_FiltersOfOperations
 //	b43          TestLists_MalformedFilters
-//	b44 - b46    with access control
+//	b44          TestAccess_Tokens
+//	b45, b46     TestAccess_Permissions
 //	b47 - b50    TestREST_WhatCannotBeRead
 //	b51          TestCreate_Refusals, TestREST_CreateInEverySpelling
 //	b52          TestREST_PathsThatAreNotThere
 //	b53          TestGRPC_WhatIsNotThere
 //	b54          TestErrors_OfIntake; nothing limits calls yet
-//	b55          TestPermissions_OfWhatIsThere; its other half with access control
+//	b55          TestPermissions_OfWhatIsThere, TestAccess_TestIamPermissionsTellsWhatIsHeld
 //	b56          TestGRPC_WhatIsNotThere, TestREST_PathsThatAreNotThere, TestRestore_OfSpannerItselfIsNotThere
 //	b57          TestLists_OperationsOfABackup
 //	b58          TestLife_FailureIsInTheOperation, TestErrors_OfWork
@@ -81,8 +82,8 @@ import (
 //	c48          TestREST_WithoutAContentType
 //	c49          TestPort_IsShared
 //	c50          compat
-//	c51          with access control
-//	c52          TestPermissions_OfWhatIsThere; its other half with access control
+//	c51          TestAccess_Tokens, TestAccess_Permissions
+//	c52          TestPermissions_OfWhatIsThere, TestAccess_TestIamPermissionsTellsWhatIsHeld
 //	c53, c54     TestCopy_HoldsItsSource, TestCopy_OutlivesItsSource, TestCopy_OfAProviderThatCannot
 //	c55          TestGRPC_WhatIsNotThere, TestRestore_OfSpannerItselfIsNotThere
 func TestCoverage_NamesEveryRowAndTestsThatExist(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
@@ -59,6 +60,7 @@ type Intake interface {
 // Door serves both protocols. What a client cannot ask for here is UNIMPLEMENTED.
 type Door struct {
 	intake Intake
+	ring   *access.Ring
 	now    func() time.Time
 	log    *slog.Logger
 	grpc   *grpc.Server
@@ -67,9 +69,9 @@ type Door struct {
 
 var _ http.Handler = (*Door)(nil)
 
-// New makes the door.
-func New(in Intake, now func() time.Time, l *slog.Logger) (*Door, error) {
-	d := &Door{intake: in, now: now, log: l}
+// New makes the door. ring says who may do what.
+func New(in Intake, ring *access.Ring, now func() time.Time, l *slog.Logger) (*Door, error) {
+	d := &Door{intake: in, ring: ring, now: now, log: l}
 	d.grpc = grpc.NewServer(grpc.UnaryInterceptor(d.intercept), grpc.MaxRecvMsgSize(maxBody))
 	admin, operations := &adminServer{door: d}, &operationsServer{door: d}
 	databasepb.RegisterDatabaseAdminServer(d.grpc, admin)
@@ -135,15 +137,8 @@ func Owns(path string) bool {
 	return false
 }
 
-// caller is who asks: nobody in particular, as there is no authentication yet. Both protocols have their headers in
-// the metadata.
+// caller is who asks. Both protocols have their headers in the metadata.
 func caller(ctx context.Context) intake.Caller {
 	md, _ := metadata.FromIncomingContext(ctx)
-	first := func(name string) string {
-		if v := md.Get(name); len(v) > 0 {
-			return v[0]
-		}
-		return ""
-	}
-	return intake.Caller{Door: "spanner", Trace: events.Trace{Parent: first("traceparent"), State: first("tracestate")}}
+	return intake.Caller{Door: "spanner", Name: access.From(ctx).Name(), Trace: events.Trace{Parent: first(md, "traceparent"), State: first(md, "tracestate")}}
 }

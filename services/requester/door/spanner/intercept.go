@@ -26,6 +26,9 @@ func (d *Door) intercept(ctx context.Context, req any, info *grpc.UnaryServerInf
 			answer, err = nil, d.told(ctx, info.FullMethod, err)
 		}
 	}()
+	if ctx, err = d.admit(ctx); err != nil {
+		return nil, err
+	}
 	return handle(ctx, req)
 }
 

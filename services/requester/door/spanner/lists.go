@@ -26,6 +26,9 @@ func (s *adminServer) ListBackups(ctx context.Context, r *databasepb.ListBackups
 	if err != nil || !ok {
 		return nil, malformed(method)
 	}
+	if err := may(ctx, "spanner.backups.list", in.String()); err != nil {
+		return nil, err
+	}
 	d := s.door
 	h, err := d.home(ctx, in)
 	if err != nil {
@@ -92,6 +95,9 @@ func (d *Door) creations(ctx context.Context, l listing, id string) ([]*longrunn
 	if err != nil {
 		return nil, "", err
 	}
+	if err := may(ctx, "spanner.backupOperations.list", l.parent); err != nil {
+		return nil, "", err
+	}
 	h, err := d.home(ctx, l.instanceName)
 	if err != nil {
 		return nil, "", err
@@ -117,6 +123,9 @@ func (d *Door) creations(ctx context.Context, l listing, id string) ([]*longrunn
 func (d *Door) restorals(ctx context.Context, l listing, database string) ([]*longrunningpb.Operation, string, error) {
 	p, match, err := l.read(restoreCursor)
 	if err != nil {
+		return nil, "", err
+	}
+	if err := may(ctx, "spanner.databaseOperations.list", l.parent); err != nil {
 		return nil, "", err
 	}
 	h, err := d.home(ctx, l.instanceName)
@@ -154,10 +163,15 @@ func (s *operationsServer) ListOperations(ctx context.Context, r *longrunningpb.
 		list, next, err = s.door.restorals(ctx, l, id)
 	} else if l.instanceName, ok = parseInstance(owner); ok { // nothing here works on an instance as such
 		if _, _, err = l.read(backupCursor); err == nil {
+			err = may(ctx, "spanner.backupOperations.list", owner)
+		}
+		if err == nil {
 			_, err = s.door.home(ctx, l.instanceName)
 		}
 	} else if _, ok = parts(configForm, owner); ok {
-		_, _, err = l.read(backupCursor)
+		if _, _, err = l.read(backupCursor); err == nil {
+			err = may(ctx, "spanner.backupOperations.list", owner)
+		}
 	} else {
 		err = malformed(method)
 	}

@@ -38,8 +38,8 @@ type work struct {
 	restore *events.Restore
 }
 
-// work finds an operation by its name. One that ended long ago is no longer there.
-func (d *Door) work(ctx context.Context, name string) (work, error) {
+// work finds an operation by its name, for a caller who may do that with it. One that ended long ago is no longer there.
+func (d *Door) work(ctx context.Context, verb, name string) (work, error) {
 	owner, id, ok := operationOwner(name)
 	if !ok {
 		return work{}, invalid("Invalid operation uri: %s", shorten(name))
@@ -47,6 +47,9 @@ func (d *Door) work(ctx context.Context, name string) (work, error) {
 	project, ok := parts("projects/*", strings.Join(strings.SplitN(owner, "/", 3)[:2], "/"))
 	if !ok || !autoForm.MatchString(id) {
 		return work{}, noOperation(name)
+	}
+	if err := mayOperate(ctx, verb, name); err != nil {
+		return work{}, err
 	}
 	op, err := d.intake.ShortOperation(ctx, project[0], strings.TrimPrefix(id, "_auto_op_"))
 	if intake.KindOf(err) == intake.NotFound {
@@ -106,7 +109,7 @@ func (d *Door) show(ctx context.Context, w work) (*longrunningpb.Operation, erro
 
 // GetOperation implements Operations.
 func (s *operationsServer) GetOperation(ctx context.Context, r *longrunningpb.GetOperationRequest) (*longrunningpb.Operation, error) {
-	w, err := s.door.work(ctx, r.GetName())
+	w, err := s.door.work(ctx, "get", r.GetName())
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +122,7 @@ func (s *operationsServer) CancelOperation(ctx context.Context, r *longrunningpb
 	d := s.door
 	wait, stop := context.WithTimeout(ctx, cancelWithin)
 	defer stop()
-	w, err := d.work(ctx, r.GetName())
+	w, err := d.work(ctx, "cancel", r.GetName())
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +163,7 @@ func (s *operationsServer) WaitOperation(ctx context.Context, r *longrunningpb.W
 	}
 	wait, stop := context.WithTimeout(ctx, limit)
 	defer stop()
-	w, err := d.work(ctx, r.GetName())
+	w, err := d.work(ctx, "get", r.GetName())
 	if err != nil {
 		return nil, err
 	}

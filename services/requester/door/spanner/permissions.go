@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"cloud.google.com/go/iam/apiv1/iampb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
@@ -15,13 +17,17 @@ var permissions = []string{
 	"spanner.backups.create", "spanner.backups.copy", "spanner.backups.get", "spanner.backups.update", "spanner.backups.delete", "spanner.backups.list",
 	"spanner.backups.restoreDatabase", "spanner.backupOperations.list", "spanner.backupOperations.get", "spanner.backupOperations.cancel",
 	"spanner.backupSchedules.create", "spanner.backupSchedules.get", "spanner.backupSchedules.update", "spanner.backupSchedules.delete", "spanner.backupSchedules.list",
+	"spanner.databaseOperations.list", "spanner.databaseOperations.get", "spanner.databaseOperations.cancel",
 	"spanner.databases.create", "spanner.databases.createBackup", "spanner.databases.list",
 }
 
+// Permissions are the names of all that this door asks for.
+func Permissions() []string { return slices.Clone(permissions) }
+
 const maxPermissions = 100
 
-// TestIamPermissions implements DatabaseAdmin (spanner.md 4.9). Without access control the caller holds whatever there
-// is to hold on a resource that is there.
+// TestIamPermissions implements DatabaseAdmin (spanner.md 4.9). Who may not list what the resource is one of learns
+// nothing of whether it is there.
 func (s *adminServer) TestIamPermissions(ctx context.Context, r *iampb.TestIamPermissionsRequest) (*iampb.TestIamPermissionsResponse, error) {
 	const method = "TestIamPermissions"
 	if len(r.GetPermissions()) > maxPermissions {
@@ -32,11 +38,26 @@ func (s *adminServer) TestIamPermissions(ctx context.Context, r *iampb.TestIamPe
 		if strings.Contains(p, "*") {
 			return nil, invalid("Invalid %s request. Permissions with wildcards are not allowed.", method)
 		}
-		if slices.Contains(permissions, p) && !slices.Contains(out.Permissions, p) {
+		if slices.Contains(permissions, p) && !slices.Contains(out.Permissions, p) && may(ctx, p, r.GetResource()) == nil {
 			out.Permissions = append(out.Permissions, p)
 		}
 	}
-	return out, s.door.there(ctx, method, r.GetResource())
+	err := s.door.there(ctx, method, r.GetResource())
+	if status.Code(err) == codes.NotFound && may(ctx, listOf(r.GetResource()), r.GetResource()) != nil {
+		return &iampb.TestIamPermissionsResponse{}, nil
+	}
+	return out, err
+}
+
+// listOf is the permission to list what a resource is one of.
+func listOf(name string) string {
+	if _, ok := parts(backupForm, name); ok {
+		return "spanner.backups.list"
+	}
+	if _, ok := parts(scheduleForm, name); ok {
+		return "spanner.backupSchedules.list"
+	}
+	return "spanner.databases.list"
 }
 
 // there tells whether a resource is.

@@ -142,7 +142,13 @@ type binding struct {
 
 func (b binding) serve(w http.ResponseWriter, r *http.Request, path map[string]string) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	answer, err := b.method.Handler(b.impl, traced(r), func(into any) error { return b.read(into.(proto.Message), r, path) }, b.door.intercept)
+	ctx := traced(r)
+	answer, err := b.method.Handler(b.impl, ctx, func(into any) error {
+		if _, err := b.door.admit(ctx); err != nil { // who may not ask is not told what is wrong with the question
+			return err
+		}
+		return b.read(into.(proto.Message), r, path)
+	}, b.door.intercept)
 	if err != nil {
 		st := status.Convert(err)
 		var own *rpcError
@@ -157,7 +163,7 @@ func (b binding) serve(w http.ResponseWriter, r *http.Request, path map[string]s
 
 // traced is the context of a request, with what gRPC calls its metadata.
 func traced(r *http.Request) context.Context {
-	return metadata.NewIncomingContext(r.Context(), metadata.Pairs("traceparent", r.Header.Get("traceparent"), "tracestate", r.Header.Get("tracestate")))
+	return metadata.NewIncomingContext(r.Context(), metadata.Pairs("traceparent", r.Header.Get("traceparent"), "tracestate", r.Header.Get("tracestate"), "authorization", r.Header.Get("Authorization")))
 }
 
 // read fills the request from body, path and query, in this order: a path variable wins over the body.

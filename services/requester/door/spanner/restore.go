@@ -24,6 +24,12 @@ func (s *adminServer) RestoreDatabase(ctx context.Context, r *databasepb.Restore
 	if err := checkID(r.GetDatabaseId()); err != nil {
 		return nil, err
 	}
+	if err := may(ctx, "spanner.backups.restoreDatabase", from.backup(id)); err != nil {
+		return nil, err
+	}
+	if err := may(ctx, "spanner.databases.create", into.String()); err != nil {
+		return nil, err
+	}
 	if from.project != into.project {
 		return nil, refuse(codes.FailedPrecondition, "Backups are restored within their project: choose an instance of project %s.", from.project)
 	}

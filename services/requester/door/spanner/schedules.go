@@ -49,11 +49,17 @@ type plan struct {
 	name, database, id string
 }
 
-// plan finds the instance and the database of a request; id may be empty where a list is asked for.
-func (d *Door) plan(ctx context.Context, method, parent, id string) (plan, error) {
+// plan finds the instance and the database of a request whose caller holds the permissions; id may be empty where a list
+// is asked for.
+func (d *Door) plan(ctx context.Context, method, parent, id string, permissions ...string) (plan, error) {
 	in, database, ok := parseIn(databaseForm, parent)
 	if !ok {
 		return plan{}, malformed(method)
+	}
+	for _, p := range permissions {
+		if err := may(ctx, p, parent); err != nil {
+			return plan{}, err
+		}
 	}
 	h, err := d.home(ctx, in)
 	if err != nil {
@@ -82,10 +88,13 @@ func (d *Door) schedules(ctx context.Context, h *home) error {
 }
 
 // planOf is plan for a schedule's own name.
-func (d *Door) planOf(ctx context.Context, method, name string) (plan, error) {
+func (d *Door) planOf(ctx context.Context, method, name, permission string) (plan, error) {
 	p, ok := parts(scheduleForm, name)
 	if !ok {
 		return plan{}, malformed(method)
+	}
+	if err := may(ctx, permission, name); err != nil {
+		return plan{}, err
 	}
 	return d.plan(ctx, method, instanceName{p[0], p[1]}.database(p[2]), p[3])
 }
@@ -107,7 +116,7 @@ func (s *adminServer) CreateBackupSchedule(ctx context.Context, r *databasepb.Cr
 	if !idForm.MatchString(r.GetBackupScheduleId()) {
 		return nil, invalid("Invalid %s request. The backup schedule id must have %s.", method, idRule)
 	}
-	p, err := s.door.plan(ctx, method, r.GetParent(), r.GetBackupScheduleId())
+	p, err := s.door.plan(ctx, method, r.GetParent(), r.GetBackupScheduleId(), "spanner.backupSchedules.create", "spanner.databases.createBackup")
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +168,7 @@ func (d *Door) store(ctx context.Context, p plan, c intake.Plan) (*databasepb.Ba
 
 // GetBackupSchedule implements DatabaseAdmin.
 func (s *adminServer) GetBackupSchedule(ctx context.Context, r *databasepb.GetBackupScheduleRequest) (*databasepb.BackupSchedule, error) {
-	p, err := s.door.planOf(ctx, "GetBackupSchedule", r.GetName())
+	p, err := s.door.planOf(ctx, "GetBackupSchedule", r.GetName(), "spanner.backupSchedules.get")
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +184,7 @@ func (s *adminServer) UpdateBackupSchedule(ctx context.Context, r *databasepb.Up
 	if err := checkMask(r.GetUpdateMask(), changeable...); err != nil {
 		return nil, err
 	}
-	p, err := s.door.planOf(ctx, "UpdateBackupSchedule", r.GetBackupSchedule().GetName())
+	p, err := s.door.planOf(ctx, "UpdateBackupSchedule", r.GetBackupSchedule().GetName(), "spanner.backupSchedules.update")
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +203,7 @@ func (s *adminServer) UpdateBackupSchedule(ctx context.Context, r *databasepb.Up
 
 // DeleteBackupSchedule implements DatabaseAdmin. Its backups stay.
 func (s *adminServer) DeleteBackupSchedule(ctx context.Context, r *databasepb.DeleteBackupScheduleRequest) (*emptypb.Empty, error) {
-	p, err := s.door.planOf(ctx, "DeleteBackupSchedule", r.GetName())
+	p, err := s.door.planOf(ctx, "DeleteBackupSchedule", r.GetName(), "spanner.backupSchedules.delete")
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +224,7 @@ func (s *adminServer) ListBackupSchedules(ctx context.Context, r *databasepb.Lis
 	if !ok {
 		return nil, malformed(method)
 	}
-	of, err := s.door.plan(ctx, method, r.GetParent(), "")
+	of, err := s.door.plan(ctx, method, r.GetParent(), "", "spanner.backupSchedules.list")
 	if err != nil {
 		return nil, err
 	}

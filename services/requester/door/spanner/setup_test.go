@@ -49,7 +49,13 @@ func setup(t *testing.T) world {
 // setupOver is setup over a store of the view.
 func setupOver(t *testing.T, s view.Store) world {
 	t.Helper()
-	p := pipelinetest.Start(t, pipelinetest.Options{Further: []string{"spanner", "mysql"}, Store: s})
+	return setupWith(t, pipelinetest.Options{Store: s})
+}
+
+func setupWith(t *testing.T, o pipelinetest.Options) world {
+	t.Helper()
+	o.Further = []string{"spanner", "mysql"}
+	p := pipelinetest.Start(t, o)
 	p.RegisterAs("acme", "orders", "spanner", `{"engine":"spanner"}`)
 	p.RegisterAs("acme", "named", "spanner", `{"engine":"spanner","databases":["d1","d2","d3"]}`)
 	p.RegisterAs("acme", "files", "sqlite", fmt.Sprintf(`{"engine":"sqlite","file":%q,"files":[%q]}`, p.Dir+"/a.db", p.Dir+"/b.db"))
@@ -190,7 +196,12 @@ type answer map[string]any
 // rest calls the REST side; the answer must have the code and the content type of spanner.md 6.
 func (w world) rest(method, path, body string, code int) answer {
 	w.t.Helper()
-	got, header, raw := w.CallHeaders(method, "/v1/"+path, body, nil)
+	return w.restAs(nil, method, path, body, code)
+}
+
+func (w world) restAs(h http.Header, method, path, body string, code int) answer {
+	w.t.Helper()
+	got, header, raw := w.CallHeaders(method, "/v1/"+path, body, h)
 	var a answer
 	if err := json.Unmarshal(raw, &a); err != nil {
 		w.t.Fatalf("%s %s: %d, no JSON: %s", method, path, got, raw)

@@ -20,7 +20,7 @@ func TestTime_OperationsAreForgotten(t *testing.T) {
 	running := w.create(parent, "b2", "db2").GetName()
 	for days, there := range map[int]bool{6: true, 8: false, 60: false} {
 		now := func() time.Time { return time.Now().Add(time.Duration(days) * 24 * time.Hour) }
-		door, err := spanner.New(intake.New(w.Bus, w.View, now, pipelinetest.Logger(t), intake.Config{}), now, pipelinetest.Logger(t))
+		door, err := spanner.New(intake.New(w.Bus, w.View, now, pipelinetest.Logger(t), intake.Config{}), nil, now, pipelinetest.Logger(t))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,76 @@
+package access
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+)
+
+// Caller is who asks. The zero Caller may do nothing.
+type Caller struct {
+	name    string
+	anybody bool
+	grant   *Grant
+}
+
+// Anybody is who asks where there is no grant: there is no name to tell, and nothing that is refused.
+func Anybody() Caller { return Caller{anybody: true} }
+
+// Name is an opaque reference to the caller, which events carry (events.md 2.1); empty for Anybody.
+func (c Caller) Name() string { return c.name }
+
+// Anybody tells that nobody was asked to prove anything.
+func (c Caller) Anybody() bool { return c.anybody }
+
+// In tells whether the caller may speak for a project at all.
+func (c Caller) In(project string) bool {
+	return c.anybody || c.grant != nil && (slices.Contains(c.grant.Projects, project) || slices.Equal(c.grant.Projects, []string{Everything}))
+}
+
+// May tells whether the caller holds a permission in a project. One permission may have several names, any of which is
+// enough.
+func (c Caller) May(project string, names ...string) bool {
+	return c.In(project) && c.Holds(names...)
+}
+
+// Holds is May where no project is at hand.
+func (c Caller) Holds(names ...string) bool {
+	if c.anybody {
+		return true
+	}
+	return c.grant != nil && (len(c.grant.Permissions) == 0 || slices.ContainsFunc(c.grant.Permissions, func(granted string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return covers(granted, name) })
+	}))
+}
+
+// Projects are those that the caller's grant names, and the region that the first of them answers for. There are none
+// to tell for Anybody, and for who may speak for all.
+func (c Caller) Projects() (projects []string, region string) {
+	if c.grant == nil || slices.Contains(c.grant.Projects, Everything) {
+		return nil, ""
+	}
+	return c.grant.Projects, c.grant.Region
+}
+
+// nameOf tells callers apart and gives no key away. Its words are none that redaction takes for a secret.
+func nameOf(kind, id string, g Grant) string {
+	if g.Name != "" {
+		return g.Name
+	}
+	sum := sha256.Sum256([]byte(id))
+	return kind + ":" + hex.EncodeToString(sum[:8])
+}
+
+type contextKey struct{}
+
+// With is a context of a request by c.
+func With(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, contextKey{}, c)
+}
+
+// From is who asks; nobody, who may do nothing, if the door has not said.
+func From(ctx context.Context) Caller {
+	c, _ := ctx.Value(contextKey{}).(Caller)
+	return c
+}
