@@ -16,7 +16,7 @@ func env(values map[string]string) func(string) (string, bool) {
 func TestGrants_SayAllMistakesAndNoSecret(t *testing.T) {
 	t.Parallel()
 	const leak = "bbExampleSecretKey"
-	good := access.Grant{Name: "ci@example.com", AccessKey: "AK1", SecretKeyRef: "env:SK", Projects: []string{"shop"}, Permissions: []string{"cloudsql.backupRuns.create", "spanner.*", "gaussdb:backup:*", "*"}}
+	good := access.Grant{Name: "ci@example.com", AccessKey: "AK1", SecretKeyRef: "env:SK", Projects: []string{"shop", "caf\u00e9"}, Permissions: []string{"cloudsql.backupRuns.create", "spanner.*", "gaussdb:backup:*", "*"}}
 	g := access.Grants{
 		good, good,
 		{AccessKey: "a b", SecretKeyRef: leak, SecurityTokenRef: leak},
@@ -26,6 +26,7 @@ func TestGrants_SayAllMistakesAndNoSecret(t *testing.T) {
 		{Projects: []string{"p"}},
 		{Name: "ci\n", TokenRef: "env:T", Projects: []string{"p", "*"}},
 		{TokenRef: "env:T", Projects: []string{"*"}, Region: "eu", Permissions: make([]string, 201)},
+		{Name: "AKIAABCDEFGHIJKLMNOP", TokenRef: "env:T", Projects: []string{"cafe\u0301", "shop-*", " shop"}, Permissions: []string{}},
 	}
 	err := g.Validate()
 	if err == nil {
@@ -36,7 +37,8 @@ func TestGrants_SayAllMistakesAndNoSecret(t *testing.T) {
 		"access[3].tokenRef is no absolute path", "access[3].projects[0] is no name", "access[3].projects[1] is no name", "access[3].projects[2] is no name", "access[3].region:",
 		"access[3].permissions[0] is no", "access[3].permissions[1] is no", "access[3].permissions[2] is no", "access[3].permissions[3] is no",
 		"access[4]: has keys and a token", "access[5].expires is of a token", "access[6].tokenRef is missing", "access[7].name: ", "access[7].projects[1] is no name",
-		"access[8].region:", "access[8].permissions: at most",
+		"access[8].region:", "access[8].permissions: 1 to", "access[6].permissions: 1 to", "access[1].name is that of an entry before",
+		"access[9].name: like no secret", "access[9].projects[0] is no name", "access[9].projects[1] is no name", "access[9].projects[2] is no name", "access[9].permissions: 1 to",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("nothing says %q:\n%v", want, err)
@@ -71,7 +73,7 @@ func TestGrants_CheckKnowsWhatDoorsAskFor(t *testing.T) {
 
 func TestOpen_SecretsAreReadAtTheStart(t *testing.T) {
 	t.Parallel()
-	g := access.Grants{{AccessKey: "AK1", SecretKeyRef: "env:SK", Projects: []string{"p"}}}
+	g := access.Grants{{AccessKey: "AK1", SecretKeyRef: "env:SK", Projects: []string{"p"}, Permissions: []string{"*"}}}
 	for name, values := range map[string]map[string]string{"not set": {}, "empty": {"SK": " "}} {
 		if _, err := access.Open(g, env(values)); err == nil || !strings.Contains(err.Error(), "access[0].secretKeyRef") {
 			t.Errorf("%s: %v", name, err)
@@ -83,9 +85,9 @@ func TestOpen_TokensThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	const good, short = "0123456789abcdef", "0123456789abcde"
 	entry := func(name string) access.Grant {
-		return access.Grant{TokenRef: "env:" + name, Projects: []string{"p"}}
+		return access.Grant{TokenRef: "env:" + name, Projects: []string{"p"}, Permissions: []string{"*"}}
 	}
-	key := access.Grant{AccessKey: "AK1", SecretKeyRef: "env:SK", Projects: []string{"p"}}
+	key := access.Grant{AccessKey: "AK1", SecretKeyRef: "env:SK", Projects: []string{"p"}, Permissions: []string{"*"}}
 	_, err := access.Open(access.Grants{entry("A"), key, entry("B"), entry("C"), entry("D")},
 		env(map[string]string{"A": good, "B": " " + good + "\n", "C": short, "D": good + "!", "SK": "secret"}))
 	if err == nil {
@@ -124,8 +126,8 @@ func TestRing_Tokens(t *testing.T) {
 	until := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	ring, err := access.Open(access.Grants{
 		{Name: "ci", TokenRef: "env:ONE", Projects: []string{"shop", "other"}, Region: "eu-1", Expires: until, Permissions: []string{"cloudsql.backupRuns.*", "spanner.backups.get", "gaussdb:backup:list"}},
-		{TokenRef: "env:TWO", Projects: []string{"*"}},
-		{AccessKey: "AK1", SecretKeyRef: "env:SK", Projects: []string{"shop"}},
+		{TokenRef: "env:TWO", Projects: []string{"*"}, Permissions: []string{"*"}},
+		{AccessKey: "AK1", SecretKeyRef: "env:SK", Projects: []string{"shop", "caf\u00e9"}, Permissions: []string{"*"}},
 	}, env(map[string]string{"ONE": one, "TWO": two, "SK": "secret"}))
 	if err != nil {
 		t.Fatal(err)
@@ -162,6 +164,9 @@ func TestRing_Tokens(t *testing.T) {
 	key, ok := ring.Key("AK1")
 	if !ok || key.Secret.Reveal() != "secret" || !key.Token.None() || !key.Caller.May("shop", "gaussdb:backup:list") || !strings.HasPrefix(key.Caller.Name(), "ak:") {
 		t.Error("the pair of keys is wrong")
+	}
+	if !key.Caller.In("cafe\u0301") || !key.Caller.In("caf\u00e9") || key.Caller.In("cafe") || key.Caller.Everywhere() || !all.Everywhere() || !ci.Expires().Equal(until) || !all.Expires().IsZero() {
+		t.Error("projects by their names in any form, or times, are wrong")
 	}
 	if _, ok := ring.Key("AK2"); ok || ring.Anyone() {
 		t.Error("a key that is not there")

@@ -5,6 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"time"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Caller is who asks. The zero Caller may do nothing.
@@ -23,9 +26,23 @@ func (c Caller) Name() string { return c.name }
 // Anybody tells that nobody was asked to prove anything.
 func (c Caller) Anybody() bool { return c.anybody }
 
-// In tells whether the caller may speak for a project at all.
+// In tells whether the caller may speak for a project at all, however its name is composed: as one and the same it is
+// stored (events.md 1.3).
 func (c Caller) In(project string) bool {
-	return c.anybody || c.grant != nil && (slices.Contains(c.grant.Projects, project) || slices.Equal(c.grant.Projects, []string{Everything}))
+	return c.anybody || c.Everywhere() || c.grant != nil && slices.Contains(c.grant.Projects, norm.NFC.String(project))
+}
+
+// Everywhere tells whether the caller may speak for all projects.
+func (c Caller) Everywhere() bool {
+	return c.anybody || c.grant != nil && slices.Equal(c.grant.Projects, []string{Everything})
+}
+
+// Expires is when what proves the caller does; the zero time is never.
+func (c Caller) Expires() time.Time {
+	if c.grant == nil {
+		return time.Time{}
+	}
+	return c.grant.Expires
 }
 
 // May tells whether the caller holds a permission in a project. One permission may have several names, any of which is
@@ -39,15 +56,15 @@ func (c Caller) Holds(names ...string) bool {
 	if c.anybody {
 		return true
 	}
-	return c.grant != nil && (len(c.grant.Permissions) == 0 || slices.ContainsFunc(c.grant.Permissions, func(granted string) bool {
+	return c.grant != nil && slices.ContainsFunc(c.grant.Permissions, func(granted string) bool {
 		return slices.ContainsFunc(names, func(name string) bool { return covers(granted, name) })
-	}))
+	})
 }
 
 // Projects are those that the caller's grant names, and the region that the first of them answers for. There are none
 // to tell for Anybody, and for who may speak for all.
 func (c Caller) Projects() (projects []string, region string) {
-	if c.grant == nil || slices.Contains(c.grant.Projects, Everything) {
+	if c.grant == nil || c.Everywhere() {
 		return nil, ""
 	}
 	return c.grant.Projects, c.grant.Region

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/secret"
 )
@@ -15,7 +17,8 @@ import (
 // Grant is one token, or one pair of keys, and what its holder may do. A reference is env:NAME or file:/path (mode
 // 0600); what it leads to is read once, when the service starts.
 type Grant struct {
-	// Name stands in the events that the holder causes (events.md 2.1, requestedBy); absent: a hash of the reference.
+	// Name stands in the events of backups, restores, instances and schedules that the holder causes (events.md 2.1,
+	// requestedBy); absent: a hash of the reference.
 	Name string `yaml:"name"`
 
 	TokenRef string    `yaml:"tokenRef"` // Authorization: Bearer, or X-Auth-Token for Huawei's clients; at least 16 bytes
@@ -25,11 +28,11 @@ type Grant struct {
 	SecretKeyRef     string `yaml:"secretKeyRef"`
 	SecurityTokenRef string `yaml:"securityTokenRef"` // of temporary keys: has to come as X-Security-Token
 
-	Projects []string `yaml:"projects"` // * alone: all of them
+	Projects []string `yaml:"projects"` // their names in NFC, as events have them; * alone: all of them
 	Region   string   `yaml:"region"`   // the first project answers for it, where a client of Huawei looks its project up
 
 	// Permissions by the names of each door, as cloudsql.backupRuns.create, spanner.backups.create,
-	// gaussdb:backup:create or backupbus.backups.create; with * at the end, all that begin so. Absent: all.
+	// gaussdb:backup:create or backupbus.backups.create; with * at the end, all that begin so. At least one: * is all.
 	Permissions []string `yaml:"permissions"`
 }
 
@@ -60,7 +63,7 @@ func (g Grants) Validate() error {
 		return fmt.Errorf("access has more than %d entries", maxGrants)
 	}
 	var errs []error
-	keys := map[string]bool{}
+	keys, names := map[string]bool{}, map[string]bool{}
 	for n, one := range g {
 		for _, err := range one.problems() {
 			errs = append(errs, fmt.Errorf("access[%d]%w", n, err))
@@ -68,7 +71,10 @@ func (g Grants) Validate() error {
 		if one.AccessKey != "" && keys[one.AccessKey] {
 			errs = append(errs, fmt.Errorf("access[%d].accessKey is in an entry before: name all its projects there", n))
 		}
-		keys[one.AccessKey] = true
+		if one.Name != "" && names[one.Name] {
+			errs = append(errs, fmt.Errorf("access[%d].name is that of an entry before: events could not tell them apart", n))
+		}
+		keys[one.AccessKey], names[one.Name] = true, true
 	}
 	return errors.Join(errs...)
 }
@@ -80,7 +86,7 @@ func (g Grants) Check(known []string) error {
 	for n, one := range g {
 		for m, name := range one.Permissions {
 			if !slices.ContainsFunc(known, func(k string) bool { return covers(name, k) }) {
-				errs = append(errs, fmt.Errorf("access[%d].permissions[%d]: no door asks for %q: `backupbus permissions` lists what they ask for", n, m, events.Clip(name, maxProject)))
+				errs = append(errs, fmt.Errorf("access[%d].permissions[%d]: no door asks for %q: `backupbus permissions` lists what they ask for", n, m, events.Clip(name, maxName)))
 			}
 		}
 	}
@@ -89,23 +95,23 @@ func (g Grants) Check(known []string) error {
 
 func (g Grant) problems() (errs []error) {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if g.Name != "" && !nameForm.MatchString(g.Name) {
-		bad(".name: letters, digits and @._-, first a letter or digit, at most 100")
+	if g.Name != "" && (!nameForm.MatchString(g.Name) || events.HasSecret(g.Name)) {
+		bad(".name: like no secret; letters, digits and @._-, first a letter or digit, at most 100")
 	}
 	errs = append(errs, g.proofProblems()...)
 	if len(g.Projects) == 0 || len(g.Projects) > maxProjects {
 		bad(".projects: 1 to %d, or * alone", maxProjects)
 	}
 	for n, p := range g.Projects {
-		if !isProject(p) || p == Everything && len(g.Projects) > 1 {
-			bad(".projects[%d] is no name of a project", n)
+		if !IsProject(p) || !norm.NFC.IsNormalString(p) || strings.TrimSpace(p) != p || strings.Contains(p, Everything) && len(p) > 1 || p == Everything && len(g.Projects) > 1 {
+			bad(".projects[%d] is no name of a project, or not as events have it: * stands alone, and letters with marks are one character (NFC)", n)
 		}
 	}
 	if g.Region != "" && (!regionForm.MatchString(g.Region) || slices.Contains(g.Projects, Everything)) {
 		bad(".region: lower-case letters, digits and hyphens, first a letter; and its first project has to be named")
 	}
-	if len(g.Permissions) > maxPermissions {
-		bad(".permissions: at most %d", maxPermissions)
+	if len(g.Permissions) == 0 || len(g.Permissions) > maxPermissions {
+		bad(".permissions: 1 to %d; * is all", maxPermissions)
 	}
 	for n, name := range g.Permissions {
 		if !permissionForm.MatchString(name) {
@@ -150,11 +156,14 @@ func covers(granted, permission string) bool {
 	return granted == permission
 }
 
-const maxProject = 100 // bytes (events.md 2.1)
+const (
+	maxProject = 100 // bytes (events.md 2.1)
+	maxName    = 100 // of what is shown of a permission
+)
 
-// isProject tells whether events allow a name for a project. A client of Huawei that was given none sends the
+// IsProject tells whether events allow a name for a project. A client of Huawei that was given none sends the
 // placeholder itself (gaussdb.md 1.2).
-func isProject(name string) bool {
+func IsProject(name string) bool {
 	_, err := events.Token(name)
 	return err == nil && len(name) <= maxProject && name != "{project_id}" && !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f })
 }

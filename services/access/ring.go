@@ -15,7 +15,7 @@ import (
 type Ring struct {
 	grants Grants
 	keys   map[string]*Key
-	tokens map[[sha256.Size]byte]Grant // by hash, so that the time of a look-up says nothing of a token
+	tokens map[[sha256.Size]byte]Caller // by hash, so that the time of a look-up says nothing of a token
 }
 
 // Key is a pair of keys. Who signs is found by its access key; the door computes the signature.
@@ -32,7 +32,7 @@ func Open(g Grants, env func(string) (string, bool)) (*Ring, error) {
 	if err := g.Validate(); err != nil {
 		return nil, err
 	}
-	r := &Ring{grants: g, keys: map[string]*Key{}, tokens: map[[sha256.Size]byte]Grant{}}
+	r := &Ring{grants: g, keys: map[string]*Key{}, tokens: map[[sha256.Size]byte]Caller{}}
 	var errs []error
 	for n, one := range g {
 		read := func(field, ref string) secret.Value {
@@ -46,7 +46,7 @@ func Open(g Grants, env func(string) (string, bool)) (*Ring, error) {
 			return secret.Of(text)
 		}
 		if one.TokenRef != "" {
-			if err := r.hold(read("tokenRef", one.TokenRef), one); err != nil {
+			if err := r.hold(read("tokenRef", one.TokenRef), &one); err != nil {
 				errs = append(errs, fmt.Errorf("access[%d].tokenRef: %w", n, err))
 			}
 			continue
@@ -61,7 +61,7 @@ func Open(g Grants, env func(string) (string, bool)) (*Ring, error) {
 }
 
 // hold refuses a token that could be guessed, or would be that of two grants.
-func (r *Ring) hold(v secret.Value, g Grant) error {
+func (r *Ring) hold(v secret.Value, g *Grant) error {
 	text := v.Reveal()
 	sum := sha256.Sum256([]byte(text))
 	_, twice := r.tokens[sum]
@@ -73,7 +73,7 @@ func (r *Ring) hold(v secret.Value, g Grant) error {
 	case twice:
 		return errors.New("the token is that of an entry before: name all its projects there")
 	}
-	r.tokens[sum] = g
+	r.tokens[sum] = Caller{name: nameOf("bearer", g.TokenRef, *g), grant: g}
 	return nil
 }
 
@@ -110,14 +110,14 @@ func (r *Ring) Bearer(token string, now time.Time) (Caller, error) {
 	if token == "" {
 		return Caller{}, ErrMissing
 	}
-	g, ok := r.tokens[sha256.Sum256([]byte(token))]
-	switch {
-	case !ok:
+	who, ok := r.tokens[sha256.Sum256([]byte(token))]
+	if !ok {
 		return Caller{}, ErrUnknown
-	case !g.Expires.IsZero() && !now.Before(g.Expires):
-		return Caller{}, &ExpiredError{g.Expires}
 	}
-	return Caller{name: nameOf("bearer", g.TokenRef, g), grant: &g}, nil
+	if end := who.Expires(); !end.IsZero() && !now.Before(end) {
+		return Caller{}, &ExpiredError{end}
+	}
+	return who, nil
 }
 
 // Key is a pair by its access key.

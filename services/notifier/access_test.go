@@ -19,7 +19,7 @@ func TestAPI_AsksWhoIsThere(t *testing.T) {
 	for _, g := range []struct {
 		token, project string
 		permissions    []string
-	}{{owner, "shop", nil}, {reader, "shop", []string{"backupbus.backups.get"}}, {stranger, "other", nil}} {
+	}{{owner, "shop", []string{"*"}}, {reader, "shop", []string{"backupbus.backups.get"}}, {stranger, "other", []string{"*"}}} {
 		file := filepath.Join(dir, g.token)
 		if err := os.WriteFile(file, []byte(g.token), 0o600); err != nil {
 			t.Fatal(err)

@@ -155,6 +155,9 @@ func (n *notifier) open(ctx context.Context, c Config) (err error) {
 	if err != nil {
 		return err
 	}
+	if ring.Anyone() {
+		n.Log.WarnContext(ctx, "no authentication: whoever reaches the address of the notifier's API may do everything", "address", c.listen())
+	}
 	h := api.New(n.store, backend{n}, ring, n.Now, n.Log, api.Config{MaxPerProject: c.MaxSubscriptions})
 	n.server, err = host.Listen("notifier-api", c.listen(), h)
 	return err

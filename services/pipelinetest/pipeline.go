@@ -186,7 +186,7 @@ func (p *Pipeline) ownAccess() access.Grant {
 	if err := os.WriteFile(file, []byte(p.Token), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
-	return access.Grant{Name: "pipelinetest", TokenRef: "file:" + file, Projects: []string{access.Everything}}
+	return access.Grant{Name: "pipelinetest", TokenRef: "file:" + file, Projects: []string{access.Everything}, Permissions: []string{"*"}}
 }
 
 // Register makes an instance known.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/requester/door/native"
 )
 
@@ -36,10 +37,11 @@ func newForwarding(to string, log *slog.Logger) (*forwarding, error) {
 }
 
 // around is the native door with the notifier's part taken out.
-func (f *forwarding) around(door http.Handler) http.Handler {
+func (f *forwarding) around(door http.Handler, ring *access.Ring, now func() time.Time) http.Handler {
+	subscriptions := native.AdmitSubscriptions(ring, now, f.proxy)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if aboutSubscriptions(r.URL.EscapedPath()) {
-			f.proxy.ServeHTTP(w, r)
+			subscriptions.ServeHTTP(w, r)
 			return
 		}
 		door.ServeHTTP(w, r)

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestForwarding_TakesSubscriptionsOnly(t *testing.T) {
@@ -23,7 +24,7 @@ func TestForwarding_TakesSubscriptionsOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := f.around(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	h := f.around(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }), nil, time.Now)
 	for path, want := range map[string]int{
 		"/api/v1/projects/shop/subscriptions": 201, "/api/v1/projects/a%2Fb/subscriptions/su_x:replay?limit=1": 201,
 		"/api/v1/projects/shop/subscriptions/su_x/deliveries": 201, "/api/v1/projects/shop/subscriptionsx": 418,

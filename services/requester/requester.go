@@ -41,9 +41,12 @@ type Deps struct {
 	Env func(string) (string, bool)
 }
 
+// metricsPermission is asked for on the port of the doors, for all projects: the figures name the instances of each.
+const metricsPermission = "backupbus.metrics.get"
+
 // Permissions are the names of all that the doors ask for.
 func Permissions() []string {
-	return slices.Concat(native.Permissions(), cloudsql.Permissions(), spanner.Permissions(), gaussdb.Permissions())
+	return slices.Concat([]string{metricsPermission}, native.Permissions(), cloudsql.Permissions(), spanner.Permissions(), gaussdb.Permissions())
 }
 
 // Requester is the service; Addr is known as soon as New returns.
@@ -95,6 +98,9 @@ func New(d Deps, c Config) (*Requester, error) {
 	if d.Env == nil {
 		d.Env = os.LookupEnv
 	}
+	if len(d.Access) == 0 {
+		d.Log.Warn("no authentication: whoever reaches the address of the doors may do everything", "address", c.listen())
+	}
 	reader := view.NewFallback(d.View, truth{d.Bus}, d.Now)
 	in := intake.New(d.Bus, reader, d.Now, d.Log, intake.Config{Bus: d.Bus.Name(), MaxAttempts: c.MaxAttempts, VisibleIn: c.VisibleIn, Providers: c.providers()})
 	evaluator := command.NewEvaluator(in, d.Bus, d.Now)
@@ -115,7 +121,7 @@ func New(d Deps, c Config) (*Requester, error) {
 		if err != nil {
 			return nil, err
 		}
-		own = f.around(own)
+		own = f.around(own, ring, d.Now)
 	}
 	// The first that takes a request answers it.
 	h := handler{
@@ -124,7 +130,7 @@ func New(d Deps, c Config) (*Requester, error) {
 		{below(cloudsql.Prefixes...), cloudsql.New(in, ring, d.Now, d.Log, c.CloudSQL)}, // of /v1/ what is not Spanner's
 		{below(gaussdb.Prefixes...), gaussdb.New(in, ring, d.Now, d.Log, c.GaussDB)},
 		{below(native.Prefix), own},
-		{below("/"), fallback(d.Ops)},
+		{below("/"), fallback(d.Ops, ring, d.Now)},
 	}
 	s, err := host.ListenTLS("requester", c.listen(), h, c.TLS, d.Log)
 	if err != nil {
@@ -161,14 +167,21 @@ func below(prefixes ...string) func(*http.Request) bool {
 }
 
 // fallback serves what is no door: operations, and a JSON 404 for everything else.
-func fallback(ops http.Handler) http.Handler {
+func fallback(ops http.Handler, ring *access.Ring, now func() time.Time) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/metrics", "/livez", "/readyz":
-			if ops != nil {
-				ops.ServeHTTP(w, r)
+			if ops == nil {
+				break
+			}
+			who, err := ring.Bearer(access.FromHeader(r.Header.Get("Authorization")), now())
+			if r.URL.Path == "/metrics" && (err != nil || !who.Everywhere() || !who.Holds(metricsPermission)) {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+				http.Error(w, "send the token of who holds "+metricsPermission+" for all projects as Authorization: Bearer", http.StatusUnauthorized)
 				return
 			}
+			ops.ServeHTTP(w, r)
+			return
 		}
 		cloudsql.NotFound(w, r)
 	})

@@ -19,11 +19,11 @@ import (
 type client struct {
 	base  string // …/api/v1/projects/{project}
 	key   string // Idempotency-Key of the next call, empty for none
-	token secret.Value
+	token func() (secret.Value, error)
 	http  *http.Client
 }
 
-func newClient(server, project string, token secret.Value) *client {
+func newClient(server, project string, token func() (secret.Value, error)) *client {
 	return &client{
 		token: token,
 		base:  strings.TrimRight(server, "/") + "/api/v1/projects/" + url.PathEscape(project),
@@ -88,8 +88,12 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 	if c.key != "" {
 		req.Header.Set("Idempotency-Key", c.key)
 	}
-	if !c.token.None() {
-		req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
+	token, err := c.token()
+	if err != nil {
+		return err
+	}
+	if !token.None() {
+		req.Header.Set("Authorization", "Bearer "+token.Reveal())
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -43,7 +43,12 @@ var errEnough = errors.New("enough")
 
 // config is the subscription, and what to do with each event of it.
 func (i *interest) config(o *options, w io.Writer) (subscribe.Config, func(context.Context, subscribe.Message) error, error) {
-	c := subscribe.Config{Server: o.server, Project: o.project, Types: i.types, Instance: i.instance, Backup: i.backup, Filter: i.filter, Token: o.token.Reveal()}
+	c := subscribe.Config{Server: o.server, Project: o.project, Types: i.types, Instance: i.instance, Backup: i.backup, Filter: i.filter}
+	token, err := o.token()
+	if err != nil {
+		return c, nil, err
+	}
+	c.Token = token.Reveal()
 	if i.since != "" {
 		var err error
 		if c.Since, err = moment("since", i.since, time.Now()); err != nil {

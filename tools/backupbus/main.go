@@ -85,26 +85,28 @@ type options struct {
 	output  string
 
 	tokenRef string
-	token    secret.Value
 }
 
 func (o *options) client() *client { return newClient(o.server, o.project, o.token) }
 
-// read follows the reference to the token: the token itself is in no argument and no history of a shell.
-func (o *options) read() error {
+// token follows the reference to the token, none if there is none: the token itself is in no argument and no history of
+// a shell.
+func (o *options) token() (secret.Value, error) {
 	if o.tokenRef == "" {
-		return nil
+		return secret.Value{}, nil
 	}
 	err := secret.Check(o.tokenRef)
+	var text string
 	if err == nil {
-		var text string
 		text, err = secret.Read(o.tokenRef, os.LookupEnv)
-		o.token = secret.Of(text)
+	}
+	if err == nil && text == "" {
+		err = errors.New("leads to nothing: put the token there")
 	}
 	if err != nil {
-		return &exit{exitUsage, fmt.Errorf("--token-ref %w", err)}
+		return secret.Value{}, &exit{exitUsage, fmt.Errorf("--token-ref %w", err)}
 	}
-	return nil
+	return secret.Of(text), nil
 }
 
 func newRoot() *cobra.Command {
@@ -116,7 +118,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
-			return errors.Join(validOutput(o.output), o.read())
+			return validOutput(o.output)
 		},
 	}
 	f := root.PersistentFlags()

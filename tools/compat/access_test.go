@@ -36,7 +36,7 @@ func startAsking(t *testing.T) (server, tokenFile string) {
 	tokenFile = write("editor", editorToken)
 	server = startUpWith(t, write("settings.yaml", fmt.Sprintf(`
 access:
-  - {name: owner, tokenRef: "file:%s", projects: [acme]}
+  - {name: owner, tokenRef: "file:%s", projects: [acme], permissions: ["*"]}
   - name: editor
     tokenRef: "file:%s"
     projects: [acme]

@@ -44,9 +44,9 @@ func startGauss(t *testing.T) (server string, seen *recorded) {
 	}
 	settings := write("settings.yaml", fmt.Sprintf(`
 access:
-  - {accessKey: %s, secretKeyRef: "file:%s", projects: [acme], region: cn-north-4}
-  - {accessKey: %s, secretKeyRef: "file:%s", projects: [other]}
-  - {tokenRef: "file:%s", projects: [acme]}
+  - {accessKey: %s, secretKeyRef: "file:%s", projects: [acme], region: cn-north-4, permissions: ["*"]}
+  - {accessKey: %s, secretKeyRef: "file:%s", projects: [other], permissions: ["gaussdb:*"]}
+  - {tokenRef: "file:%s", projects: [acme], permissions: ["*"]}
 `, gaussAK, write("one", gaussSK), gaussOtherAK, write("two", gaussOtherSK), write("three", ownToken)))
 	server = startUpWith(t, settings)
 	to, err := url.Parse(server)

@@ -131,9 +131,6 @@ func serve(ctx context.Context, o Options, s *settings, b *bus.Bus, store view.S
 	if err != nil {
 		return err
 	}
-	if len(s.Access) == 0 {
-		log.WarnContext(ctx, "no authentication: whoever reaches this loopback address may do everything", "address", doors.Addr())
-	}
 	return host.Run(ctx, host.Config{Log: log, Health: health}, func() { ready(doors.URL()) }, track, exec, tell, doors)
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/access"
@@ -16,6 +17,7 @@ import (
 const (
 	editorToken = "editor-token-0123456789" // everything but the deletion of runs
 	otherToken  = "other-token-0123456789"  // everything, in another project
+	oldToken    = "old-token-0123456789"    // expired
 )
 
 // guarded is a pipeline whose doors ask who is there.
@@ -32,7 +34,8 @@ func guarded(t *testing.T) *pipelinetest.Pipeline {
 	p := pipelinetest.Start(t, pipelinetest.Options{Access: access.Grants{
 		{Name: "editor", TokenRef: ref("editor", editorToken), Projects: []string{"acme"},
 			Permissions: []string{"cloudsql.backupRuns.create", "cloudsql.backupRuns.get", "cloudsql.backupRuns.list", "cloudsql.instances.get"}},
-		{TokenRef: ref("other", otherToken), Projects: []string{"other"}},
+		{TokenRef: ref("other", otherToken), Projects: []string{"other"}, Permissions: []string{"*"}},
+		{TokenRef: ref("old", oldToken), Projects: []string{"acme"}, Permissions: []string{"*"}, Expires: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)},
 	}})
 	p.Register("acme", "orders")
 	return p
@@ -77,6 +80,7 @@ func TestAccess_Tokens(t *testing.T) { // B30, B31; C38
 		}
 		for _, c := range []struct{ authorization, reason string }{
 			{"", "required"}, {"Bearer wrong-token-0123456789", "authError"}, {"Basic " + editorToken, "authError"}, {"Bearer", "authError"}, {"Bearer " + editorToken + "x", "authError"},
+			{"Bearer " + oldToken, "authError"},
 		} {
 			d := denied(t, p, http.MethodGet, url, c.authorization, 401, c.reason)
 			if len(d.Error.Errors) == 0 {

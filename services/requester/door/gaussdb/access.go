@@ -42,7 +42,7 @@ func (d *Door) bearer(text string, now time.Time) (access.Caller, error) {
 func may(who access.Caller, action string, path map[string]string) error {
 	project, named := path["project"]
 	switch {
-	case named && (!isProject(project) || !who.In(project)):
+	case named && (!access.IsProject(project) || !who.In(project)):
 		return errProject
 	case action != "" && !who.Holds(namesOf(action)...):
 		return errAction

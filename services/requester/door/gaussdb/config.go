@@ -1,11 +1,6 @@
 package gaussdb
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/backupbus/backupbus/events"
-)
+import "slices"
 
 // Config of the door. The zero value works.
 type Config struct {
@@ -32,13 +27,4 @@ func Permissions() (out []string) {
 
 func namesOf(action string) []string {
 	return []string{"gaussdb:" + action, "gaussdbformysql:" + action}
-}
-
-const maxProject = 100 // bytes (events.md 2.1)
-
-// isProject tells whether events allow a name for a project. A client that was given none sends the placeholder
-// itself (1.2).
-func isProject(name string) bool {
-	_, err := events.Token(name)
-	return err == nil && len(name) <= maxProject && name != "{project_id}" && !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f })
 }

@@ -30,7 +30,7 @@ func projectsOf(who access.Caller, region string) []string {
 		return all
 	case answers == region:
 		return all[:1]
-	case isProject(region) && who.In(region):
+	case access.IsProject(region) && who.In(region):
 		return []string{region}
 	}
 	return nil

@@ -29,7 +29,7 @@ const (
 	vectorDay = "20260102T030405Z"
 )
 
-var granted = settings{Access: access.Grants{{AccessKey: ak, SecretKeyRef: "env:SK", Projects: []string{project, "97b026aa9cc4417888c14c84a1ad9861"}}}}
+var granted = settings{Access: access.Grants{{AccessKey: ak, SecretKeyRef: "env:SK", Projects: []string{project, "97b026aa9cc4417888c14c84a1ad9861"}, Permissions: []string{"*"}}}}
 
 func locked(t testing.TB) *world { return newWorld(t, granted, map[string]string{"SK": sk}) }
 
@@ -304,8 +304,8 @@ func TestSignature_BarePlusSignedAsItself(t *testing.T) { // 3.2
 func TestAccess_Tokens(t *testing.T) { // rows 1 to 3; case 7
 	t.Parallel()
 	c := settings{Access: access.Grants{
-		{TokenRef: "env:ONE", Projects: []string{project}, Expires: time.Date(2026, 1, 2, 4, 0, 0, 0, time.UTC)},
-		{TokenRef: "env:TWO", Projects: []string{other}},
+		{TokenRef: "env:ONE", Projects: []string{project}, Expires: time.Date(2026, 1, 2, 4, 0, 0, 0, time.UTC), Permissions: []string{"*"}},
+		{TokenRef: "env:TWO", Projects: []string{other}, Permissions: []string{"*"}},
 	}}
 	w := newWorld(t, c, map[string]string{"ONE": "token-one-of-two", "TWO": "token-two-of-two"})
 	w.backup(project, "orders", 1, nil)
@@ -344,7 +344,7 @@ func longer(token string) string { return token + "-0123456789abcdef" }
 func TestAccess_Projects(t *testing.T) { // case 10; rows 9 and 10
 	t.Parallel()
 	c := settings{Access: access.Grants{
-		{TokenRef: "env:ONE", Projects: []string{project}}, {TokenRef: "env:TWO", Projects: []string{other}},
+		{TokenRef: "env:ONE", Projects: []string{project}, Permissions: []string{"*"}}, {TokenRef: "env:TWO", Projects: []string{other}, Permissions: []string{"*"}},
 		{TokenRef: "env:READ", Projects: []string{project}, Permissions: []string{"gaussdb:backup:list", "gaussdbformysql:backup:listPolicy"}},
 	}}
 	w := newWorld(t, c, map[string]string{"ONE": longer("one"), "TWO": longer("two"), "READ": longer("read")})
@@ -386,7 +386,7 @@ func TestAnswers_HoldNoSecret(t *testing.T) {
 	const token, temporary = "token-that-nobody-may-see", "temporary-that-nobody-may-see"
 	store := &broken{Store: view.NewMemory(time.Now)}
 	w := newWorldOver(t, store, nil, settings{Access: access.Grants{
-		{AccessKey: ak, SecretKeyRef: "env:SK", SecurityTokenRef: "env:ST", Projects: []string{project}}, {TokenRef: "env:TOKEN", Projects: []string{project}},
+		{AccessKey: ak, SecretKeyRef: "env:SK", SecurityTokenRef: "env:ST", Projects: []string{project}, Permissions: []string{"*"}}, {TokenRef: "env:TOKEN", Projects: []string{project}, Permissions: []string{"*"}},
 	}}, map[string]string{"SK": sk, "ST": temporary, "TOKEN": token})
 	var said strings.Builder
 	statuses := map[int]int{}
@@ -444,7 +444,7 @@ func TestAccess_OpenDoor(t *testing.T) { // no entry: anybody, but a project the
 
 func TestAccess_TemporaryKeys(t *testing.T) { // 3.2 (h)
 	t.Parallel()
-	c := settings{Access: access.Grants{{AccessKey: ak, SecretKeyRef: "env:SK", SecurityTokenRef: "env:ST", Projects: []string{project}}}}
+	c := settings{Access: access.Grants{{AccessKey: ak, SecretKeyRef: "env:SK", SecurityTokenRef: "env:ST", Projects: []string{project}, Permissions: []string{"*"}}}}
 	w := newWorld(t, c, map[string]string{"SK": sk, "ST": "temporary"})
 	for token, want := range map[string]int{"temporary": 200, "": 401, "other": 401} {
 		r := httptest.NewRequest(http.MethodGet, path("backups"), http.NoBody)
@@ -486,7 +486,7 @@ func TestAccess_KeyIsLockedAfterWrongSignatures(t *testing.T) { // row 8
 func TestProjects_LookUp(t *testing.T) { // 3.6, row 42
 	t.Parallel()
 	c := settings{Access: access.Grants{
-		{TokenRef: "env:ONE", Projects: []string{project}, Region: "cn-north-4"}, {TokenRef: "env:TWO", Projects: []string{other, "cn-south-1"}},
+		{TokenRef: "env:ONE", Projects: []string{project}, Region: "cn-north-4", Permissions: []string{"*"}}, {TokenRef: "env:TWO", Projects: []string{other, "cn-south-1"}, Permissions: []string{"*"}},
 	}}
 	w := newWorld(t, c, map[string]string{"ONE": longer("one"), "TWO": longer("two")})
 	for _, c := range []struct{ token, name, want string }{
@@ -522,7 +522,7 @@ func TestSignature_OverHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := setup(t, settings{Access: access.Grants{
-		{AccessKey: ak, SecretKeyRef: "file:" + file, Projects: []string{project}}, {TokenRef: "file:" + tokenFile, Projects: []string{project}},
+		{AccessKey: ak, SecretKeyRef: "file:" + file, Projects: []string{project}, Permissions: []string{"*"}}, {TokenRef: "file:" + tokenFile, Projects: []string{project}, Permissions: []string{"*"}},
 	}}, "orders", "billing")
 	send := func(method, path, body string, at time.Time) (int, string) {
 		t.Helper()

@@ -72,7 +72,7 @@ func TestTerraform_LifeOfABackupResource(t *testing.T) { // 4.2, 4.3, 5.2, 6; ca
 	if err := os.WriteFile(file, []byte(sk), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := setup(t, settings{Access: access.Grants{{AccessKey: ak, SecretKeyRef: "file:" + file, Projects: []string{project}}}}, "orders")
+	p := setup(t, settings{Access: access.Grants{{AccessKey: ak, SecretKeyRef: "file:" + file, Projects: []string{project}, Permissions: []string{"*"}}}}, "orders")
 	c := terraform{t, p}
 	ask := map[string]string{"instance_id": gaussID(t, project, "orders"), "name": "from_terraform", "description": "test"}
 	var first, second created

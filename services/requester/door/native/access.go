@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -46,21 +47,14 @@ func commandPermission(verb events.Verb) string { return "backupbus.backups." + 
 func (d *Door) admit(hc huma.Context, next func(huma.Context)) {
 	who, err := d.ring.Bearer(access.FromHeader(hc.Header("Authorization")), d.now())
 	project := hc.Param("project")
-	permission, named := hc.Operation().Extensions[permissionKey].(string)
-	var p *problem
-	switch {
-	case project == "": // of no project
-	case err != nil:
-		p = unauthenticated(err)
-		hc.SetHeader("WWW-Authenticate", "Bearer")
-	case !who.In(project):
-		p = denied("you may not speak for this project")
-	case named && !who.Holds(permission):
-		p = denied("you do not hold " + permission)
-	}
-	if p == nil {
+	permission, _ := hc.Operation().Extensions[permissionKey].(string)
+	p := refusalOf(who, err, project, permission)
+	if p == nil || project == "" { // operations of no project are open
 		next(huma.WithContext(hc, access.With(hc.Context(), who)))
 		return
+	}
+	if p.Status == http.StatusUnauthorized {
+		hc.SetHeader("WWW-Authenticate", "Bearer")
 	}
 	hc.SetHeader("Content-Type", p.ContentType(""))
 	hc.SetStatus(p.Status)
@@ -83,6 +77,39 @@ func unauthenticated(err error) *problem {
 
 func denied(detail string) *problem {
 	return &problem{Title: http.StatusText(http.StatusForbidden), Status: http.StatusForbidden, Reason: "PERMISSION_DENIED", Detail: detail}
+}
+
+// AdmitSubscriptions stands before the notifier's part of the API, which answers for itself: a notifier whose settings
+// grant nothing must not open what the doors have closed.
+func AdmitSubscriptions(ring *access.Ring, now func() time.Time, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		project, permission := subscriptionPermission(r.Method, r.URL.EscapedPath())
+		who, err := ring.Bearer(access.FromHeader(r.Header.Get("Authorization")), now())
+		p := refusalOf(who, err, project, permission)
+		if p == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if p.Status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+		}
+		w.Header().Set("Content-Type", p.ContentType(""))
+		w.WriteHeader(p.Status)
+		_ = json.NewEncoder(w).Encode(p) // a client that has gone cannot be told
+	})
+}
+
+// refusalOf who may not do that, nil for who may; an empty permission needs the project alone.
+func refusalOf(who access.Caller, err error, project, permission string) *problem {
+	switch {
+	case err != nil:
+		return unauthenticated(err)
+	case !who.In(project):
+		return denied("you may not speak for this project")
+	case permission != "" && !who.Holds(permission):
+		return denied("you do not hold " + permission)
+	}
+	return nil
 }
 
 // mayCommand tells whether who asks may do what a command says.

@@ -3,6 +3,7 @@ package native_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -35,8 +36,8 @@ func closed(t *testing.T) *pipelinetest.Pipeline {
 	}
 	p := pipelinetest.Start(t, pipelinetest.Options{Access: access.Grants{
 		{Name: "maker", TokenRef: ref(makerToken), Projects: []string{"shop"}, Permissions: []string{"backupbus.backups.create", "backupbus.backups.get", "backupbus.events.*"}},
-		{TokenRef: ref(otherToken), Projects: []string{"other"}},
-		{TokenRef: ref(oldToken), Projects: []string{"shop"}, Expires: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)},
+		{TokenRef: ref(otherToken), Projects: []string{"other", "caf\u00e9"}, Permissions: []string{"*"}},
+		{TokenRef: ref(oldToken), Projects: []string{"shop"}, Permissions: []string{"*"}, Expires: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)},
 	}})
 	p.Register("shop", "orders")
 	return p
@@ -118,6 +119,46 @@ func TestAccess_OfEveryOperation(t *testing.T) { // events.md L5
 	if asked < 20 || free < 3 {
 		t.Errorf("%d operations were asked, %d are free", asked, free)
 	}
+}
+
+// However its name is composed, a project is one.
+func TestAccess_NamesInEveryForm(t *testing.T) {
+	t.Parallel()
+	p := closed(t)
+	for _, name := range []string{"caf%C3%A9", "cafe%CC%81"} {
+		if code, _, raw := p.CallHeaders(http.MethodGet, "/api/v1/projects/"+name+"/instances", "", bearer(otherToken)); code != http.StatusOK {
+			t.Errorf("%s: %d %s", name, code, raw)
+		}
+		kept(t, p, http.MethodGet, "/api/v1/projects/"+name+"/instances", "", bearer(makerToken), 403, "PERMISSION_DENIED")
+	}
+}
+
+// A stream ends with what proves its client, and says so before.
+func TestAccess_AStreamEndsWithItsToken(t *testing.T) {
+	t.Parallel()
+	const soonToken = "soon-token-0123456789"
+	file := filepath.Join(t.TempDir(), "soon")
+	if err := os.WriteFile(file, []byte(soonToken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	end := time.Now().Add(2 * time.Second)
+	p := pipelinetest.Start(t, pipelinetest.Options{Access: access.Grants{{TokenRef: "file:" + file, Projects: []string{"shop"}, Permissions: []string{"backupbus.events.list"}, Expires: end}}})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+base+"/events", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = bearer(soonToken)
+	req.Header.Set("Accept", "text/event-stream")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(resp, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	all, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(all), "event: backupbus.goaway") || time.Now().Before(end) {
+		t.Errorf("%q, %v", all, err)
+	}
+	kept(t, p, http.MethodGet, base+"/events", "", bearer(soonToken), 401, "UNAUTHENTICATED")
 }
 
 func TestAccess_WhoAskedIsInTheEvents(t *testing.T) {

@@ -55,7 +55,7 @@ func (d *Door) events(api huma.API) {
 		if strings.Contains(in.Accept, batchType) {
 			return d.page(ctx, f, in)
 		}
-		return d.stream(f, access.From(ctx).Name(), in.Progress)
+		return d.stream(f, access.From(ctx), in.Progress)
 	})
 
 	huma.Register(api, huma.Operation{

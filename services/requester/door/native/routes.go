@@ -71,7 +71,7 @@ var _ http.Handler = (*Door)(nil)
 
 // New makes the door; ring says who may do what, log is what the event stream reads from.
 func New(in Intake, ring *access.Ring, log Log, commands Commands, dead DeadLetters, now func() time.Time, l *slog.Logger, c Config) *Door {
-	d := &Door{intake: in, ring: ring, log: log, commands: commands, dead: dead, streams: streams{open: map[owner]int{}}, reading: make(reading, maxReading), live: &live{log: log, slog: l}, now: now, slog: l}
+	d := &Door{intake: in, ring: ring, log: log, commands: commands, dead: dead, streams: streams{project: map[string]int{}, caller: map[string]int{}}, reading: make(reading, maxReading), live: &live{log: log, slog: l}, now: now, slog: l}
 	mux := http.NewServeMux()
 	conf := huma.DefaultConfig("backupbus", c.Version)
 	conf.DocsPath = "" // its page loads scripts from elsewhere

@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/access"
 )
 
 // Times and bounds of events.md 6.2.
@@ -22,7 +23,7 @@ const (
 	writeLimit = 30 * time.Second
 	maxStream  = time.Hour // ± 10 %, so that clients that came together do not come back together
 	maxStreams = 100       // of one project
-	maxOwn     = 10        // of one caller in a project, where callers have names
+	maxOwn     = 10        // of one caller, where callers have names
 	retryLater = 10        // seconds, for a client that is one too many
 )
 
@@ -33,12 +34,12 @@ const (
 )
 
 // stream answers with server-sent events until the client goes.
-func (d *Door) stream(f *feed, caller string, progress bool) (*huma.StreamResponse, error) {
+func (d *Door) stream(f *feed, who access.Caller, progress bool) (*huma.StreamResponse, error) {
 	token, err := events.Token(f.project)
 	if err != nil {
 		return nil, badRequest("project: " + err.Error())
 	}
-	leave, err := d.streams.enter(f.project, caller)
+	leave, err := d.streams.enter(f.project, who.Name())
 	if err != nil {
 		return nil, huma.ErrorWithHeaders(&problem{Title: http.StatusText(http.StatusTooManyRequests), Status: http.StatusTooManyRequests, Reason: "RATE_LIMITED", Detail: err.Error()},
 			http.Header{"Retry-After": {fmt.Sprint(retryLater)}})
@@ -46,7 +47,7 @@ func (d *Door) stream(f *feed, caller string, progress bool) (*huma.StreamRespon
 	if f.start == (Start{}) {
 		f.start.Seq = f.last + 1
 	}
-	s := &stream{feed: f, token: token, log: d.log, live: d.live, reading: d.reading, now: d.now, slog: d.slog}
+	s := &stream{feed: f, token: token, log: d.log, live: d.live, reading: d.reading, now: d.now, slog: d.slog, until: who.Expires()}
 	if progress {
 		s.progress = newLatest()
 	}
@@ -59,39 +60,32 @@ func (d *Door) stream(f *feed, caller string, progress bool) (*huma.StreamRespon
 	}}, nil
 }
 
-// streams counts the open streams of each project, and of each caller in it.
+// streams counts the open streams of each project, and of each caller in all of them.
 type streams struct {
-	mu   sync.Mutex
-	open map[owner]int
+	mu      sync.Mutex
+	project map[string]int
+	caller  map[string]int
 }
-
-// owner is a project's caller; without a name, the whole project.
-type owner struct{ project, caller string }
 
 func (s *streams) enter(project, caller string) (leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all, own := owner{project: project}, owner{project, caller}
 	switch {
-	case s.open[all] >= maxStreams:
+	case s.project[project] >= maxStreams:
 		return nil, fmt.Errorf("project %s has %d event streams open: close one, or come back", project, maxStreams)
-	case caller != "" && s.open[own] >= maxOwn:
-		return nil, fmt.Errorf("you have %d event streams of project %s open: close one, or come back", maxOwn, project)
+	case caller != "" && s.caller[caller] >= maxOwn:
+		return nil, fmt.Errorf("you have %d event streams open: close one, or come back", maxOwn)
 	}
-	counted := []owner{all}
-	if caller != "" {
-		counted = append(counted, own)
-	}
-	for _, o := range counted {
-		s.open[o]++
-	}
+	s.project[project]++
+	s.caller[caller]++
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for _, o := range counted {
-			if s.open[o]--; s.open[o] == 0 {
-				delete(s.open, o)
-			}
+		if s.project[project]--; s.project[project] == 0 {
+			delete(s.project, project)
+		}
+		if s.caller[caller]--; s.caller[caller] == 0 {
+			delete(s.caller, caller)
 		}
 	}, nil
 }
@@ -105,11 +99,21 @@ type stream struct {
 	reading  reading
 	now      func() time.Time
 	slog     *slog.Logger
-	progress *latest // nil: not asked for
+	progress *latest   // nil: not asked for
+	until    time.Time // when what proves the caller expires; zero: never
 
 	at  uint64 // everything up to here has been sent; nowhere: not known yet
 	out http.ResponseWriter
 	ctl *http.ResponseController
+}
+
+// life is how long the stream may last.
+func (s *stream) life() time.Duration {
+	d := time.Duration(float64(maxStream) * (0.9 + 0.2*rand.Float64()))
+	if !s.until.IsZero() {
+		d = min(d, s.until.Sub(s.now()))
+	}
+	return d
 }
 
 func (s *stream) run(hc huma.Context) {
@@ -129,7 +133,7 @@ func (s *stream) run(hc huma.Context) {
 		return
 	}
 	ctx := hc.Context()
-	end := time.NewTimer(time.Duration(float64(maxStream) * (0.9 + 0.2*rand.Float64())))
+	end := time.NewTimer(s.life())
 	defer end.Stop()
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()

@@ -2,7 +2,9 @@ package native
 
 import (
 	"net/http"
+	"net/url"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -166,4 +168,28 @@ func subscriptions(api huma.API) {
 	add("testSubscription", "subscriptions.test", http.MethodPost, one+":test", "Send a test event, once", nil, "200", deliveryAttempt{}, id)
 	add("listDeliveries", "deliveries.list", http.MethodGet, one+"/deliveries", "List deliveries of the last 30 days, in the order of their last changes", nil, "200", deliveryList{},
 		append([]*huma.Param{id}, query("state", "type", "from", "to", "cursor", "limit")...)...)
+}
+
+// subscriptionPermission is what a request of the notifier's part needs, by its method and path below Prefix, and its
+// project. A path that there is not needs the project alone: the notifier says so.
+func subscriptionPermission(method, path string) (project, permission string) {
+	part := strings.Split(strings.TrimPrefix(path, Prefix+"v1/projects/"), "/") // project, subscriptions, id:verb, deliveries
+	project, _ = url.PathUnescape(part[0])                                      // what cannot be read is no project of anybody's
+	name := ""
+	switch len(part) {
+	case 2:
+		name = map[string]string{http.MethodPost: "subscriptions.create", http.MethodGet: "subscriptions.list"}[method]
+	case 3:
+		_, verb, named := strings.Cut(part[2], ":")
+		name = map[string]string{http.MethodGet: "subscriptions.get", http.MethodPatch: "subscriptions.update", http.MethodDelete: "subscriptions.delete"}[method]
+		if named {
+			name = map[string]string{"rotateSecret": "subscriptions.rotateSecret", "replay": "subscriptions.replay", "test": "subscriptions.test"}[verb]
+		}
+	case 4:
+		name = "deliveries.list"
+	}
+	if name == "" {
+		return project, ""
+	}
+	return project, "backupbus." + name
 }

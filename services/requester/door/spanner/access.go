@@ -30,10 +30,10 @@ func may(ctx context.Context, permission, resource string) error {
 	return refuse(codes.PermissionDenied, "Caller is missing IAM permission %s on resource %s.", permission, resource)
 }
 
-// mayOperate is may for an operation, or a list of them, by its name: those of databases have permissions of their own.
-func mayOperate(ctx context.Context, verb, name string) error {
+// mayOperate is may for an operation of an owner: those of databases have permissions of their own.
+func mayOperate(ctx context.Context, verb, owner, name string) error {
 	kind := "spanner.backupOperations."
-	if _, _, of := parseIn(databaseForm, strings.SplitN(name, operationsEnd, 2)[0]); of {
+	if _, _, of := parseIn(databaseForm, owner); of {
 		kind = "spanner.databaseOperations."
 	}
 	return may(ctx, kind+verb, name)

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"cloud.google.com/go/iam/apiv1/iampb"
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/pipelinetest"
+	"github.com/backupbus/backupbus/services/requester/door/spanner"
 )
 
 // Tokens of the grants below, by what their holders may do.
@@ -26,6 +29,7 @@ const (
 	readerToken = "reader-token-0123456789"   // get and list
 	getterToken = "getter-token-0123456789"   // get alone
 	strangers   = "stranger-token-0123456789" // all, in another project
+	oldToken    = "old-token-0123456789"      // expired
 )
 
 const noCredentials = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential."
@@ -40,12 +44,21 @@ func setupClosed(t *testing.T) world {
 		}
 		return access.Grant{TokenRef: "file:" + file, Projects: []string{project}, Permissions: permissions}
 	}
-	return setupWith(t, pipelinetest.Options{Access: access.Grants{
-		grant(allToken, "acme"), grant(creatorOnly, "acme", "spanner.backups.create"),
+	grants := access.Grants{
+		grant(allToken, "acme", "*"), grant(creatorOnly, "acme", "spanner.backups.create"),
 		grant(readerToken, "acme", "spanner.backups.get", "spanner.backups.list", "spanner.databases.list"),
-		grant(getterToken, "acme", "spanner.backups.get"), grant(strangers, "other"),
-	}})
+		grant(getterToken, "acme", "spanner.backups.get"), grant(strangers, "other", "*"),
+	}
+	old := grant(oldToken, "acme", "*")
+	old.Expires = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, p := range spanner.Permissions() {
+		grants = append(grants, grant(lacking(p), "acme", slices.DeleteFunc(spanner.Permissions(), func(other string) bool { return other == p })...))
+	}
+	return setupWith(t, pipelinetest.Options{Access: append(grants, old)})
 }
+
+// lacking is the token of who holds every permission but one.
+func lacking(permission string) string { return "lacking-" + permission }
 
 func as(w world, token string) context.Context {
 	if token == "" {
@@ -57,7 +70,7 @@ func as(w world, token string) context.Context {
 func TestAccess_Tokens(t *testing.T) { // (b) 44; case 51
 	t.Parallel()
 	w := setupClosed(t)
-	for what, authorization := range map[string]string{"none": "", "unknown": "Bearer nobody-token-0123456789", "of another scheme": "Basic " + allToken, "longer": "Bearer " + allToken + "x"} {
+	for what, authorization := range map[string]string{"none": "", "unknown": "Bearer nobody-token-0123456789", "of another scheme": "Basic " + allToken, "longer": "Bearer " + allToken + "x", "expired": "Bearer " + oldToken} {
 		ctx, h := w.t.Context(), http.Header{}
 		if authorization != "" {
 			ctx = grpcmd.AppendToOutgoingContext(ctx, "authorization", authorization)
@@ -111,72 +124,105 @@ func TestAccess_Permissions(t *testing.T) { // (b) 45, 46; case 51
 	if err != nil {
 		t.Fatal(err)
 	}
-	backup, schedules := parent+"/backups/b1", parent+"/databases/db/backupSchedules"
-	for permission, call := range map[string]func(ctx context.Context) (resource string, err error){
-		"spanner.backups.get": func(ctx context.Context) (string, error) {
-			_, err := w.admin.GetBackup(ctx, &databasepb.GetBackupRequest{Name: backup})
-			return backup, err
-		},
-		"spanner.backups.list": func(ctx context.Context) (string, error) {
-			_, err := w.admin.ListBackups(ctx, &databasepb.ListBackupsRequest{Parent: parent})
-			return parent, err
-		},
-		"spanner.backups.update": func(ctx context.Context) (string, error) {
-			_, err := w.admin.UpdateBackup(ctx, &databasepb.UpdateBackupRequest{Backup: &databasepb.Backup{Name: backup, ExpireTime: in(48 * 3600e9)}, UpdateMask: mask("expire_time")})
-			return backup, err
-		},
-		"spanner.backups.delete": func(ctx context.Context) (string, error) {
-			_, err := w.admin.DeleteBackup(ctx, &databasepb.DeleteBackupRequest{Name: backup})
-			return backup, err
-		},
-		"spanner.backups.copy": func(ctx context.Context) (string, error) {
-			_, err := w.admin.CopyBackup(ctx, &databasepb.CopyBackupRequest{Parent: named, BackupId: "b2", SourceBackup: backup})
-			return backup, err
-		},
-		"spanner.backups.restoreDatabase": func(ctx context.Context) (string, error) {
-			_, err := w.admin.RestoreDatabase(ctx, &databasepb.RestoreDatabaseRequest{Parent: named, DatabaseId: "db2", Source: &databasepb.RestoreDatabaseRequest_Backup{Backup: backup}})
-			return backup, err
-		},
-		"spanner.backupOperations.list": func(ctx context.Context) (string, error) {
-			_, err := w.admin.ListBackupOperations(ctx, &databasepb.ListBackupOperationsRequest{Parent: parent})
-			return parent, err
-		},
-		"spanner.databaseOperations.list": func(ctx context.Context) (string, error) {
-			_, err := w.ops.ListOperations(ctx, &longrunningpb.ListOperationsRequest{Name: parent + "/databases/db/operations"})
-			return parent + "/databases/db", err
-		},
-		"spanner.backupOperations.get": func(ctx context.Context) (string, error) {
-			_, err := w.ops.GetOperation(ctx, &longrunningpb.GetOperationRequest{Name: op.GetName()})
-			return op.GetName(), err
-		},
-		"spanner.backupOperations.cancel": func(ctx context.Context) (string, error) {
-			_, err := w.ops.CancelOperation(ctx, &longrunningpb.CancelOperationRequest{Name: op.GetName()})
-			return op.GetName(), err
-		},
-		"spanner.backupSchedules.create": func(ctx context.Context) (string, error) {
-			_, err := w.admin.CreateBackupSchedule(ctx, &databasepb.CreateBackupScheduleRequest{Parent: parent + "/databases/db", BackupScheduleId: "nightly", BackupSchedule: daily()})
-			return parent + "/databases/db", err
-		},
-		"spanner.backupSchedules.get": func(ctx context.Context) (string, error) {
-			_, err := w.admin.GetBackupSchedule(ctx, &databasepb.GetBackupScheduleRequest{Name: schedules + "/nightly"})
-			return schedules + "/nightly", err
-		},
-		"spanner.backupSchedules.delete": func(ctx context.Context) (string, error) {
-			_, err := w.admin.DeleteBackupSchedule(ctx, &databasepb.DeleteBackupScheduleRequest{Name: schedules + "/nightly"})
-			return schedules + "/nightly", err
-		},
-		"spanner.backupSchedules.list": func(ctx context.Context) (string, error) {
-			_, err := w.admin.ListBackupSchedules(ctx, &databasepb.ListBackupSchedulesRequest{Parent: parent + "/databases/db"})
-			return parent + "/databases/db", err
-		},
-	} {
-		resource, err := call(as(w, strangers))
-		refused(t, permission, err, codes.PermissionDenied, lacks(permission, resource))
+	asked := map[string]bool{}
+	for _, c := range calls(w, op.GetName()) {
+		for _, n := range c.needs {
+			asked[n.permission] = true
+			refused(t, c.method+" without "+n.permission, c.call(as(w, lacking(n.permission))), codes.PermissionDenied, lacks(n.permission, n.resource))
+		}
+		refused(t, c.method+" of another project", c.call(as(w, strangers)), codes.PermissionDenied, lacks(c.needs[0].permission, c.needs[0].resource))
 	}
-	if got, err := w.admin.GetBackup(as(w, getterToken), &databasepb.GetBackupRequest{Name: backup}); err != nil || got.GetState() != databasepb.Backup_CREATING {
+	for _, p := range spanner.Permissions() {
+		if p != "spanner.databases.list" && !asked[p] { // that one: TestAccess_TestIamPermissionsTellsWhatIsHeld
+			t.Errorf("no call needs %s", p)
+		}
+	}
+	if got, err := w.admin.GetBackup(as(w, getterToken), &databasepb.GetBackupRequest{Name: parent + "/backups/b1"}); err != nil || got.GetState() != databasepb.Backup_CREATING {
 		t.Errorf("the backup that nobody could change: %v, %v", got, err)
 	}
 	w.finish("b1", nil)
+}
+
+// call is one method with all that its caller has to hold.
+type call struct {
+	method string
+	needs  []need
+	call   func(context.Context) error
+}
+
+type need struct{ permission, resource string }
+
+func calls(w world, operation string) []call {
+	backup, db := parent+"/backups/b1", parent+"/databases/db"
+	nightly, restored := db+"/backupSchedules/nightly", db+"/operations/_auto_op_0123456789abcdef"
+	result := func(_ any, err error) error { return err }
+	return []call{
+		{"CreateBackup", []need{{"spanner.backups.create", parent}, {"spanner.databases.createBackup", db}}, func(ctx context.Context) error {
+			return result(w.admin.CreateBackup(ctx, request(parent, "b9", "db")))
+		}},
+		{"CopyBackup", []need{{"spanner.backups.copy", backup}, {"spanner.backups.create", named}}, func(ctx context.Context) error {
+			return result(w.admin.CopyBackup(ctx, &databasepb.CopyBackupRequest{Parent: named, BackupId: "b2", SourceBackup: backup}))
+		}},
+		{"GetBackup", []need{{"spanner.backups.get", backup}}, func(ctx context.Context) error {
+			return result(w.admin.GetBackup(ctx, &databasepb.GetBackupRequest{Name: backup}))
+		}},
+		{"UpdateBackup", []need{{"spanner.backups.update", backup}}, func(ctx context.Context) error {
+			return result(w.admin.UpdateBackup(ctx, &databasepb.UpdateBackupRequest{Backup: &databasepb.Backup{Name: backup, ExpireTime: in(48 * 3600e9)}, UpdateMask: mask("expire_time")}))
+		}},
+		{"DeleteBackup", []need{{"spanner.backups.delete", backup}}, func(ctx context.Context) error {
+			return result(w.admin.DeleteBackup(ctx, &databasepb.DeleteBackupRequest{Name: backup}))
+		}},
+		{"ListBackups", []need{{"spanner.backups.list", parent}}, func(ctx context.Context) error {
+			return result(w.admin.ListBackups(ctx, &databasepb.ListBackupsRequest{Parent: parent}))
+		}},
+		{"RestoreDatabase", []need{{"spanner.backups.restoreDatabase", backup}, {"spanner.databases.create", named}}, func(ctx context.Context) error {
+			return result(w.admin.RestoreDatabase(ctx, &databasepb.RestoreDatabaseRequest{Parent: named, DatabaseId: "db2", Source: &databasepb.RestoreDatabaseRequest_Backup{Backup: backup}}))
+		}},
+		{"ListBackupOperations", []need{{"spanner.backupOperations.list", parent}}, func(ctx context.Context) error {
+			return result(w.admin.ListBackupOperations(ctx, &databasepb.ListBackupOperationsRequest{Parent: parent}))
+		}},
+		{"ListOperations", []need{{"spanner.backupOperations.list", backup}}, func(ctx context.Context) error {
+			return result(w.ops.ListOperations(ctx, &longrunningpb.ListOperationsRequest{Name: backup + "/operations"}))
+		}},
+		{"ListOperations of an instance", []need{{"spanner.backupOperations.list", parent}}, func(ctx context.Context) error {
+			return result(w.ops.ListOperations(ctx, &longrunningpb.ListOperationsRequest{Name: parent + "/operations"}))
+		}},
+		{"ListOperations of a database", []need{{"spanner.databaseOperations.list", db}}, func(ctx context.Context) error {
+			return result(w.ops.ListOperations(ctx, &longrunningpb.ListOperationsRequest{Name: db + "/operations"}))
+		}},
+		{"GetOperation", []need{{"spanner.backupOperations.get", operation}}, func(ctx context.Context) error {
+			return result(w.ops.GetOperation(ctx, &longrunningpb.GetOperationRequest{Name: operation}))
+		}},
+		{"WaitOperation", []need{{"spanner.backupOperations.get", operation}}, func(ctx context.Context) error {
+			return result(w.ops.WaitOperation(ctx, &longrunningpb.WaitOperationRequest{Name: operation}))
+		}},
+		{"CancelOperation", []need{{"spanner.backupOperations.cancel", operation}}, func(ctx context.Context) error {
+			return result(w.ops.CancelOperation(ctx, &longrunningpb.CancelOperationRequest{Name: operation}))
+		}},
+		{"GetOperation of a database", []need{{"spanner.databaseOperations.get", restored}}, func(ctx context.Context) error {
+			return result(w.ops.GetOperation(ctx, &longrunningpb.GetOperationRequest{Name: restored}))
+		}},
+		{"CancelOperation of a database called so", []need{{"spanner.databaseOperations.cancel", parent + "/databases/operations/operations/_auto_op_0123456789abcdef"}}, func(ctx context.Context) error {
+			return result(w.ops.CancelOperation(ctx, &longrunningpb.CancelOperationRequest{Name: parent + "/databases/operations/operations/_auto_op_0123456789abcdef"}))
+		}},
+		{"CreateBackupSchedule", []need{{"spanner.backupSchedules.create", db}, {"spanner.databases.createBackup", db}}, func(ctx context.Context) error {
+			return result(w.admin.CreateBackupSchedule(ctx, &databasepb.CreateBackupScheduleRequest{Parent: db, BackupScheduleId: "nightly", BackupSchedule: daily()}))
+		}},
+		{"GetBackupSchedule", []need{{"spanner.backupSchedules.get", nightly}}, func(ctx context.Context) error {
+			return result(w.admin.GetBackupSchedule(ctx, &databasepb.GetBackupScheduleRequest{Name: nightly}))
+		}},
+		{"UpdateBackupSchedule", []need{{"spanner.backupSchedules.update", nightly}}, func(ctx context.Context) error {
+			s := daily()
+			s.Name = nightly
+			return result(w.admin.UpdateBackupSchedule(ctx, &databasepb.UpdateBackupScheduleRequest{BackupSchedule: s, UpdateMask: mask("retention_duration")}))
+		}},
+		{"DeleteBackupSchedule", []need{{"spanner.backupSchedules.delete", nightly}}, func(ctx context.Context) error {
+			return result(w.admin.DeleteBackupSchedule(ctx, &databasepb.DeleteBackupScheduleRequest{Name: nightly}))
+		}},
+		{"ListBackupSchedules", []need{{"spanner.backupSchedules.list", db}}, func(ctx context.Context) error {
+			return result(w.admin.ListBackupSchedules(ctx, &databasepb.ListBackupSchedulesRequest{Parent: db}))
+		}},
+	}
 }
 
 func TestAccess_TestIamPermissionsTellsWhatIsHeld(t *testing.T) { // case 52, (b) 55
@@ -200,6 +246,9 @@ func TestAccess_TestIamPermissionsTellsWhatIsHeld(t *testing.T) { // case 52, (b
 		{"gone, of another project", strangers, gone, nil, codes.OK},
 		{"no database, may list", readerToken, named + "/databases/none", nil, codes.NotFound},
 		{"no database, may not list", getterToken, named + "/databases/none", nil, codes.OK},
+		{"a name that cannot be, may not list", strangers, parent + "/databases/" + strings.Repeat("x", 101) + "/backupSchedules/s1", nil, codes.OK},
+		{"the same of no instance", strangers, "projects/acme/instances/none/databases/" + strings.Repeat("x", 101) + "/backupSchedules/s1", nil, codes.OK},
+		{"no resource", strangers, parent, nil, codes.InvalidArgument},
 		{"no schedule, may not list", readerToken, parent + "/databases/db/backupSchedules/none", nil, codes.OK},
 	} {
 		got, err := w.admin.TestIamPermissions(as(w, c.token), &iampb.TestIamPermissionsRequest{Resource: c.resource, Permissions: []string{"spanner.backups.get", "spanner.backups.delete"}})

@@ -48,7 +48,7 @@ func (d *Door) work(ctx context.Context, verb, name string) (work, error) {
 	if !ok || !autoForm.MatchString(id) {
 		return work{}, noOperation(name)
 	}
-	if err := mayOperate(ctx, verb, name); err != nil {
+	if err := mayOperate(ctx, verb, owner, name); err != nil {
 		return work{}, err
 	}
 	op, err := d.intake.ShortOperation(ctx, project[0], strings.TrimPrefix(id, "_auto_op_"))

@@ -42,47 +42,57 @@ func (s *adminServer) TestIamPermissions(ctx context.Context, r *iampb.TestIamPe
 			out.Permissions = append(out.Permissions, p)
 		}
 	}
-	err := s.door.there(ctx, method, r.GetResource())
-	if status.Code(err) == codes.NotFound && may(ctx, listOf(r.GetResource()), r.GetResource()) != nil {
+	at, ok := readResource(r.GetResource())
+	if !ok {
+		return nil, malformed(method)
+	}
+	err := s.door.there(ctx, method, at)
+	if code := status.Code(err); code != codes.OK && code != codes.Internal && code != codes.Unavailable && may(ctx, at.list, r.GetResource()) != nil {
 		return &iampb.TestIamPermissionsResponse{}, nil
 	}
 	return out, err
 }
 
-// listOf is the permission to list what a resource is one of.
-func listOf(name string) string {
-	if _, ok := parts(backupForm, name); ok {
-		return "spanner.backups.list"
+// resource is what a name of one says, with the permission to list what it is one of.
+type resource struct {
+	instanceName
+	backup, database, schedule string
+	list                       string
+}
+
+func readResource(name string) (resource, bool) {
+	if in, id, ok := parseIn(backupForm, name); ok {
+		return resource{instanceName: in, backup: id, list: "spanner.backups.list"}, true
 	}
-	if _, ok := parts(scheduleForm, name); ok {
-		return "spanner.backupSchedules.list"
+	if p, ok := parts(scheduleForm, name); ok {
+		return resource{instanceName: instanceName{p[0], p[1]}, database: p[2], schedule: p[3], list: "spanner.backupSchedules.list"}, true
 	}
-	return "spanner.databases.list"
+	p, ok := parts(databaseForm, name)
+	if !ok {
+		p, ok = parts(roleForm, name)
+	}
+	if !ok {
+		return resource{}, false
+	}
+	return resource{instanceName: instanceName{p[0], p[1]}, database: p[2], list: "spanner.databases.list"}, true
 }
 
 // there tells whether a resource is.
-func (d *Door) there(ctx context.Context, method, name string) error {
-	if in, id, ok := parseIn(backupForm, name); ok {
-		_, _, err := d.find(ctx, in, id)
+func (d *Door) there(ctx context.Context, method string, r resource) error {
+	if r.backup != "" {
+		_, _, err := d.find(ctx, r.instanceName, r.backup)
 		return err
 	}
-	if p, ok := parts(scheduleForm, name); ok {
-		plan, err := d.plan(ctx, method, instanceName{p[0], p[1]}.database(p[2]), p[3])
+	if r.schedule != "" {
+		plan, err := d.plan(ctx, method, r.instanceName.database(r.database), r.schedule)
 		if err == nil {
 			_, err = plan.standing()
 		}
 		return err
 	}
-	p, ok := parts(databaseForm, name)
-	if !ok {
-		if p, ok = parts(roleForm, name); !ok {
-			return malformed(method)
-		}
-	}
-	in := instanceName{p[0], p[1]}
-	h, err := d.home(ctx, in)
-	if intake.KindOf(err) == intake.NotFound || err == nil && !hasDatabase(h.Instance, p[2]) {
-		return notFound("Database", databaseType, in.database(p[2]))
+	h, err := d.home(ctx, r.instanceName)
+	if intake.KindOf(err) == intake.NotFound || err == nil && !hasDatabase(h.Instance, r.database) {
+		return notFound("Database", databaseType, r.instanceName.database(r.database))
 	}
 	return err
 }
