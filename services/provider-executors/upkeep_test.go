@@ -3,6 +3,8 @@ package executors_test
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -230,6 +232,56 @@ func TestRestore_AndVerifyObeyTheDeadline(t *testing.T) {
 			if b, err := events.Decode[events.Backup](s.Event); err != nil || b.Check.Error.Code != events.DeadlineExceeded {
 				t.Errorf("%+v, %v", b.Check, err)
 			}
+		}
+	}
+}
+
+// Case S16: a restore is requested, started and done, or fails where the backup has vanished; either way the backup's
+// record stays as it was.
+func TestS16_RestoresLeaveTheBackupAsItIs(t *testing.T) {
+	t.Parallel()
+	there := true
+	k := &keeper{verify: good, restore: func(context.Context) error {
+		if there {
+			return nil
+		}
+		return &events.Failure{Code: events.NotFound, Category: events.ByProvider, Message: "the copy is not there"}
+	}}
+	p := keeping(t, k, executors.Config{})
+	id := create(p, "a")
+	p.Await("shop", id, events.Succeeded)
+	code, record := p.Call(http.MethodGet, base+"/"+id, "")
+	if code != http.StatusOK {
+		t.Fatal(code)
+	}
+	ofBackup := func() (n int) {
+		for _, ev := range p.Events("shop") {
+			if ev.Entity() == events.Backups {
+				n++
+			}
+		}
+		return n
+	}
+	before := ofBackup()
+	for _, want := range []events.Step{events.Succeeded, events.Failed} {
+		there = want == events.Succeeded
+		r := pipelinetest.JSON[struct{ RestoreID string }](p, http.MethodPost, base+"/"+id+":restore", `{"target":{"instance":"b"}}`)
+		ev := p.Await("shop", r.RestoreID, want)
+		rec, err := events.Decode[events.Restore](ev.Event)
+		if err != nil || want == events.Failed && (rec.Error == nil || rec.Error.Code != events.NotFound) {
+			t.Errorf("%+v, %v", rec, err)
+		}
+		var steps []events.Step
+		for _, ev := range p.Events("shop") {
+			if ev.Entity() == events.Restores && strings.HasPrefix(ev.ID, r.RestoreID) {
+				steps = append(steps, ev.Step())
+			}
+		}
+		if !slices.Equal(steps, []events.Step{events.Requested, events.Started, want}) {
+			t.Errorf("%v, want %s at the end", steps, want)
+		}
+		if _, now := p.Call(http.MethodGet, base+"/"+id, ""); string(now) != string(record) || ofBackup() != before {
+			t.Errorf("the backup's record was %s and is %s", record, now)
 		}
 	}
 }
