@@ -100,7 +100,10 @@ func TestLead_OneLeadsAndAnotherTakesOver(t *testing.T) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			_ = kv.Lead(alive, "active", name, 2*time.Second, func(ctx context.Context) error {
+			_ = kv.Lead(alive, "active", name, 2*time.Second, func(ctx context.Context, held func() bool) error {
+				if !held() {
+					t.Error("it leads and does not know so")
+				}
 				if n := leaders.Add(1); n > most.Load() {
 					most.Store(n)
 				}
@@ -128,9 +131,44 @@ func TestLead_LeaseOfADeadProcessIsTaken(t *testing.T) {
 	must[uint64](t)(kv.Put(ctx, "active", []byte("the dead one"), 0))
 	other := must[*bus.KeyValue](t)(s.Connect(t).KeyValue(ctx, bus.NotifierStateBucket))
 	led := errors.New("led")
-	if err := other.Lead(ctx, "active", "b", time.Second, func(context.Context) error { return led }); !errors.Is(err, led) {
+	if err := other.Lead(ctx, "active", "b", time.Second, func(context.Context, func() bool) error { return led }); !errors.Is(err, led) {
 		t.Error(err)
 	}
+}
+
+// Who cannot renew knows that it may have lost the lease before anybody else has it, whatever has become of its context.
+func TestLead_HeldEndsBeforeAnotherLeads(t *testing.T) {
+	t.Parallel()
+	ctx, s, b := setup(t)
+	cut := must[*bus.KeyValue](t)(b.KeyValue(ctx, bus.NotifierStateBucket))
+	held, led := make(chan func() bool, 1), errors.New("led")
+	alive, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cut.Lead(alive, "active", "a", time.Second, func(_ context.Context, h func() bool) error {
+			held <- h
+			<-alive.Done() // it does not look at its own
+			return nil
+		})
+	}()
+	h := receive(t, "a leader", held)
+	if !h() {
+		t.Error("it leads and does not know so")
+	}
+	b.Close()
+	other := must[*bus.KeyValue](t)(s.Connect(t).KeyValue(ctx, bus.NotifierStateBucket))
+	err := other.Lead(ctx, "active", "b", time.Second, func(context.Context, func() bool) error {
+		if h() {
+			t.Error("the other one still holds it")
+		}
+		return led
+	})
+	if !errors.Is(err, led) {
+		t.Error(err)
+	}
+	stop()
+	<-ended
 }
 
 func TestTable_KeepsTheNewestOfEachSubject(t *testing.T) {

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,9 +19,11 @@ const (
 // than that of its context. Of several processes one leads; when it stops, another one does within a look (a
 // quarter of patience), when it dies, within one and a half times patience. fn's context ends when the lease
 // is lost, and nobody else leads before fn had a quarter of patience to return. A process that stood still for
-// longer may believe for a moment that it leads: what fn writes it therefore writes by compare-and-set.
-func (k *KeyValue) Lead(ctx context.Context, key, holder string, patience time.Duration, fn func(ctx context.Context) error) error {
-	l := lease{kv: k, key: key, holder: holder, look: patience / looks}
+// longer may believe for a moment that it leads: what fn writes it therefore writes by compare-and-set, and
+// before what it cannot take back it asks held, which is false as soon as somebody else may lead.
+func (k *KeyValue) Lead(ctx context.Context, key, holder string, patience time.Duration,
+	fn func(ctx context.Context, held func() bool) error) error {
+	l := &lease{kv: k, key: key, holder: holder, look: patience / looks}
 	for {
 		taken, err := l.campaign(ctx)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, ErrConflict) {
@@ -42,8 +45,21 @@ type lease struct {
 	key, holder string
 	look        time.Duration
 
-	revision  uint64 // last seen, or our own
-	unchanged int    // looks that saw it
+	revision  uint64                    // last seen, or our own
+	unchanged int                       // looks that saw it
+	until     atomic.Pointer[time.Time] // nobody takes it before: from the begin of the write that was the last to hold
+}
+
+// extend notes a write that began at a time and holds.
+func (l *lease) extend(began time.Time) {
+	until := began.Add(looks * l.look) // who takes it needs one more
+	l.until.Store(&until)
+}
+
+// held tells whether the lease is surely ours.
+func (l *lease) held() bool {
+	until := l.until.Load()
+	return until != nil && time.Now().Before(*until)
 }
 
 // campaign looks once, and takes the lease if it is free.
@@ -62,20 +78,22 @@ func (l *lease) campaign(ctx context.Context) (bool, error) {
 			return false, nil
 		}
 	}
+	began := time.Now()
 	revision, err := l.kv.Put(ask, l.key, []byte(l.holder), e.Revision)
 	if err != nil {
 		return false, err
 	}
 	l.revision, l.unchanged = revision, 0
+	l.extend(began)
 	return true, nil
 }
 
 // hold runs fn and renews until fn has returned, also while it drains, or the lease is lost.
-func (l *lease) hold(ctx context.Context, fn func(ctx context.Context) error) error {
+func (l *lease) hold(ctx context.Context, fn func(ctx context.Context, held func() bool) error) error {
 	leading, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- fn(leading) }()
+	go func() { done <- fn(leading, l.held) }()
 	tick := time.NewTicker(l.look)
 	defer tick.Stop()
 	missed, lost := 0, false
@@ -110,15 +128,17 @@ func (l *lease) hold(ctx context.Context, fn func(ctx context.Context) error) er
 func (l *lease) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.look)
 	defer cancel()
+	began := time.Now()
 	revision, err := l.kv.Put(ctx, l.key, []byte(l.holder), l.revision)
 	if err == nil {
 		l.revision = revision
+		l.extend(began)
 		return nil
 	}
 	// A renewal whose answer was lost has moved the revision on.
 	if e, there, again := l.kv.Get(ctx, l.key); again == nil && there && string(e.Value) == l.holder {
 		l.revision = e.Revision
-		return nil
+		return nil // held does not count it: it may have been made long before
 	}
 	return err
 }

@@ -24,7 +24,7 @@ func (n *notifier) follow(ctx context.Context, e *delivery.Engine, p *position) 
 		return err
 	}
 	defer reader.Stop()
-	saved := n.Now()
+	var unacked []bus.Message
 	for {
 		wait, cancel := context.WithTimeout(ctx, tendEvery)
 		messages, err := reader.Next(wait, batch)
@@ -34,28 +34,46 @@ func (n *notifier) follow(ctx context.Context, e *delivery.Engine, p *position) 
 			if err := n.take(ctx, e, p, messages); err != nil {
 				return err
 			}
-			for _, m := range messages {
-				if err := reader.Ack(m); err != nil { // it comes again, and is below the position
-					break
-				}
-			}
+			unacked = append(unacked, messages...)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !errors.Is(err, context.DeadlineExceeded):
 			return err
 		}
-		if now := n.Now(); now.Sub(saved) >= tendEvery || len(messages) == 0 {
-			saved = now
-			if err := n.savePosition(ctx, e, p); err != nil {
-				return err
-			}
+		if err := n.savePosition(ctx, e, p); err != nil {
+			return err
 		}
+		unacked = acknowledge(reader, unacked, e.Matched(p.matched))
 	}
 }
 
+// acknowledge acknowledges what is not above the position, and returns the rest. What fails comes again, and is below.
+func acknowledge(reader *bus.Batches, messages []bus.Message, upTo uint64) []bus.Message {
+	var last bus.Message
+	rest := messages[:0]
+	for _, m := range messages {
+		switch {
+		case m.Seq > upTo:
+			rest = append(rest, m)
+		case m.Seq > last.Seq:
+			last = m
+		}
+	}
+	if last.Seq > 0 {
+		_ = reader.Ack(last) // and with it all below
+	}
+	clear(messages[len(rest):])
+	return rest
+}
+
+// savePosition stores p now and then, if it is another one.
 func (n *notifier) savePosition(ctx context.Context, e *delivery.Engine, p *position) error {
-	before := *p
-	if p.Log = e.Floor(p.Log); before == *p && p.revision > 0 {
+	now := n.Now()
+	if now.Sub(p.savedAt) < tendEvery {
+		return nil
+	}
+	p.savedAt = now
+	if p.note(e); p.saved == [2]uint64{p.Events, p.Log} && p.revision > 0 {
 		return nil
 	}
 	err := p.save(ctx, n.state)
@@ -79,11 +97,11 @@ func (n *notifier) take(ctx context.Context, e *delivery.Engine, p *position, me
 		if err := n.match(ctx, e, evs); err != nil {
 			return err
 		}
-		p.Events, evs = evs[len(evs)-1].Seq, nil
+		p.matched, evs = evs[len(evs)-1].Seq, nil
 		return nil
 	}
 	for _, m := range messages {
-		at := p.Events
+		at := p.matched
 		if len(evs) > 0 {
 			at = evs[len(evs)-1].Seq
 		}
@@ -111,7 +129,7 @@ func (n *notifier) take(ctx context.Context, e *delivery.Engine, p *position, me
 			if err := match(); err != nil {
 				return err
 			}
-			p.Events = m.Seq
+			p.matched = m.Seq
 			continue
 		}
 		evs = append(evs, *ev)
@@ -122,7 +140,7 @@ func (n *notifier) take(ctx context.Context, e *delivery.Engine, p *position, me
 // catchUp matches what the log has above the position.
 func (n *notifier) catchUp(ctx context.Context, e *delivery.Engine, p *position) error {
 	var evs []events.Stored
-	end, err := n.Bus.Scan(ctx, events.AllEvents, p.Events+1, false, func(subject string, ev events.Stored) error {
+	end, err := n.Bus.Scan(ctx, events.AllEvents, p.matched+1, false, func(subject string, ev events.Stored) error {
 		if err := events.Mismatch(ev.Event, subject); err != nil {
 			return n.refuse(ctx, ev.Seq)
 		}
@@ -132,8 +150,8 @@ func (n *notifier) catchUp(ctx context.Context, e *delivery.Engine, p *position)
 		if err := n.match(ctx, e, evs); err != nil {
 			return err
 		}
-		p.Events, evs = ev.Seq, nil
-		return nil
+		p.matched, evs = ev.Seq, nil
+		return n.savePosition(ctx, e, p)
 	})
 	if err == nil && len(evs) > 0 {
 		err = n.match(ctx, e, evs)
@@ -141,7 +159,7 @@ func (n *notifier) catchUp(ctx context.Context, e *delivery.Engine, p *position)
 	if err != nil {
 		return err
 	}
-	p.Events = max(p.Events, end)
+	p.matched = max(p.matched, end)
 	return nil
 }
 
@@ -170,14 +188,17 @@ func (n *notifier) event(ctx context.Context, m bus.Message) (*events.Stored, er
 	return nil, nil
 }
 
-// match repeats until all deliveries are stored: an event that is not matched must not be passed over.
+// match repeats until all are matched: an event that is not must not be passed over.
 func (n *notifier) match(ctx context.Context, e *delivery.Engine, evs []events.Stored) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := e.Match(ctx, evs...)
 		if err == nil {
 			return nil
 		}
-		n.Log.WarnContext(ctx, "deliveries not stored", "error", events.Redact(err.Error()))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		n.Log.WarnContext(ctx, "events not matched", "error", events.Redact(err.Error()))
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:

@@ -2,6 +2,7 @@ package notifier
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,13 +20,14 @@ import (
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
 
-// childEnv makes this test program a notifier: the address of the bus and the sink of its subscription.
+// childEnv makes this test program a notifier: the address of the bus, the sink of its subscription and its rate.
 const childEnv = "BACKUPBUS_TEST_NOTIFIER"
 
 func TestMain(m *testing.M) {
 	if to := os.Getenv(childEnv); to != "" {
-		url, sink, _ := strings.Cut(to, " ")
-		if err := child(url, sink); err != nil {
+		args := strings.Fields(to)
+		rate, _ := strconv.Atoi(args[2])
+		if err := child(args[0], args[1], rate); err != nil {
 			slog.Error("notifier", "error", err)
 			os.Exit(1)
 		}
@@ -34,7 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 // child is a notifier in a process of its own, until it is killed.
-func child(url, sink string) error {
+func child(url, sink string, rate int) error {
 	ctx := context.Background()
 	b, err := bus.Connect(ctx, bus.Config{URL: url, Client: "notifier"})
 	if err != nil {
@@ -43,7 +46,7 @@ func child(url, sink string) error {
 	defer b.Close()
 	port := netip.MustParseAddrPort(strings.TrimPrefix(sink, "http://")).Port()
 	n, err := newService(ctx, Deps{Bus: b, Log: slog.New(slog.DiscardHandler), Now: time.Now, Env: func(string) (string, bool) { return signingKey, true }},
-		Config{AllowCIDRs: []string{"127.0.0.1/32"}, AllowedPorts: []int{int(port)}, Subscriptions: []subscription.Subscription{pendingOf(sink)}}, quick())
+		Config{AllowCIDRs: []string{"127.0.0.1/32"}, AllowedPorts: []int{int(port)}, Subscriptions: []subscription.Subscription{pendingOf(sink, rate)}}, quick())
 	if err != nil {
 		return err
 	}
@@ -51,9 +54,24 @@ func child(url, sink string) error {
 	return n.Run(ctx, func() {})
 }
 
+// child runs a notifier in a process of its own.
+func (w *world) child(sink string, rate int) (p *os.Process, kill func()) {
+	w.t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %d", childEnv, w.server.URL(), sink, rate))
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	return cmd.Process, sync.OnceFunc(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+}
+
 // pendingOf is the subscription of W18.
-func pendingOf(sink string) subscription.Subscription {
-	return subscription.Subscription{Name: "a", Project: "shop", Sink: subscription.URL(sink), SecretRef: "env:SECRET", RatePerMinute: 60_000}
+func pendingOf(sink string, rate int) subscription.Subscription {
+	return subscription.Subscription{Name: "a", Project: "shop", Sink: subscription.URL(sink), SecretRef: "env:SECRET", RatePerMinute: rate}
 }
 
 // W18 and W20: SIGKILL with a thousand pending; another notifier takes over, all are delivered, at most one in a
@@ -65,30 +83,22 @@ func TestW18_KilledWithAThousandPending(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string]int{}
 	reached := make(chan struct{})
+	reach := sync.OnceFunc(func() { close(reached) })
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		_, _ = io.Copy(io.Discard, req.Body)
 		mu.Lock()
 		defer mu.Unlock()
 		if seen[req.Header.Get("webhook-id")]++; len(seen) == many/3 {
-			close(reached)
+			reach()
 		}
 	}))
 	t.Cleanup(s.Close)
-	w.subscribe("shop", "a", s.URL, func(s *subscription.Subscription) { *s = pendingOf(string(s.Sink)) })
+	w.subscribe("shop", "a", s.URL, func(s *subscription.Subscription) { *s = pendingOf(string(s.Sink), 60_000) })
 	var want []string
 	for range many {
 		want = append(want, w.backup("shop", "orders").ID)
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+w.server.URL()+" "+s.URL)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	kill := sync.OnceFunc(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
+	_, kill := w.child(s.URL, 60_000)
 	defer kill()
 	receive(t, "a third has been sent", reached)
 	kill()

@@ -21,7 +21,7 @@ const (
 )
 
 // lead runs the engine while this process holds the lease.
-func (n *notifier) lead(ctx context.Context) error {
+func (n *notifier) lead(ctx context.Context, held func() bool) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if n.store != nil {
@@ -31,7 +31,7 @@ func (n *notifier) lead(ctx context.Context) error {
 	if err != nil {
 		return n.again(ctx, err)
 	}
-	e, err := n.engine(ctx, p)
+	e, err := n.engine(ctx, p, held)
 	if err != nil {
 		return n.again(ctx, err)
 	}
@@ -50,7 +50,7 @@ func (n *notifier) lead(ctx context.Context) error {
 	n.active.Store(nil)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	p.Log = e.Floor(p.Log)
+	p.note(e)
 	if err := p.save(last, n.state); err != nil {
 		n.Log.WarnContext(ctx, "position not stored", "error", events.Redact(err.Error()))
 	}
@@ -66,10 +66,10 @@ func (n *notifier) again(ctx context.Context, err error) error {
 }
 
 // engine knows all subscriptions and what is open of their deliveries.
-func (n *notifier) engine(ctx context.Context, p position) (*delivery.Engine, error) {
+func (n *notifier) engine(ctx context.Context, p position, held func() bool) (*delivery.Engine, error) {
 	e, err := delivery.New(delivery.Deps{
 		Log: n.records, Events: stored{n.Bus}, Keeper: n.keeper, Appender: n.Bus, Logger: n.Log, Now: n.Now, Random: n.Random,
-		Count: n.figures.count, Plan: n.plan, Slots: slots,
+		Count: n.figures.count, Plan: n.plan, Slots: slots, Held: held,
 	})
 	if err != nil {
 		return nil, err
@@ -91,15 +91,12 @@ func (n *notifier) engine(ctx context.Context, p position) (*delivery.Engine, er
 			return nil, err
 		}
 	}
-	open, err := n.records.open(ctx, p.Log)
+	left, err := n.records.left(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(open, func(a, b *delivery.Record) int {
-		return int(min(max(int64(a.EventSeq)-int64(b.EventSeq), -1), 1))
-	})
 	n.active.Store(e)
-	e.Load(ctx, open)
+	e.Load(ctx, left, p.Events)
 	return e, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/bus"
@@ -71,11 +72,11 @@ func (r records) Get(ctx context.Context, d *delivery.Record) (*delivery.Record,
 	return found, nil
 }
 
-// open are the records that are to be sent, from a place in the log on.
-func (r records) open(ctx context.Context, from uint64) ([]*delivery.Record, error) {
+// left are the records that whoever takes over at p needs: those that are to be sent, and all of events above p.
+func (r records) left(ctx context.Context, p position) ([]*delivery.Record, error) {
 	var out []*delivery.Record
-	_, err := r.table.Scan(ctx, bus.DeliveryLogRoot+".>", from, func(row bus.Row) error {
-		if d, ok := r.read(ctx, row); ok && d.State.Open() {
+	_, err := r.table.Scan(ctx, bus.DeliveryLogRoot+".>", p.Log, func(row bus.Row) error {
+		if d, ok := r.read(ctx, row); ok && (d.State.Open() || d.EventSeq > p.Events) {
 			out = append(out, d)
 		}
 		return nil
@@ -94,10 +95,19 @@ func (s stored) At(ctx context.Context, seq uint64) (events.Event, error) {
 
 // position is how far the active notifier is: what another one goes on from.
 type position struct {
-	Events uint64 `json:"events"` // matched up to here
-	Log    uint64 `json:"log"`    // no record below is open
+	Events uint64 `json:"events"` // matched up to here, and all deliveries have a record
+	Log    uint64 `json:"log"`    // no record below is open, or of an event above Events
 
+	matched  uint64    // up to here
+	saved    [2]uint64 // both, as they are stored
+	savedAt  time.Time
 	revision uint64
+}
+
+// note brings p to where the engine is.
+func (p *position) note(e *delivery.Engine) {
+	p.Log = e.Floor(p.Log) // first
+	p.Events = e.Matched(p.matched)
 }
 
 const positionKey = "position"
@@ -111,10 +121,13 @@ func readPosition(ctx context.Context, b *bus.Bus, kv *bus.KeyValue) (position, 
 	}
 	if !there {
 		p.Events, err = b.Acked(ctx, bus.NotifierDurable)
+		p.matched = p.Events
 		return p, err
 	}
 	p.revision = e.Revision
-	return p, json.Unmarshal(e.Value, &p)
+	err = json.Unmarshal(e.Value, &p)
+	p.matched = p.Events
+	return p, err
 }
 
 // save stores p by compare-and-set: who has lost the lease unnoticed learns it here.
@@ -125,7 +138,7 @@ func (p *position) save(ctx context.Context, kv *bus.KeyValue) error {
 	}
 	revision, err := kv.Put(ctx, positionKey, b, p.revision)
 	if err == nil {
-		p.revision = revision
+		p.revision, p.saved = revision, [2]uint64{p.Events, p.Log}
 	}
 	return err
 }

@@ -90,11 +90,12 @@ const (
 	leave                 // the notifier stops: whoever comes next finds it in the log, so that Floor has to count it
 )
 
-// finish gives the slot back.
+// finish gives the slot back; whoever calls it picks the next.
 func (e *Engine) finish(l *lane, i *item, to whither) {
 	e.mu.Lock()
 	e.busy--
 	delete(l.inFlight, i.DeliveryID)
+	i.running, i.claimed = false, to == leave
 	switch {
 	case to == forget:
 		l.end(i)
@@ -108,7 +109,6 @@ func (e *Engine) finish(l *lane, i *item, to whither) {
 	l.dirty = true
 	e.settle(l)
 	e.mu.Unlock()
-	e.nudge()
 }
 
 // tellDead appends delivery.dead_lettered. Doing it again for the same delivery stores nothing.
@@ -123,7 +123,7 @@ func (e *Engine) tellDead(ctx context.Context, s Subscription, i *item, ev event
 		Attempts: last.Number, FirstAttemptTime: i.Attempts[0].StartTime, LastAttemptTime: last.StartTime,
 		LastOutcome: string(last.Outcome), LastStatusCode: last.StatusCode, Reason: i.Reason,
 	}
-	e.keep(ctx, func(ctx context.Context) error {
+	e.keep(ctx, bounded(func(ctx context.Context) error {
 		_, err := e.Appender.Append(ctx, events.Draft{
 			Aggregate: dead.Aggregate(), Step: events.DeadLettered,
 			EventID: events.EventID(i.DeliveryID, events.Deliveries, events.DeadLettered, 0),
@@ -134,16 +134,14 @@ func (e *Engine) tellDead(ctx context.Context, s Subscription, i *item, ev event
 			return fmt.Errorf("tell that %s is dead: %w", i.DeliveryID, err)
 		}
 		return nil
-	})
+	}))
 }
 
 func (e *Engine) log(ctx context.Context, s Subscription, i *item, ev events.Event, a attempt, v verdict) {
 	attrs := []slog.Attr{
 		slog.String("state", string(i.State)), slog.String("outcome", string(a.outcome)),
-		slog.String("project", s.Project), slog.String("subscription", s.Name), slog.String("subscription_id", s.ID),
 		slog.String("delivery_id", i.DeliveryID), slog.String("event_id", ev.ID), slog.String("event_type", ev.Type),
 		slog.Int("attempt", a.number), slog.Int64("duration_ms", a.took.Milliseconds()),
-		slog.String("sink", s.Endpoint.Origin()), // the path of some is a credential
 	}
 	if a.answer.Status != 0 {
 		attrs = append(attrs, slog.Int("status", a.answer.Status))
@@ -160,7 +158,7 @@ func (e *Engine) log(ctx context.Context, s Subscription, i *item, ev events.Eve
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("reason", i.Reason))
 	}
-	e.Logger.LogAttrs(ctx, level, "delivery finished", attrs...)
+	s.log.LogAttrs(ctx, level, "delivery finished", attrs...)
 }
 
 // maxLogged bounds the text of an error, in which a peer may have a say.

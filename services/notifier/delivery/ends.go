@@ -11,6 +11,9 @@ import (
 // Tend stores what storeEnds could not. The caller holds the mutex.
 func (e *Engine) suppress(list []*item, reason string) {
 	for _, i := range list {
+		if !i.State.Open() { // as was found when its first record was written
+			continue
+		}
 		i.State, i.Reason, i.NextAttemptTime = Suppressed, reason, events.Time{}
 		e.ending[i.DeliveryID] = i
 	}
@@ -33,27 +36,39 @@ func (e *Engine) storeEnds(ctx context.Context) {
 	e.ends.Lock() // nobody else writes these records
 	defer e.ends.Unlock()
 	e.mu.Lock()
-	var list []*Record
+	var list []*item
+	var records []*Record
 	for _, i := range e.ending {
+		if i.writing != nil { // its first record, after which this is called again
+			continue
+		}
 		r := i.Record // others look at its place meanwhile
-		list = append(list, &r)
+		list, records = append(list, i), append(records, &r)
 	}
 	e.mu.Unlock()
 	if len(list) == 0 {
 		return
 	}
 	var failed []error
-	errs := e.Log.Put(ctx, list)
-	e.mu.Lock()
-	for n, r := range list {
-		if errs[n] != nil && !errors.Is(errs[n], events.ErrContended) {
-			failed = append(failed, errs[n])
+	for n, err := range e.Log.Put(ctx, records) {
+		i, r := list[n], records[n]
+		bare := r.Seq == 0
+		switch {
+		case err == nil:
+		case errors.Is(err, events.ErrContended) && bare:
+			if err = e.adopt(ctx, i, false); err == nil {
+				continue // if it is open its end is stored with the next
+			}
+			fallthrough
+		case !errors.Is(err, events.ErrContended):
+			failed = append(failed, err)
 			continue
 		}
-		e.newest = max(e.newest, r.Seq)
+		e.mu.Lock()
+		e.recorded(i, r.Seq)
 		delete(e.ending, r.DeliveryID)
+		e.mu.Unlock()
 	}
-	e.mu.Unlock()
 	if len(failed) > 0 && ctx.Err() == nil {
 		e.Logger.WarnContext(ctx, "suppressed deliveries not stored: tried again", "deliveries", len(failed),
 			"error", events.Redact(failed[0].Error()))

@@ -1,12 +1,10 @@
 package delivery
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"sync"
 	"time"
 
@@ -26,6 +24,8 @@ type Deps struct {
 	Plan     Plan
 	Slots    int // requests at once, of all subscriptions together
 	MaxOpen  int // deliveries of one subscription that wait, default 100,000, and half as many replays: they are held in memory
+	// Held tells whether nobody else may be sending, and is asked before each request. Default: nobody ever is.
+	Held func() bool
 }
 
 const defaultMaxOpen = 100_000
@@ -36,6 +36,8 @@ type Engine struct {
 	letters  *letters
 	recorder *recorder
 	wake     chan struct{}
+	more     chan struct{} // there are some without a record
+	room     chan struct{} // there are fewer
 	running  sync.WaitGroup
 
 	mu        sync.Mutex
@@ -50,6 +52,11 @@ type Engine struct {
 	accepting int              // calls that have stored records and not yet taken them in
 	ending    map[string]*item // suppressed, which is not stored yet; by delivery id
 	ends      sync.Mutex       // one writes them
+	bare      map[*item]bool   // those without a record
+	matched   uint64           // place of the newest event that Match was given
+	inherited []*Record        // of events above where the one before had come, in the order of the log
+	again     uint64           // place of the last of those events
+	least     uint64           // place of the first of those records
 }
 
 // project is the turn of one project: its lanes that have something to send, in turn.
@@ -67,8 +74,12 @@ func New(d Deps) (*Engine, error) {
 	if d.MaxOpen <= 0 {
 		d.MaxOpen = defaultMaxOpen
 	}
-	return &Engine{Deps: d, letters: newLetters(d.Events), recorder: &recorder{log: d.Log}, wake: make(chan struct{}, 1), lanes: map[string]*lane{},
-		byProject: map[string]map[string]*lane{}, projects: map[string]*project{}, ending: map[string]*item{}}, nil
+	if d.Held == nil {
+		d.Held = func() bool { return true }
+	}
+	return &Engine{Deps: d, letters: newLetters(d.Events), recorder: &recorder{log: d.Log}, lanes: map[string]*lane{},
+		wake: make(chan struct{}, 1), more: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		byProject: map[string]map[string]*lane{}, projects: map[string]*project{}, ending: map[string]*item{}, bare: map[*item]bool{}}, nil
 }
 
 // Set adds a subscription, or replaces it by a new version. Once it is disabled, what waits ends SUPPRESSED,
@@ -78,6 +89,7 @@ func (e *Engine) Set(ctx context.Context, s Subscription, h Health) error {
 	if err != nil {
 		return fmt.Errorf("project of %s: %w", s.ID, err)
 	}
+	s.log = s.logger(e.Logger)
 	e.mu.Lock()
 	l := e.lanes[s.ID]
 	if l == nil {
@@ -105,7 +117,7 @@ func (e *Engine) Set(ctx context.Context, s Subscription, h Health) error {
 	}
 	e.settle(l)
 	e.mu.Unlock()
-	e.nudge()
+	nudge(e.wake)
 	e.storeEnds(ctx)
 	return nil
 }
@@ -134,17 +146,6 @@ func (e *Engine) Remove(ctx context.Context, id string) {
 	e.storeEnds(ctx)
 }
 
-// Load takes open records over from whoever ran them before, in the order in which they are to be sent.
-func (e *Engine) Load(ctx context.Context, records []*Record) {
-	e.mu.Lock()
-	for _, r := range records {
-		e.place(&item{Record: *r, due: r.NextAttemptTime.Time})
-	}
-	e.mu.Unlock()
-	e.nudge()
-	e.storeEnds(ctx)
-}
-
 // add gives a delivery to its lane; the caller holds the mutex, as for settle.
 func (e *Engine) add(l *lane, i *item) {
 	if l.open[i.DeliveryID] != nil {
@@ -158,30 +159,6 @@ func (e *Engine) add(l *lane, i *item) {
 	e.settle(l)
 }
 
-// Floor is a place in the log of deliveries below which no record is open: where whoever takes over begins to
-// read. before is what it was last.
-func (e *Engine) Floor(before uint64) uint64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.accepting > 0 {
-		return before
-	}
-	floor, open := uint64(math.MaxUint64), false
-	look := func(i *item) { floor, open = min(floor, i.Seq), true }
-	for _, l := range e.lanes {
-		for _, i := range l.open {
-			look(i)
-		}
-	}
-	for _, i := range e.ending {
-		look(i)
-	}
-	if !open {
-		return max(before, e.newest)
-	}
-	return floor
-}
-
 // InFlight tells the deliveries of a subscription whose request runs.
 func (e *Engine) InFlight(subscriptionID string) map[string]bool {
 	e.mu.Lock()
@@ -193,102 +170,4 @@ func (e *Engine) InFlight(subscriptionID string) map[string]bool {
 		}
 	}
 	return out
-}
-
-// Run sends until ctx ends; then requests that have begun may finish.
-func (e *Engine) Run(ctx context.Context) {
-	defer e.running.Wait()
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		l, i, sleep := e.pick()
-		if i != nil {
-			e.running.Add(1)
-			go func() {
-				defer e.running.Done()
-				e.deliver(ctx, l, i)
-			}()
-			continue
-		}
-		timer.Reset(sleep)
-		select {
-		case <-ctx.Done():
-			return
-		case <-e.wake:
-		case <-timer.C:
-		}
-	}
-}
-
-// pick begins the next delivery, or says how long there is none.
-func (e *Engine) pick() (*lane, *item, time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	now := e.Now()
-	for len(e.sleeping) > 0 && !e.sleeping[0].wakeAt.After(now) {
-		e.settle(heap.Pop(&e.sleeping).(*lane))
-	}
-	for len(e.queue) > 0 && e.busy < e.Slots {
-		p := e.queue[0]
-		l := p.lanes[0]
-		e.queue, p.lanes = e.queue[1:], p.lanes[1:]
-		l.queued, p.queued = false, false
-		i, at := l.next(now)
-		if i == nil || at.After(now) {
-			i = nil
-		} else {
-			l.take(i)
-			e.busy++
-		}
-		if len(p.lanes) > 0 {
-			p.queued = true
-			e.queue = append(e.queue, p)
-		}
-		e.settle(l)
-		if i != nil {
-			return l, i, 0
-		}
-	}
-	sleep := time.Hour
-	if len(e.sleeping) > 0 {
-		sleep = e.sleeping[0].wakeAt.Sub(now)
-	}
-	return nil, nil, max(sleep, 0)
-}
-
-// settle puts a lane where it belongs: into its project's turn, to sleep, or nowhere until something happens.
-func (e *Engine) settle(l *lane) {
-	if l.queued {
-		return
-	}
-	if l.index >= 0 {
-		heap.Remove(&e.sleeping, l.index)
-	}
-	now := e.Now()
-	i, at := l.next(now)
-	if i != nil && !at.After(now) {
-		p := e.projects[l.project]
-		if p == nil {
-			p = &project{}
-			e.projects[l.project] = p
-		}
-		l.queued = true
-		p.lanes = append(p.lanes, l)
-		if !p.queued {
-			p.queued = true
-			e.queue = append(e.queue, p)
-		}
-		return
-	}
-	if i != nil {
-		l.wakeAt = at
-		heap.Push(&e.sleeping, l)
-	}
-}
-
-func (e *Engine) nudge() {
-	select {
-	case e.wake <- struct{}{}:
-	default:
-	}
 }

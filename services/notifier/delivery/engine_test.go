@@ -242,7 +242,7 @@ func TestEngine_AnotherThatHasTakenOverIsNotOverwritten(t *testing.T) {
 		w := newWorld(t, subscribe(t, "shop", "a", e))
 		defer w.stop()
 		w.match(w.event("bk_a", 1))
-		synctest.Wait()
+		pass(3 * soon)
 		theirs := w.list()[0]
 		theirs.State = Delivered
 		if err := w.Put(t.Context(), []*Record{&theirs})[0]; err != nil {

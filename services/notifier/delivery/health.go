@@ -46,7 +46,7 @@ func (e *Engine) endpoint(ctx context.Context, l *lane, target int, a attempt) {
 	case due:
 		e.turn(ctx, l, id, turn, saved)
 	case urgent:
-		e.keep(ctx, func(ctx context.Context) error { return e.Keeper.SaveHealth(ctx, id, saved) })
+		e.keep(ctx, bounded(func(ctx context.Context) error { return e.Keeper.SaveHealth(ctx, id, saved) }))
 	}
 }
 
@@ -81,13 +81,13 @@ func (h Health) Disables(now time.Time) bool {
 func (e *Engine) turn(ctx context.Context, l *lane, id string, to Turn, h Health) {
 	e.Logger.WarnContext(ctx, "subscription failing", "subscription_id", id, "disabled", to.Disable, "reason", to.Reason)
 	stale := false
-	if !e.keep(ctx, func(ctx context.Context) error {
+	if !e.keep(ctx, bounded(func(ctx context.Context) error {
 		err := e.Keeper.Turn(ctx, id, to, h)
 		if stale = errors.Is(err, ErrTarget); stale {
 			return nil
 		}
 		return err
-	}) {
+	})) {
 		return
 	}
 	e.mu.Lock()
@@ -104,7 +104,7 @@ func (e *Engine) turn(ctx context.Context, l *lane, id string, to Turn, h Health
 	}
 	e.settle(l)
 	e.mu.Unlock()
-	e.nudge()
+	nudge(e.wake)
 	e.storeEnds(ctx)
 }
 

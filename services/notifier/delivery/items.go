@@ -11,6 +11,20 @@ type item struct {
 	Record
 	due   time.Time
 	order uint64 // of coming into the lane
+
+	// What follows is about one that has no record yet. The engine's mutex guards it.
+	after   uint64        // place in the log of deliveries: its record will be above, and those of later events
+	running bool          // a request is made of it
+	claimed bool          // its attempt is over: who made it writes the record
+	writing chan struct{} // not nil while its first record is written, and closed then
+}
+
+// place is where in the log of deliveries to look for it.
+func (i *item) place() uint64 {
+	if i.Seq == 0 {
+		return i.after
+	}
+	return i.Seq
 }
 
 // items is a heap: what is due first, of those what came first.

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,20 +24,16 @@ func (w *world) faults(refuse, lose func(r *Record) error) {
 
 func every(*Record) error { return errAway }
 
-// A record is stored and its writer does not learn it: the next call sends it.
-func TestMatch_StoredWithoutAnAnswerIsSent(t *testing.T) {
+// The record of an outcome is stored and its writer does not learn it: the delivery has ended all the same.
+func TestStore_WithoutAnAnswer(t *testing.T) {
 	in(t, func(t *testing.T) {
 		e := always(200)
 		w := newWorld(t, subscribe(t, "shop", "a", e))
 		defer w.stop()
 		w.faults(nil, every)
-		ev := w.event("bk_a", 1)
-		if err := w.Match(t.Context(), ev); !errors.Is(err, errAway) {
-			t.Fatal(err)
-		}
-		w.faults(nil, nil)
+		w.match(w.event("bk_a", 1))
 		pass(time.Second)
-		w.match(ev)
+		w.faults(nil, nil)
 		pass(time.Minute)
 		if diff := cmp.Diff(map[string]int{"DELIVERED": 1}, w.states()); diff != "" || len(e.requests()) != 1 {
 			t.Errorf("%d requests: %s", len(e.requests()), diff)
@@ -91,16 +88,15 @@ func TestMatch_NothingOvertakesWhatCouldNotBeStored(t *testing.T) {
 			}
 			return nil
 		}, nil)
-		evs := []events.Stored{w.event("bk_a", 1), w.event("bk_a", 2), w.event("bk_b", 1)}
-		if err := w.Match(t.Context(), evs...); !errors.Is(err, errAway) {
-			t.Fatal(err)
+		w.match(w.event("bk_a", 1), w.event("bk_a", 2), w.event("bk_b", 1))
+		pass(time.Minute)
+		if got := e.ids(); len(got) != 2 || slices.Contains(got, "bk_a-step-2") || w.Matched(3) != 0 {
+			t.Errorf("matched up to %d, sent %v", w.Matched(3), got)
 		}
-		pass(time.Minute)
 		w.faults(nil, nil)
-		w.match(evs...)
 		pass(time.Minute)
-		if diff := cmp.Diff([]string{"bk_b-step-1", "bk_a-step-1", "bk_a-step-2"}, e.ids()); diff != "" {
-			t.Error(diff)
+		if got := e.ids(); len(got) != 3 || got[2] != "bk_a-step-2" || w.Matched(3) != 3 {
+			t.Errorf("matched up to %d, sent %v", w.Matched(3), got)
 		}
 		w.accounted(0)
 	})
@@ -118,7 +114,7 @@ func TestFloor_CountsWhatAStopLeftOpen(t *testing.T) {
 		}}
 		w := newWorld(t, subscribe(t, "shop", "a", e))
 		w.match(w.event("bk_a", 1), w.event("bk_a", 2))
-		synctest.Wait()
+		pass(3 * soon)
 		w.faults(every, nil)
 		go w.stop()
 		synctest.Wait()

@@ -9,36 +9,65 @@ import (
 	"github.com/backupbus/backupbus/events"
 )
 
-// Match makes a delivery of every event for every subscription that wants it. When it returns nil all their
-// records are stored; after an error call it again: what was stored is not stored, and not sent, twice.
-func (e *Engine) Match(ctx context.Context, evs ...events.Stored) error {
-	var made []*item
+// Match makes a delivery of every event for every subscription that wants it, in the order of the log. They are sent
+// at once; Matched tells when all have a record. What is not after what it was given before is passed over: after an
+// error call it again.
+func (e *Engine) Match(ctx context.Context, evs ...events.Stored) (err error) {
 	var full []Subscription
 	e.mu.Lock()
 	for n := range evs {
-		ev := &evs[n]
-		for _, l := range e.byProject[ev.Project] {
-			if !e.wants(l, ev.Event) {
-				continue
-			}
-			id, err := events.DeliveryID(l.sub.ID, ev.Source, ev.ID)
-			if err != nil {
-				e.mu.Unlock()
-				return fmt.Errorf("delivery of %s to %s: %w", ev.ID, l.sub.ID, err)
-			}
-			i := e.newItem(l, ev, id)
-			if e.refuse(l, i) {
-				full = append(full, l.sub)
-			}
-			made = append(made, i)
+		if err = e.waitForRoom(ctx); err != nil {
+			break
+		}
+		if full, err = e.match(&evs[n], full); err != nil {
+			break
 		}
 	}
 	e.mu.Unlock()
+	nudge(e.wake)
+	nudge(e.more)
 	for _, s := range full {
 		e.Logger.WarnContext(ctx, "subscription is full: further deliveries are SUPPRESSED until fewer wait", "reason", Backlog,
 			"project", s.Project, "subscription", s.Name, "subscription_id", s.ID, "waiting", e.MaxOpen)
 	}
-	return e.accept(ctx, made)
+	e.storeEnds(ctx)
+	return err
+}
+
+// match takes in the deliveries of one event, except for those that have a record. It adds to full the subscriptions
+// that have become so. The caller holds the mutex.
+func (e *Engine) match(ev *events.Stored, full []Subscription) ([]Subscription, error) {
+	if ev.Seq <= e.matched {
+		return full, nil
+	}
+	there := e.inherit(ev.Seq)
+	var made []*item
+	for _, l := range e.byProject[ev.Project] {
+		if !e.wants(l, ev.Event) {
+			continue
+		}
+		id, err := events.DeliveryID(l.sub.ID, ev.Source, ev.ID)
+		if err != nil {
+			return full, fmt.Errorf("delivery of %s to %s: %w", ev.ID, l.sub.ID, err)
+		}
+		if !there[id] {
+			made = append(made, e.newItem(l, ev, id))
+		}
+	}
+	for _, i := range made {
+		l := e.lanes[i.SubscriptionID]
+		if e.refuse(l, i) {
+			full = append(full, l.sub)
+		}
+		e.bare[i] = true
+		if i.State.Open() {
+			e.place(i)
+		} else {
+			e.ending[i.DeliveryID] = i
+		}
+	}
+	e.matched = ev.Seq
+	return full, nil
 }
 
 // refuse ends a delivery that comes on top of as many as may wait; replays count for themselves. It tells whether
@@ -87,13 +116,13 @@ func (e *Engine) Replay(ctx context.Context, subscriptionID, replayID string, ev
 	i := e.newItem(l, &ev, id)
 	i.ReplayID, i.ReplayOf = replayID, first
 	e.mu.Unlock()
-	return true, e.accept(ctx, []*item{i})
+	return true, e.accept(ctx, i)
 }
 
 // newItem is a delivery that nobody has stored yet; the caller holds the mutex.
 func (e *Engine) newItem(l *lane, ev *events.Stored, id string) *item {
 	now := events.At(e.Now())
-	i := &item{due: now.Time, Record: Record{
+	i := &item{due: now.Time, after: e.after(ev.Seq), Record: Record{
 		DeliveryID: id, SubscriptionID: l.sub.ID, Project: l.project, EventID: ev.ID, EventType: ev.Type,
 		EventSource: ev.Source, EventSequence: ev.Sequence, EventSeq: ev.Seq, State: Pending, CreateTime: now, NextAttemptTime: now,
 	}}
@@ -107,73 +136,31 @@ func (e *Engine) newItem(l *lane, ev *events.Stored, id string) *item {
 	return i
 }
 
-// accept stores what is new and takes it in. What is there already and in no lane of ours is taken in as it stands:
-// its writer never learnt that it was stored, or has lost the lease since.
-func (e *Engine) accept(ctx context.Context, made []*item) error {
-	if len(made) == 0 {
-		return nil
-	}
-	records := make([]*Record, len(made))
-	for n, i := range made {
-		records[n] = &i.Record
-	}
+// accept stores a replay and takes it in: there is no place in the log of events from which it would be made again.
+// One that is there already and in no lane of ours is taken in as it stands: it was made before.
+func (e *Engine) accept(ctx context.Context, i *item) error {
 	e.mu.Lock()
 	e.accepting++
 	e.mu.Unlock()
-	errs := e.Log.Put(ctx, records)
-	for n, i := range made {
-		if errors.Is(errs[n], events.ErrContended) {
-			errs[n] = e.adopt(ctx, i)
-		}
+	err := e.Log.Put(ctx, []*Record{&i.Record})[0]
+	if errors.Is(err, events.ErrContended) {
+		err = e.adopt(ctx, i, false)
 	}
 	e.mu.Lock()
 	e.accepting--
-	failed := e.takeIn(made, errs)
-	e.mu.Unlock()
-	e.nudge()
-	e.storeEnds(ctx)
-	return failed
-}
-
-// adopt makes i the record that is stored of it, unless it is at hand: then i is left as one that has ended.
-func (e *Engine) adopt(ctx context.Context, i *item) error {
-	e.mu.Lock()
 	l := e.lanes[i.SubscriptionID]
 	known := l != nil && l.open[i.DeliveryID] != nil || e.ending[i.DeliveryID] != nil
+	if err == nil && i.State.Open() && !known {
+		i.due = i.NextAttemptTime.Time
+		e.place(i)
+	}
 	e.mu.Unlock()
-	if known {
-		i.State = Suppressed
-		return nil
+	nudge(e.wake)
+	e.storeEnds(ctx)
+	if err != nil {
+		return fmt.Errorf("store %s: %w", i.DeliveryID, err)
 	}
-	r, err := e.Log.Get(ctx, &i.Record)
-	switch {
-	case errors.Is(err, events.ErrUnreadable): // the log has reported it
-		i.State = Suppressed
-		return nil
-	case err != nil:
-		return err
-	}
-	i.Record, i.due = *r, r.NextAttemptTime.Time
 	return nil
-}
-
-// takeIn gives what is stored to its lanes. Of a source nothing is taken in behind one that could not be stored, or
-// it would overtake it (events.md 7.10): the next call finds it stored. The caller holds the mutex.
-func (e *Engine) takeIn(made []*item, errs []error) error {
-	var failed []error
-	behind := map[[2]string]bool{}
-	for n, i := range made {
-		way := [2]string{i.SubscriptionID, i.EventSource}
-		switch {
-		case errs[n] != nil:
-			behind[way] = true
-			failed = append(failed, fmt.Errorf("store %s: %w", i.DeliveryID, errs[n]))
-		case behind[way] || !i.State.Open():
-		default:
-			e.place(i)
-		}
-	}
-	return errors.Join(failed...)
 }
 
 // wants tells whether ev is for a lane, and counts a filter that cannot be evaluated. Progress never goes to

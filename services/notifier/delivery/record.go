@@ -73,8 +73,8 @@ type Attempt struct {
 
 // Encode is the record as the log keeps it.
 func (r *Record) Encode() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+	b := bytes.NewBuffer(make([]byte, 0, 1<<10)) // most fit
+	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(r)
 	return b.Bytes(), err

@@ -28,7 +28,7 @@ type write struct {
 	stored chan error
 }
 
-// put returns when r is stored or refused, with what Log.Put says of it. When ctx ends first, r may be stored or not.
+// put returns when r is stored or refused, with what Log.Put says of it.
 func (r *recorder) put(ctx context.Context, rec *Record) error {
 	w := write{rec, make(chan error, 1)}
 	r.mu.Lock()
@@ -38,12 +38,7 @@ func (r *recorder) put(ctx context.Context, rec *Record) error {
 		go r.write(context.WithoutCancel(ctx)) // it ends when nobody waits
 	}
 	r.mu.Unlock()
-	select {
-	case err := <-w.stored:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return <-w.stored
 }
 
 // write writes until nobody waits.
@@ -74,16 +69,14 @@ func (r *recorder) write(ctx context.Context) {
 const storeWait = 10 * time.Second
 
 // keep repeats a write until it holds, as long as the process may. The attempt was made: a stop must not make
-// its outcome unknown at once, which would mean another request.
+// its outcome unknown at once, which would mean another request. write has to end by itself.
 func (e *Engine) keep(ctx context.Context, write func(ctx context.Context) error) bool {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		one, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWait)
-		err := write(one)
-		cancel()
+		err := write(context.WithoutCancel(ctx))
 		if err == nil {
 			return true
 		}
-		e.Logger.WarnContext(ctx, "outcome not stored", "error", events.Redact(err.Error()))
+		e.Logger.WarnContext(ctx, "record of a delivery not stored", "error", events.Redact(err.Error()))
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
@@ -94,19 +87,32 @@ func (e *Engine) keep(ctx context.Context, write func(ctx context.Context) error
 	}
 }
 
-// store writes the record. lost means that somebody else has the delivery; neither, that the process stops.
+// bounded is a write that does not wait for longer than storeWait.
+func bounded(write func(ctx context.Context) error) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, storeWait)
+		defer cancel()
+		return write(ctx)
+	}
+}
+
+// store writes the record of an attempt. lost means that somebody else has the delivery; neither, that the process
+// stops. Of one that had no record, what somebody else has stored meanwhile is taken over.
 func (e *Engine) store(ctx context.Context, i *item) (stored, lost bool) {
 	held := e.keep(ctx, func(ctx context.Context) error {
 		r := i.Record // others look at the item's place meanwhile
 		err := e.recorder.put(ctx, &r)
-		if err == nil {
+		switch {
+		case err == nil:
 			e.mu.Lock()
-			i.Seq, e.newest = r.Seq, max(e.newest, r.Seq)
+			e.recorded(i, r.Seq)
 			e.mu.Unlock()
-		}
-		if errors.Is(err, events.ErrContended) {
-			lost = true
+		case errors.Is(err, events.ErrContended):
 			e.Logger.WarnContext(ctx, "delivery was taken over by another notifier", "delivery_id", i.DeliveryID)
+			if r.Seq == 0 {
+				return bounded(func(ctx context.Context) error { return e.adopt(ctx, i, true) })(ctx)
+			}
+			lost = true
 			return nil
 		}
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -31,6 +32,7 @@ type world struct {
 	outcome map[Outcome]int
 	subs    map[string]Subscription
 	began   time.Time
+	given   []events.Stored       // to Match
 	matched map[string]bool       // delivery ids of what the subscriptions want
 	refuse  func(r *Record) error // of a write, before it is stored
 	lose    func(r *Record) error // of a write, after it is stored
@@ -127,11 +129,14 @@ func newWorld(t testing.TB, subs ...Subscription) *world {
 	return w
 }
 
-// restart runs another engine on what the last one has stored.
+// restart runs another engine on what the last one has stored, and matches what it had not.
 func (w *world) restart(subs ...Subscription) {
 	w.t.Helper()
+	var matched, floor uint64
 	if w.stop != nil {
 		w.stop()
+		floor = w.Floor(0)
+		matched = w.Matched(math.MaxUint64)
 	}
 	e, err := New(Deps{Log: w, Events: w, Keeper: w, Appender: w, Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 		Random: func() float64 { return 0.5 }, Plan: ContractPlan(), Slots: 100,
@@ -150,13 +155,20 @@ func (w *world) restart(subs ...Subscription) {
 			w.t.Fatal(err)
 		}
 	}
-	var open []*Record
+	var left []*Record
 	for _, r := range w.list() {
-		if r.State.Open() {
-			open = append(open, &r)
+		if r.Seq >= floor && (r.State.Open() || r.EventSeq > matched) {
+			left = append(left, &r)
 		}
 	}
-	e.Load(context.Background(), open)
+	e.Load(context.Background(), left, matched)
+	for _, ev := range w.given {
+		if ev.Seq > matched {
+			if err := e.Match(context.Background(), ev); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -217,6 +229,7 @@ func (w *world) event(backup string, n int) events.Stored {
 func (w *world) match(evs ...events.Stored) {
 	w.t.Helper()
 	for _, ev := range evs {
+		w.given = append(w.given, ev)
 		for _, s := range w.subs {
 			if ok, err := s.Interest.Wants(ev.Event); s.Project != ev.Project || !ok || err != nil {
 				continue

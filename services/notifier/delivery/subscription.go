@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -24,6 +25,17 @@ type Subscription struct {
 	// Target is another number once the sink has changed or the subscription was enabled again: what attempts at
 	// an earlier target came to is not held against this one.
 	Target int
+
+	log *slog.Logger // of its attempts
+}
+
+// logger says whose attempts they are.
+func (s Subscription) logger(to *slog.Logger) *slog.Logger {
+	to = to.With("project", s.Project, "subscription", s.Name, "subscription_id", s.ID)
+	if s.Endpoint == nil {
+		return to
+	}
+	return to.With("sink", s.Endpoint.Origin()) // the path of some is a credential
 }
 
 // Interest tells which events a subscription wants; it looks at attributes only. An error means that it does

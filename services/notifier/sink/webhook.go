@@ -122,6 +122,9 @@ func (w *Webhook) Post(ctx context.Context, r delivery.Request) delivery.Answer 
 
 // read keeps the beginning of a body, and reads no more than maxBody of it.
 func read(body io.Reader) string {
+	if body == http.NoBody {
+		return ""
+	}
 	var head bytes.Buffer
 	_, _ = io.CopyN(&head, body, maxKept)
 	_, _ = io.CopyN(io.Discard, body, maxBody-maxKept)
@@ -133,6 +136,9 @@ const leastSecret = 4
 
 // hide takes what the sink was sent of its own credentials out of its answer: header values and the query.
 func (w *Webhook) hide(answer string) string {
+	if answer == "" {
+		return ""
+	}
 	var secret []string
 	add := func(v string) {
 		for _, v := range append(strings.Fields(v), v) { // Bearer …, and the whole

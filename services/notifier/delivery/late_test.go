@@ -1,0 +1,283 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backupbus/backupbus/events"
+)
+
+// What ends at once has one record in all, and the place is passed when that is stored.
+func TestLate_WhatEndsSoonIsWrittenOnce(t *testing.T) {
+	in(t, func(t *testing.T) {
+		w := newWorld(t, subscribe(t, "shop", "a", always(200)))
+		defer w.stop()
+		w.match(w.event("bk_a", 1), w.event("bk_b", 1))
+		pass(time.Minute)
+		if w.seq != 2 || w.Matched(2) != 2 {
+			t.Errorf("%d writes, matched up to %d", w.seq, w.Matched(2))
+		}
+		w.accounted(0)
+	})
+}
+
+// Whatever holds a delivery up, it soon has a record, and the place goes on.
+func TestLate_WhatWaitsHasARecordSoon(t *testing.T) {
+	for name, hold := range map[string]func(s *Subscription, h *Health, e *endpoint){
+		"the sink hangs": func(_ *Subscription, _ *Health, e *endpoint) {
+			e.answer = func(Request) Answer { time.Sleep(time.Hour); return Answer{Status: 200} }
+		},
+		"Retry-After": func(_ *Subscription, h *Health, _ *endpoint) { h.PausedUntil = time.Now().Add(time.Hour) },
+		"circuit": func(_ *Subscription, h *Health, _ *endpoint) {
+			h.OpenFor, h.OpenUntil = time.Hour, time.Now().Add(time.Hour)
+		},
+		"no free slot": func(s *Subscription, _ *Health, e *endpoint) { s.MaxInFlight, e.answer = 1, slowly },
+		"order":        func(s *Subscription, _ *Health, e *endpoint) { s.Ordered, e.answer = true, slowly },
+		"rate":         func(s *Subscription, _ *Health, _ *endpoint) { s.RatePerMinute = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				e := always(200)
+				s, h := subscribe(t, "shop", "a", e), Health{}
+				hold(&s, &h, e)
+				w := newWorld(t)
+				defer w.stop()
+				w.subs[s.ID] = s
+				if err := w.Set(t.Context(), s, h); err != nil {
+					t.Fatal(err)
+				}
+				w.match(w.event("bk_a", 1), w.event("bk_a", 2))
+				synctest.Wait()
+				if n := len(w.list()); n > 1 || w.Matched(2) > 1 {
+					t.Errorf("at once: %d records, matched up to %d", n, w.Matched(2))
+				}
+				pass(3 * soon)
+				if n := len(w.list()); n != 2 || w.Matched(2) != 2 {
+					t.Errorf("soon: %d records, matched up to %d", n, w.Matched(2))
+				}
+				pass(5 * time.Hour)
+				if diff := cmp.Diff(map[string]int{"DELIVERED": 2}, w.states()); diff != "" || len(e.requests()) != 2 {
+					t.Errorf("%d requests: %s", len(e.requests()), diff)
+				}
+				w.accounted(0)
+			})
+		})
+	}
+}
+
+func slowly(Request) Answer {
+	time.Sleep(time.Minute)
+	return Answer{Status: 200}
+}
+
+// held is a log whose first writes of PENDING wait.
+type held struct {
+	Log
+	release chan struct{}
+}
+
+func (h held) Put(ctx context.Context, records []*Record) []error {
+	if records[0].State == Pending {
+		<-h.release
+	}
+	return h.Log.Put(ctx, records)
+}
+
+// The outcome comes while the first record is under way: one follows the other.
+func TestLate_OutcomeWaitsForTheFirstRecord(t *testing.T) {
+	for name, suppressed := range map[string]bool{"an answer": false, "disabled": true} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				e := &endpoint{answer: func(Request) Answer { time.Sleep(3 * soon); return Answer{Status: 200} }}
+				s := subscribe(t, "shop", "a", e)
+				h := Health{}
+				if suppressed {
+					h.PausedUntil = time.Now().Add(time.Hour)
+				}
+				w := newWorld(t)
+				defer func() { w.stop() }()
+				w.subs[s.ID] = s
+				log := held{w, make(chan struct{})}
+				w.Engine.Log = log
+				if err := w.Set(t.Context(), s, h); err != nil {
+					t.Fatal(err)
+				}
+				w.match(w.event("bk_a", 1))
+				pass(4 * soon)
+				if suppressed {
+					s.Disabled, s.Reason = true, ByAdmin
+					if err := w.Set(t.Context(), s, h); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if n := len(w.list()); n != 0 || w.Matched(1) != 0 {
+					t.Errorf("%d records, matched up to %d", n, w.Matched(1))
+				}
+				close(log.release)
+				pass(time.Minute)
+				want := map[string]int{"DELIVERED": 1}
+				if suppressed {
+					want = map[string]int{"SUPPRESSED ADMIN": 1}
+				}
+				if diff := cmp.Diff(want, w.states()); diff != "" || w.seq != 2 || w.Matched(1) != 1 {
+					t.Errorf("%d writes, matched up to %d: %s", w.seq, w.Matched(1), diff)
+				}
+				w.accounted(0)
+			})
+		})
+	}
+}
+
+// So many are without a record and no more, however long the log is away; Match goes on when it is back, and ends with
+// its context.
+func TestLate_WhatHasNoRecordIsBounded(t *testing.T) {
+	in(t, func(t *testing.T) {
+		w := newWorld(t, subscribe(t, "shop", "a", always(200)), subscribe(t, "shop", "b", always(200)))
+		defer w.stop()
+		w.faults(every, nil)
+		var evs []events.Stored
+		for n := range mostBare {
+			evs = append(evs, w.event("bk_a", n))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := w.Match(ctx, evs...); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		w.Engine.mu.Lock()
+		n := len(w.bare)
+		w.Engine.mu.Unlock()
+		if n != mostBare || w.Matched(uint64(len(evs))) != 0 {
+			t.Errorf("%d without a record, matched up to %d", n, w.Matched(uint64(len(evs))))
+		}
+		w.faults(nil, nil)
+		w.match(evs...)
+		pass(24 * time.Hour)
+		if diff := cmp.Diff(map[string]int{"DELIVERED": 2 * mostBare}, w.states()); diff != "" {
+			t.Error(diff)
+		}
+		w.accounted(0)
+	})
+}
+
+// What is refused at the door is stored before Match returns; with the log away the place does not pass it.
+func TestLate_SuppressedAtTheDoorCountsWhenItIsStored(t *testing.T) {
+	in(t, func(t *testing.T) {
+		s := subscribe(t, "shop", "a", always(200))
+		s.Disabled, s.Reason = true, ByAdmin
+		w := newWorld(t, s)
+		defer w.stop()
+		w.match(w.event("bk_a", 1))
+		if n := len(w.list()); n != 1 || w.Matched(1) != 1 {
+			t.Errorf("%d records, matched up to %d", n, w.Matched(1))
+		}
+		w.faults(every, nil)
+		w.match(w.event("bk_a", 2))
+		if w.Matched(2) != 1 {
+			t.Errorf("matched up to %d", w.Matched(2))
+		}
+		w.faults(nil, nil)
+		pass(2 * time.Minute)
+		if diff := cmp.Diff(map[string]int{"SUPPRESSED ADMIN": 2}, w.states()); diff != "" || w.Matched(2) != 2 {
+			t.Errorf("matched up to %d: %s", w.Matched(2), diff)
+		}
+		w.accounted(0)
+	})
+}
+
+// Disabled or removed before its first record: it ends SUPPRESSED.
+func TestLate_EndsWithItsSubscription(t *testing.T) {
+	for _, want := range []string{"SUPPRESSED ADMIN", "SUPPRESSED DELETED"} {
+		t.Run(want, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				e := always(200)
+				s := subscribe(t, "shop", "a", e)
+				w := newWorld(t)
+				defer w.stop()
+				w.subs[s.ID] = s
+				if err := w.Set(t.Context(), s, Health{PausedUntil: time.Now().Add(time.Hour)}); err != nil {
+					t.Fatal(err)
+				}
+				w.match(w.event("bk_a", 1))
+				if s.Disabled, s.Reason = true, ByAdmin; want == "SUPPRESSED DELETED" {
+					w.Remove(t.Context(), s.ID)
+				} else if err := w.Set(t.Context(), s, Health{}); err != nil {
+					t.Fatal(err)
+				}
+				pass(time.Minute)
+				if diff := cmp.Diff(map[string]int{want: 1}, w.states()); diff != "" || len(e.requests()) != 0 || w.Matched(1) != 1 {
+					t.Errorf("%d requests, matched up to %d: %s", len(e.requests()), w.Matched(1), diff)
+				}
+				w.accounted(0)
+			})
+		})
+	}
+}
+
+// Of a source the first has no record and the second has one when another notifier takes over: they keep their order,
+// and what has ended is not sent again. Twice in a row.
+func TestTakeover_KeepsTheOrderAndSendsNothingTwice(t *testing.T) {
+	in(t, func(t *testing.T) {
+		e := always(200)
+		s := subscribe(t, "shop", "a", e)
+		s.Ordered = true
+		w := newWorld(t, s)
+		defer func() { w.stop() }()
+		w.faults(func(r *Record) error {
+			if r.EventID == "bk_a-step-1" {
+				return errAway
+			}
+			return nil
+		}, nil)
+		w.match(w.event("bk_a", 1), w.event("bk_a", 2), w.event("bk_b", 1))
+		pass(time.Minute)
+		if diff := cmp.Diff(map[string]int{"PENDING": 1, "DELIVERED": 1}, w.states()); diff != "" {
+			t.Fatal(diff)
+		}
+		for range 2 {
+			if floor, matched := w.Floor(0), w.Matched(3); matched != 0 || slices.ContainsFunc(w.list(), func(r Record) bool { return r.Seq < floor }) {
+				t.Errorf("floor %d, matched up to %d", floor, matched)
+			}
+			w.restart(s)
+			pass(time.Minute)
+		}
+		w.faults(nil, nil)
+		pass(time.Minute)
+		got := map[string]int{}
+		for _, id := range e.ids() {
+			got[id]++
+		}
+		// One more of the first from each notifier, as its outcome was never stored.
+		if diff := cmp.Diff(map[string]int{"bk_a-step-1": 3, "bk_a-step-2": 1, "bk_b-step-1": 1}, got); diff != "" || e.ids()[4] != "bk_a-step-2" {
+			t.Errorf("%v: %s", e.ids(), diff)
+		}
+		w.accounted(0)
+	})
+}
+
+// Who may have lost the lease begins no request; what waits is sent when the lease is surely held.
+func TestHeld_NothingIsSentWithoutTheLease(t *testing.T) {
+	in(t, func(t *testing.T) {
+		e := always(200)
+		w := newWorld(t, subscribe(t, "shop", "a", e))
+		defer w.stop()
+		from := time.Now().Add(time.Minute)
+		w.Engine.Held = func() bool { return !time.Now().Before(from) }
+		w.match(w.event("bk_a", 1))
+		pass(time.Minute - time.Second)
+		if n := len(e.requests()); n != 0 {
+			t.Errorf("%d requests", n)
+		}
+		pass(time.Minute)
+		if n := len(e.requests()); n != 1 {
+			t.Errorf("%d requests", n)
+		}
+		w.accounted(0)
+	})
+}
