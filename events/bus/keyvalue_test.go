@@ -100,7 +100,7 @@ func TestLead_OneLeadsAndAnotherTakesOver(t *testing.T) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			_ = kv.Lead(alive, "active", name, 2*time.Second, func(ctx context.Context, held func() bool) error {
+			_ = kv.Lead(alive, bus.Lease{Key: "active", Holder: name, Patience: 2 * time.Second, Now: time.Now}, func(ctx context.Context, held func() bool) error {
 				if !held() {
 					t.Error("it leads and does not know so")
 				}
@@ -131,7 +131,7 @@ func TestLead_LeaseOfADeadProcessIsTaken(t *testing.T) {
 	must[uint64](t)(kv.Put(ctx, "active", []byte("the dead one"), 0))
 	other := must[*bus.KeyValue](t)(s.Connect(t).KeyValue(ctx, bus.NotifierStateBucket))
 	led := errors.New("led")
-	if err := other.Lead(ctx, "active", "b", time.Second, func(context.Context, func() bool) error { return led }); !errors.Is(err, led) {
+	if err := other.Lead(ctx, bus.Lease{Key: "active", Holder: "b", Patience: time.Second, Now: time.Now}, func(context.Context, func() bool) error { return led }); !errors.Is(err, led) {
 		t.Error(err)
 	}
 }
@@ -146,7 +146,7 @@ func TestLead_HeldEndsBeforeAnotherLeads(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cut.Lead(alive, "active", "a", time.Second, func(_ context.Context, h func() bool) error {
+		_ = cut.Lead(alive, bus.Lease{Key: "active", Holder: "a", Patience: time.Second, Now: time.Now}, func(_ context.Context, h func() bool) error {
 			held <- h
 			<-alive.Done() // it does not look at its own
 			return nil
@@ -158,7 +158,7 @@ func TestLead_HeldEndsBeforeAnotherLeads(t *testing.T) {
 	}
 	b.Close()
 	other := must[*bus.KeyValue](t)(s.Connect(t).KeyValue(ctx, bus.NotifierStateBucket))
-	err := other.Lead(ctx, "active", "b", time.Second, func(context.Context, func() bool) error {
+	err := other.Lead(ctx, bus.Lease{Key: "active", Holder: "b", Patience: time.Second, Now: time.Now}, func(context.Context, func() bool) error {
 		if h() {
 			t.Error("the other one still holds it")
 		}

@@ -15,19 +15,25 @@ const (
 	giveUp    = looks - 1
 )
 
-// Lead runs fn whenever this process holds the lease under key, until ctx ends or fn returns an error other
+// Lease is what Lead asks for.
+type Lease struct {
+	Key, Holder string
+	Patience    time.Duration    // until others take it from a holder that is silent
+	Now         func() time.Time // of this process, for held
+}
+
+// Lead runs fn whenever this process holds the lease, until ctx ends or fn returns an error other
 // than that of its context. Of several processes one leads; when it stops, another one does within a look (a
 // quarter of patience), when it dies, within one and a half times patience. fn's context ends when the lease
 // is lost, and nobody else leads before fn had a quarter of patience to return. A process that stood still for
 // longer may believe for a moment that it leads: what fn writes it therefore writes by compare-and-set, and
 // before what it cannot take back it asks held, which is false as soon as somebody else may lead.
-func (k *KeyValue) Lead(ctx context.Context, key, holder string, patience time.Duration,
-	fn func(ctx context.Context, held func() bool) error) error {
-	l := &lease{kv: k, key: key, holder: holder, look: patience / looks}
+func (k *KeyValue) Lead(ctx context.Context, a Lease, fn func(ctx context.Context, held func() bool) error) error {
+	l := &lease{Lease: a, kv: k, look: a.Patience / looks}
 	for {
 		taken, err := l.campaign(ctx)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, ErrConflict) {
-			k.bus.log.WarnContext(ctx, "lease not read", "lease", key, "error", err)
+			k.bus.log.WarnContext(ctx, "lease not read", "lease", a.Key, "error", err)
 		}
 		if taken {
 			if err := l.hold(ctx, fn); err != nil && ctx.Err() == nil {
@@ -41,9 +47,9 @@ func (k *KeyValue) Lead(ctx context.Context, key, holder string, patience time.D
 }
 
 type lease struct {
-	kv          *KeyValue
-	key, holder string
-	look        time.Duration
+	Lease
+	kv   *KeyValue
+	look time.Duration
 
 	revision  uint64                    // last seen, or our own
 	unchanged int                       // looks that saw it
@@ -59,14 +65,14 @@ func (l *lease) extend(began time.Time) {
 // held tells whether the lease is surely ours.
 func (l *lease) held() bool {
 	until := l.until.Load()
-	return until != nil && time.Now().Before(*until)
+	return until != nil && l.Now().Before(*until)
 }
 
 // campaign looks once, and takes the lease if it is free.
 func (l *lease) campaign(ctx context.Context) (bool, error) {
 	ask, cancel := context.WithTimeout(ctx, max(l.look, time.Second))
 	defer cancel()
-	e, there, err := l.kv.Get(ask, l.key)
+	e, there, err := l.kv.Get(ask, l.Key)
 	if err != nil {
 		return false, err
 	}
@@ -78,8 +84,8 @@ func (l *lease) campaign(ctx context.Context) (bool, error) {
 			return false, nil
 		}
 	}
-	began := time.Now()
-	revision, err := l.kv.Put(ask, l.key, []byte(l.holder), e.Revision)
+	began := l.Now()
+	revision, err := l.kv.Put(ask, l.Key, []byte(l.Holder), e.Revision)
 	if err != nil {
 		return false, err
 	}
@@ -118,7 +124,7 @@ func (l *lease) hold(ctx context.Context, fn func(ctx context.Context, held func
 			continue
 		}
 		if missed++; errors.Is(err, ErrConflict) || missed >= giveUp {
-			l.kv.bus.log.WarnContext(ctx, "lease lost", "lease", l.key, "error", err)
+			l.kv.bus.log.WarnContext(ctx, "lease lost", "lease", l.Key, "error", err)
 			lost = true
 			stop()
 		}
@@ -128,15 +134,15 @@ func (l *lease) hold(ctx context.Context, fn func(ctx context.Context, held func
 func (l *lease) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.look)
 	defer cancel()
-	began := time.Now()
-	revision, err := l.kv.Put(ctx, l.key, []byte(l.holder), l.revision)
+	began := l.Now()
+	revision, err := l.kv.Put(ctx, l.Key, []byte(l.Holder), l.revision)
 	if err == nil {
 		l.revision = revision
 		l.extend(began)
 		return nil
 	}
 	// A renewal whose answer was lost has moved the revision on.
-	if e, there, again := l.kv.Get(ctx, l.key); again == nil && there && string(e.Value) == l.holder {
+	if e, there, again := l.kv.Get(ctx, l.Key); again == nil && there && string(e.Value) == l.Holder {
 		l.revision = e.Revision
 		return nil // held does not count it: it may have been made long before
 	}
@@ -147,7 +153,7 @@ func (l *lease) renew(ctx context.Context) error {
 func (l *lease) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if revision, err := l.kv.Put(ctx, l.key, nil, l.revision); err == nil {
+	if revision, err := l.kv.Put(ctx, l.Key, nil, l.revision); err == nil {
 		l.revision, l.unchanged = revision, 0
 	}
 }

@@ -215,7 +215,9 @@ func (n *notifier) Run(ctx context.Context, ready func()) error {
 			return ctx.Err()
 		}
 	}
-	run(func() error { return n.state.Lead(ctx, leaseKey, n.holder, n.patience, n.lead) })
+	run(func() error {
+		return n.state.Lead(ctx, bus.Lease{Key: leaseKey, Holder: n.holder, Patience: n.patience, Now: n.Now}, n.lead)
+	})
 	ready()
 	return <-ended
 }

@@ -104,7 +104,7 @@ func TestLate_OutcomeWaitsForTheFirstRecord(t *testing.T) {
 				defer func() { w.stop() }()
 				w.subs[s.ID] = s
 				log := held{w, make(chan struct{})}
-				w.Engine.Log = log
+				w.Log = log
 				if err := w.Set(t.Context(), s, h); err != nil {
 					t.Fatal(err)
 				}
@@ -268,7 +268,7 @@ func TestHeld_NothingIsSentWithoutTheLease(t *testing.T) {
 		w := newWorld(t, subscribe(t, "shop", "a", e))
 		defer w.stop()
 		from := time.Now().Add(time.Minute)
-		w.Engine.Held = func() bool { return !time.Now().Before(from) }
+		w.Held = func() bool { return !time.Now().Before(from) }
 		w.match(w.event("bk_a", 1))
 		pass(time.Minute - time.Second)
 		if n := len(e.requests()); n != 0 {
