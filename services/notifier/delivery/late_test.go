@@ -166,6 +166,32 @@ func TestLate_WhatHasNoRecordIsBounded(t *testing.T) {
 	})
 }
 
+// Match ends in the middle of what it was given: how far it came is not forgotten, or what has ended would be sent again.
+func TestLate_MatchThatEndsHalfwayIsRemembered(t *testing.T) {
+	in(t, func(t *testing.T) {
+		w := newWorld(t, subscribe(t, "shop", "a", always(200)))
+		defer w.stop()
+		w.faults(func(r *Record) error {
+			if r.EventSeq > 5 {
+				return errAway
+			}
+			return nil
+		}, nil)
+		var evs []events.Stored
+		for n := range 2 * mostBare {
+			evs = append(evs, w.event("bk_a", n))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := w.Match(ctx, evs...); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if got := w.Matched(0); got != 5 {
+			t.Errorf("matched up to %d", got)
+		}
+	})
+}
+
 // What is refused at the door is stored before Match returns; with the log away the place does not pass it.
 func TestLate_SuppressedAtTheDoorCountsWhenItIsStored(t *testing.T) {
 	in(t, func(t *testing.T) {

@@ -50,7 +50,7 @@ func (e *Engine) match(ev *events.Stored, full []Subscription) ([]Subscription, 
 		if err != nil {
 			return full, fmt.Errorf("delivery of %s to %s: %w", ev.ID, l.sub.ID, err)
 		}
-		if !there[id] {
+		if !there[id] && l.open[id] == nil && e.ending[id] == nil {
 			made = append(made, e.newItem(l, ev, id))
 		}
 	}
@@ -148,9 +148,7 @@ func (e *Engine) accept(ctx context.Context, i *item) error {
 	}
 	e.mu.Lock()
 	e.accepting--
-	l := e.lanes[i.SubscriptionID]
-	known := l != nil && l.open[i.DeliveryID] != nil || e.ending[i.DeliveryID] != nil
-	if err == nil && i.State.Open() && !known {
+	if err == nil && i.State.Open() && e.ending[i.DeliveryID] == nil { // a lane takes nothing in twice
 		i.due = i.NextAttemptTime.Time
 		e.place(i)
 	}

@@ -64,6 +64,7 @@ func (e *Engine) Matched(upTo uint64) uint64 {
 	if len(e.inherit(upTo)) > 0 {
 		nudge(e.wake)
 	}
+	upTo = max(upTo, e.matched) // Match may have ended within what it was given
 	for i := range e.bare {
 		upTo = min(upTo, i.EventSeq-1)
 	}
