@@ -95,7 +95,8 @@ func (e *Engine) finish(l *lane, i *item, to whither) {
 	e.mu.Lock()
 	e.busy--
 	delete(l.inFlight, i.DeliveryID)
-	i.running, i.claimed = false, to == leave
+	e.runs(i, false)
+	i.claimed = to == leave
 	switch {
 	case to == forget:
 		l.end(i)

@@ -37,26 +37,28 @@ type Engine struct {
 	recorder *recorder
 	wake     chan struct{}
 	more     chan struct{} // there are some without a record
+	full     chan struct{} // there may be no more
 	room     chan struct{} // there are fewer
 	running  sync.WaitGroup
 
-	mu        sync.Mutex
-	lanes     map[string]*lane
-	byProject map[string]map[string]*lane // by token
-	queue     []*project                  // those with something to send, in turn
-	projects  map[string]*project
-	sleeping  sleepers
-	busy      int              // slots taken
-	orders    uint64           // deliveries that ever came in
-	newest    uint64           // place of the newest record
-	accepting int              // calls that have stored records and not yet taken them in
-	ending    map[string]*item // suppressed, which is not stored yet; by delivery id
-	ends      sync.Mutex       // one writes them
-	bare      map[*item]bool   // those without a record
-	matched   uint64           // place of the newest event that Match was given
-	inherited []*Record        // of events above where the one before had come, in the order of the log
-	again     uint64           // place of the last of those events
-	least     uint64           // place of the first of those records
+	mu          sync.Mutex
+	lanes       map[string]*lane
+	byProject   map[string]map[string]*lane // by token
+	queue       []*project                  // those with something to send, in turn
+	projects    map[string]*project
+	sleeping    sleepers
+	busy        int              // slots taken
+	orders      uint64           // deliveries that ever came in
+	newest      uint64           // place of the newest record
+	accepting   int              // calls that have stored records and not yet taken them in
+	ending      map[string]*item // suppressed, which is not stored yet; by delivery id
+	ends        sync.Mutex       // one writes them
+	bare        map[*item]bool   // those without a record
+	bareRunning int              // of them are being sent
+	matched     uint64           // place of the newest event that Match was given
+	inherited   []*Record        // of events above where the one before had come, in the order of the log
+	again       uint64           // place of the last of those events
+	least       uint64           // place of the first of those records
 }
 
 // project is the turn of one project: its lanes that have something to send, in turn.
@@ -78,7 +80,7 @@ func New(d Deps) (*Engine, error) {
 		d.Held = func() bool { return true }
 	}
 	return &Engine{Deps: d, letters: newLetters(d.Events), recorder: &recorder{log: d.Log}, lanes: map[string]*lane{},
-		wake: make(chan struct{}, 1), more: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), more: make(chan struct{}, 1), room: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		byProject: map[string]map[string]*lane{}, projects: map[string]*project{}, ending: map[string]*item{}, bare: map[*item]bool{}}, nil
 }
 

@@ -20,6 +20,7 @@ type lane struct {
 	replays  items
 	order    sources
 	inFlight map[string]*item
+	tookAt   time.Time        // when the newest of them was begun
 	open     map[string]*item // all that are not ended, by delivery id
 	stopped  string           // why no more is sent although the subscription is not yet disabled
 	full     bool             // what comes on top is refused, which the log tells once

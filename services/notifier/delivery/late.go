@@ -11,16 +11,18 @@ import (
 
 // The first record of most deliveries is that of their first outcome. What has not ended soon gets a PENDING one.
 const (
-	soon     = 100 * time.Millisecond
-	mostBare = 512 // without a record, of all subscriptions: Match waits for room
+	soon        = 100 * time.Millisecond
+	mostWaiting = 128 // without a record, of all subscriptions, besides requests that run: few enough to be sent soon
 )
 
-// waitForRoom waits until fewer than mostBare are without a record. The caller holds the mutex, as it does afterwards.
+// waitForRoom waits until fewer than mostWaiting wait without a record. The caller holds the mutex, as it does
+// afterwards.
 func (e *Engine) waitForRoom(ctx context.Context) error {
-	for len(e.bare) >= mostBare {
+	for len(e.bare)-e.bareRunning >= mostWaiting {
 		e.mu.Unlock()
 		nudge(e.wake)
 		nudge(e.more)
+		nudge(e.full)
 		e.storeEnds(ctx)
 		var err error
 		select {
@@ -40,9 +42,25 @@ func (e *Engine) waitForRoom(ctx context.Context) error {
 func (e *Engine) recorded(i *item, seq uint64) {
 	i.Seq, e.newest = seq, max(e.newest, seq)
 	if e.bare[i] {
+		if i.running {
+			e.bareRunning--
+		}
 		delete(e.bare, i)
 		nudge(e.room)
 	}
+}
+
+// runs notes that a request is made of i, or no longer. The caller holds the mutex.
+func (e *Engine) runs(i *item, running bool) {
+	switch {
+	case !e.bare[i] || i.running == running:
+	case running:
+		e.bareRunning++
+		nudge(e.room)
+	default:
+		e.bareRunning--
+	}
+	i.running = running
 }
 
 // claim makes the record of i the caller's to change and to write: a first one that is under way is waited for.
@@ -56,29 +74,43 @@ func (e *Engine) claim(i *item) {
 	}
 }
 
-// storeLate gives a record to what has none soon after it was matched, until ctx ends.
+// storeLate gives a record to what has none soon after it was matched, until ctx ends. When there is no room for more,
+// what will surely wait gets it at once.
 func (e *Engine) storeLate(ctx context.Context) {
-	for {
+	t := time.NewTimer(soon)
+	defer t.Stop()
+	var list []*item
+	for ctx.Err() == nil {
 		select {
-		case <-e.more:
 		case <-ctx.Done():
-			return
-		}
-		for {
-			list := e.withoutRecord()
+		case <-e.full:
+			e.storeFirst(ctx, e.stuck())
+		case <-e.more:
 			if len(list) == 0 {
-				break
+				list = e.withoutRecord()
+				t.Reset(soon)
 			}
-			t := time.NewTimer(soon)
-			select {
-			case <-t.C:
-			case <-ctx.Done():
-				t.Stop()
-				return
-			}
+		case <-t.C:
 			e.storeFirst(ctx, list)
+			if list = e.withoutRecord(); len(list) > 0 {
+				t.Reset(soon)
+			}
 		}
 	}
+}
+
+// stuck are those without a record that wait for a time, or behind requests that run for long.
+func (e *Engine) stuck() (list []*item) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.Now()
+	for i := range e.bare {
+		l := e.lanes[i.SubscriptionID]
+		if l != nil && !i.running && (l.index >= 0 || len(l.inFlight) > 0 && now.Sub(l.tookAt) >= soon) {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 func (e *Engine) withoutRecord() []*item {
@@ -103,6 +135,9 @@ func (e *Engine) storeFirst(ctx context.Context, list []*item) {
 		}
 	}
 	e.mu.Unlock()
+	if len(late) == 0 {
+		return
+	}
 	rest := late
 	e.keep(ctx, bounded(func(ctx context.Context) (err error) {
 		rest, err = e.putFirst(ctx, rest)

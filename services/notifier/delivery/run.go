@@ -62,7 +62,8 @@ func (e *Engine) pick() (*lane, *item, time.Duration) {
 			i = nil
 		} else {
 			l.take(i)
-			i.running = true
+			l.tookAt = now
+			e.runs(i, true)
 			e.busy++
 		}
 		if len(p.lanes) > 0 {
