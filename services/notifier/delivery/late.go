@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -123,8 +124,15 @@ func (e *Engine) withoutRecord() []*item {
 	return list
 }
 
-// storeFirst stores the PENDING record of those that still wait for it, running requests included.
+// storeFirst stores the PENDING record of those that still wait for it, running requests included. Not all at once:
+// meanwhile some end.
 func (e *Engine) storeFirst(ctx context.Context, list []*item) {
+	for some := range slices.Chunk(list, together) {
+		e.storeSome(ctx, some)
+	}
+}
+
+func (e *Engine) storeSome(ctx context.Context, list []*item) {
 	written := make(chan struct{})
 	var late []*item
 	e.mu.Lock()

@@ -74,6 +74,11 @@ func (e *Engine) match(ev *events.Stored, full []Subscription) ([]Subscription, 
 // that has just begun. The caller holds the mutex.
 func (e *Engine) refuse(l *lane, i *item) (began bool) {
 	live := len(l.open) - len(l.replays)
+	for _, running := range l.inFlight {
+		if running.ReplayID != "" {
+			live--
+		}
+	}
 	if live < e.MaxOpen {
 		l.full = l.full && live >= e.MaxOpen-e.MaxOpen/10 // else one that ends now and then would make a log line each
 		return false
