@@ -51,13 +51,14 @@ type world struct {
 	log     *safeBuffer
 	handler slog.Handler // of the log
 	access  access.Grants
+	lease   time.Duration // how long a notifier holds it without a word
 	backups int
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	s := bustest.Run(t)
-	w := &world{t: t, server: s, bus: s.Connect(t), plan: quick(), log: &safeBuffer{},
+	w := &world{t: t, server: s, bus: s.Connect(t), plan: quick(), lease: time.Second, log: &safeBuffer{},
 		config:  Config{AllowCIDRs: []string{"127.0.0.1/32", "::1/128"}},
 		lookups: func(string) ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil }}
 	w.handler = slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})
@@ -113,7 +114,7 @@ func (w *world) buildOn(b *bus.Bus) *notifier {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	n.patience = time.Second
+	n.patience = w.lease
 	return n
 }
 
