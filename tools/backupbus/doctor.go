@@ -70,8 +70,8 @@ func newDoctor(o *options) *cobra.Command {
 }
 
 func newInstance(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "instance", Short: "List and check the databases that are known"}
-	c.AddCommand(newInstanceList(o), newInstanceHealth(o), newInstanceCheck(o))
+	c := &cobra.Command{Use: "instance", Short: "List, check and take out the databases that are known"}
+	c.AddCommand(newInstanceList(o), newInstanceHealth(o), newInstanceCheck(o), newInstanceDelete(o))
 	return c
 }
 
@@ -93,6 +93,22 @@ func newInstanceList(o *options) *cobra.Command {
 					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Instance, i.Provider, dash(string(i.Config.SuccessfulWhen)), dash(i.Config.Storage), dash(i.IDs.GaussDB))
 				}
 				return nil
+			})
+		},
+	}
+}
+
+func newInstanceDelete(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete INSTANCE", Short: "Take an instance out; its backups stay", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var answer json.RawMessage
+			if err := o.client().call(cmd.Context(), http.MethodDelete, "/instances/"+url.PathEscape(args[0]), nil, &answer); err != nil {
+				return err
+			}
+			return show(cmd.OutOrStdout(), o.output, answer, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "deleted %s: its backups stay\n", args[0])
+				return err
 			})
 		},
 	}

@@ -17,6 +17,10 @@ type Apply struct {
 	Provider string
 	Instance string
 	Config   events.InstanceConfig
+
+	// Merge changes a part of what is known: it makes the configuration of the one that stands, under the
+	// compare-and-set, and Config is not looked at. An instance that is not there is INSTANCE_NOT_FOUND.
+	Merge func(before events.InstanceConfig) (events.InstanceConfig, error)
 }
 
 // Outcomes of Apply.
@@ -65,7 +69,10 @@ func (i *Intake) draftInstance(c Apply) (events.Instance, error) {
 	if err := i.provider(c.Provider); err != nil {
 		return events.Instance{}, err
 	}
-	if err := config(c.Provider, c.Config); err != nil {
+	if c.Merge == nil {
+		err = config(c.Provider, c.Config)
+	}
+	if err != nil {
 		return events.Instance{}, err
 	}
 	id, err := events.InstanceID(c.Project, c.Provider, c.Instance)
@@ -94,7 +101,7 @@ func (i *Intake) applyOnce(ctx context.Context, inst events.Instance, c Apply, r
 	done, err := i.log.Append(ctx, events.Draft{
 		Aggregate: inst.Aggregate(), Step: step, Scope: scope, At: i.now(), EventID: id, Cause: c.cause(rq),
 		Decide: func(_ context.Context, p events.Prior) (events.Payload, error) {
-			return decideApply(inst, step, p, i.now())
+			return decideApply(inst, step, p, i.now(), c.Merge)
 		},
 	})
 	ours := done.Stored
@@ -117,12 +124,15 @@ func (i *Intake) applyOnce(ctx context.Context, inst events.Instance, c Apply, r
 	return stored, outcome, fault("read back the instance", err)
 }
 
-func decideApply(inst events.Instance, step events.Step, p events.Prior, at time.Time) (events.Payload, error) {
+func decideApply(inst events.Instance, step events.Step, p events.Prior, at time.Time, merge func(events.InstanceConfig) (events.InstanceConfig, error)) (events.Payload, error) {
 	if p.Last == nil && p.ScopeSeq > 0 {
 		return nil, refuse(Conflict, NameTaken, "the name %s belongs to an instance of another provider: choose another name", inst.Instance)
 	}
 	if err := unmoved(p, inst.Generation); err != nil {
 		return nil, err
+	}
+	if step == events.Registered && merge != nil {
+		return nil, refuse(NotFound, InstanceNotFound, "there is no instance %s in project %s: apply it first", inst.Instance, inst.Project)
 	}
 	if step == events.Registered {
 		inst.CreateTime = events.At(at)
@@ -133,6 +143,14 @@ func decideApply(inst events.Instance, step events.Step, p events.Prior, at time
 		return nil, err
 	}
 	inst.CreateTime = before.CreateTime
+	if merge != nil {
+		if inst.Config, err = merge(before.Config); err == nil {
+			err = config(inst.Provider, inst.Config)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	if inst.ChangedFields = changed(before.Config, inst.Config); len(inst.ChangedFields) == 0 {
 		return nil, errUnchanged{before}
 	}

@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,6 +18,20 @@ type applyInput struct {
 		Provider string     `json:"provider" minLength:"2" maxLength:"20" doc:"who does the backups: sqlite"`
 		Instance string     `json:"instance" minLength:"1" maxLength:"100"`
 		Config   configBody `json:"config,omitempty"`
+	}
+}
+
+// OneInstance is embedded in inputs.
+type OneInstance struct {
+	InProject
+	Instance string `path:"instance" maxLength:"100"`
+}
+
+type amendInstanceInput struct {
+	OneInstance
+	Traced
+	Body struct {
+		Config map[string]any `json:"config" doc:"members to change, as of POST; null takes one out"`
 	}
 }
 
@@ -66,15 +81,49 @@ func (d *Door) instances(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "getInstance", Method: http.MethodGet, Path: project + "/instances/{instance}", Tags: []string{"instances"}, Extensions: needs("instances.get"),
 		Summary: "Read one database's configuration",
-	}, func(ctx context.Context, in *struct {
-		InProject
-		Instance string `path:"instance" maxLength:"100"`
-	},
-	) (*instanceOutput, error) {
+	}, func(ctx context.Context, in *OneInstance) (*instanceOutput, error) {
 		i, err := d.intake.Instance(ctx, in.Project, in.Instance)
 		if err != nil {
 			return nil, d.problem(ctx, err)
 		}
 		return &instanceOutput{toInstance(i, "")}, nil
 	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "amendInstance", Method: http.MethodPatch, Path: project + "/instances/{instance}", Tags: []string{"instances"}, Extensions: needs("instances.update"),
+		Summary: "Change some of what is known of a database", Description: "A JSON merge patch (RFC 7396): what is not named stays, null takes a member out.",
+	}, d.amendInstance)
+
+	huma.Register(api, huma.Operation{
+		OperationID: "deregisterInstance", Method: http.MethodDelete, Path: project + "/instances/{instance}", Tags: []string{"instances"}, Extensions: needs("instances.delete"),
+		Summary:     "Take a database out",
+		Description: "Its backups stay, and can be restored into another one. Nothing more is taken of it. Refused while something works on it.",
+	}, func(ctx context.Context, in *struct {
+		OneInstance
+		Traced
+	},
+	) (*instanceOutput, error) {
+		i, err := d.intake.Deregister(ctx, intake.Deregister{Caller: caller(ctx, "", "", in.Traced), Project: in.Project, Instance: in.Instance})
+		if err != nil {
+			return nil, d.problem(ctx, err)
+		}
+		return &instanceOutput{toInstance(i, "deregistered")}, nil
+	})
+}
+
+func (d *Door) amendInstance(ctx context.Context, in *amendInstanceInput) (*instanceOutput, error) {
+	patch, err := json.Marshal(in.Body.Config)
+	if err != nil {
+		return nil, d.problem(ctx, err)
+	}
+	i, err := d.intake.Instance(ctx, in.Project, in.Instance)
+	if err != nil {
+		return nil, d.problem(ctx, err)
+	}
+	i, outcome, err := d.intake.Apply(ctx, intake.Apply{Caller: caller(ctx, "", "", in.Traced), Project: in.Project, Provider: i.Provider, Instance: i.Instance,
+		Merge: func(before events.InstanceConfig) (events.InstanceConfig, error) { return mergeInstance(before, patch) }})
+	if err != nil {
+		return nil, d.problem(ctx, err)
+	}
+	return &instanceOutput{toInstance(i, outcome)}, nil
 }

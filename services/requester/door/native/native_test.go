@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -162,6 +163,76 @@ func TestCreate_CarriesTheTraceToTheEnd(t *testing.T) {
 		if ev.PartitionKey == r.BackupID && (ev.TraceParent != trace || ev.CorrelationID != r.RequestID) {
 			t.Errorf("%s: trace %q, correlation %q", ev.ID, ev.TraceParent, ev.CorrelationID)
 		}
+	}
+}
+
+func TestInstances_ChangedInPartAndTakenOut(t *testing.T) {
+	t.Parallel()
+	p := setup(t, "orders")
+	type shown struct {
+		Outcome    string
+		Generation int
+		Config     map[string]any
+	}
+	const one = base + "/instances/orders"
+	before := pipelinetest.JSON[shown](p, http.MethodGet, one, "")
+	got := pipelinetest.JSON[shown](p, http.MethodPatch, one, `{"config":{"region":null,"labels":{"team":"core"}}}`)
+	if got.Outcome != "updated" || got.Generation != 2 || got.Config["region"] != nil || got.Config["file"] != before.Config["file"] || fmt.Sprint(got.Config["labels"]) != "map[team:core]" {
+		t.Errorf("%+v", got)
+	}
+	if got := pipelinetest.JSON[shown](p, http.MethodPatch, one, `{"config":{"labels":{"team":"core"}}}`); got.Outcome != "unchanged" || got.Generation != 2 {
+		t.Errorf("%+v", got)
+	}
+	for body, reason := range map[string]string{`{"config":{"flie":"/x"}}`: "SCHEMA_VIOLATION", `{"config":{"file":7}}`: "SCHEMA_VIOLATION", `{"config":{"file":"relative"}}`: "SCHEMA_VIOLATION", `{"conf":{}}`: "SCHEMA_VIOLATION"} {
+		status := 400
+		if body == `{"conf":{}}` {
+			status = 422
+		}
+		if code, raw := p.Call(http.MethodPatch, one, body); code != status && code != 400 || !strings.Contains(string(raw), reason) {
+			t.Errorf("%s: %d %s", body, code, raw)
+		}
+	}
+	refused(t, p, http.MethodPatch, base+"/instances/none", `{"config":{}}`, 404, "INSTANCE_NOT_FOUND")
+	refused(t, p, http.MethodDelete, base+"/instances/none", "", 404, "INSTANCE_NOT_FOUND")
+	r := pipelinetest.JSON[receipt](p, http.MethodPost, base+"/backups", `{"instance":"orders"}`)
+	refused(t, p, http.MethodDelete, one, "", 409, "PENDING_BACKUP_EXISTS")
+	p.Hand.Finish(r.BackupID, nil)
+	p.Await("shop", r.BackupID, events.Succeeded)
+	if got := pipelinetest.JSON[shown](p, http.MethodDelete, one, ""); got.Outcome != "deregistered" || got.Generation != 3 {
+		t.Errorf("%+v", got)
+	}
+	refused(t, p, http.MethodGet, one, "", 404, "INSTANCE_NOT_FOUND")
+	refused(t, p, http.MethodDelete, one, "", 404, "INSTANCE_NOT_FOUND")
+	refused(t, p, http.MethodPost, base+"/backups", `{"instance":"orders"}`, 404, "INSTANCE_NOT_FOUND")
+	if b := pipelinetest.JSON[backup](p, http.MethodGet, base+"/backups/"+r.BackupID, ""); b.State != "SUCCESSFUL" {
+		t.Errorf("its backup is %s", b.State)
+	}
+	p.Register("shop", "orders")
+	if got := pipelinetest.JSON[shown](p, http.MethodGet, one, ""); got.Generation != 4 {
+		t.Errorf("registered again: %+v", got)
+	}
+}
+
+// Changes of different members at once are all there in the end.
+func TestInstances_ChangedAtOnce(t *testing.T) {
+	t.Parallel()
+	p := setup(t, "orders")
+	var all sync.WaitGroup
+	const many = 8
+	for n := range many {
+		all.Go(func() {
+			if code, raw := p.Call(http.MethodPatch, base+"/instances/orders", fmt.Sprintf(`{"config":{"labels":{"l%d":"x"}}}`, n)); code != 200 {
+				t.Errorf("%d %s", code, raw)
+			}
+		})
+	}
+	all.Wait()
+	got := pipelinetest.JSON[struct {
+		Generation int
+		Config     struct{ Labels map[string]string }
+	}](p, http.MethodGet, base+"/instances/orders", "")
+	if len(got.Config.Labels) != many || got.Generation != many+1 {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -26,6 +26,7 @@ const project = "/v1/projects/{project}"
 
 // Intake is the use case behind the door (*intake.Intake).
 type Intake interface {
+	Deregister(ctx context.Context, c intake.Deregister) (events.Instance, error)
 	Apply(ctx context.Context, c intake.Apply) (events.Instance, string, error)
 	Instance(ctx context.Context, project, instance string) (events.Instance, error)
 	Instances(ctx context.Context, project, cursor string, limit int) ([]events.Instance, string, error)
