@@ -242,6 +242,11 @@ func ParseSubject(s string) (Subject, error) {
 	return Subject{}, fmt.Errorf("subject %q is not of backupbus", s)
 }
 
+// Scope is the filter that matches exactly the events of the subject's aggregate (events.md 3.2).
+func (s Subject) Scope() string {
+	return strings.Join([]string{EventRoot, s.Project, s.Provider, s.Instance, string(s.Entity), s.ID, "*"}, ".")
+}
+
 func bounded(s string) (string, error) {
 	if len(s) > maxSubject {
 		return "", fmt.Errorf("subject of %d bytes is over %d: shorten the names", len(s), maxSubject)

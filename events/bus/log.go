@@ -20,6 +20,7 @@ type LogState struct {
 	Epoch       string // eight hex digits that change if the log is deleted and made anew
 	First, Last uint64 // stream sequences; Last is 0 if nothing was ever stored
 	ViewShards  int
+	HistoryDays int // how long history is kept whole (Topology)
 }
 
 // State reads the log's state from its leader: an event whose append has returned is covered by Last.
@@ -32,7 +33,11 @@ func (b *Bus) State(ctx context.Context) (LogState, error) {
 	if err != nil {
 		return LogState{}, fmt.Errorf("state of %s: metadata %s is missing: was it provisioned?", EventStream, shardsKey)
 	}
-	return LogState{Epoch: epoch(info.Created), First: info.State.FirstSeq, Last: info.State.LastSeq, ViewShards: shards}, nil
+	days, err := historyDays(info.Config.Metadata)
+	if err != nil {
+		return LogState{}, fmt.Errorf("state of %s: %w", EventStream, err)
+	}
+	return LogState{Epoch: epoch(info.Created), First: info.State.FirstSeq, Last: info.State.LastSeq, ViewShards: shards, HistoryDays: days}, nil
 }
 
 func epoch(created time.Time) string {

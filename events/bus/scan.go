@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,11 +22,11 @@ import (
 // message that is no event is logged and passed over: it cannot be un-stored. Reconnects are survived.
 func (b *Bus) Scan(ctx context.Context, filter string, from uint64, latestOnly bool,
 	fn func(subject string, s events.Stored) error) (end uint64, err error) {
-	return b.read(ctx, reader{filter: filter, next: max(from, 1), latest: latestOnly, fn: fn})
+	return b.read(ctx, &reader{filter: filter, next: max(from, 1), latest: latestOnly, fn: fn})
 }
 
 // read runs a reader of what is stored now.
-func (b *Bus) read(ctx context.Context, r reader) (end uint64, err error) {
+func (b *Bus) read(ctx context.Context, r *reader) (end uint64, err error) {
 	r.bus, r.stream = b, streamFor(r.filter)
 	info, err := b.streamInfo(ctx, r.stream)
 	if err != nil {
@@ -41,7 +42,7 @@ func (b *Bus) read(ctx context.Context, r reader) (end uint64, err error) {
 // Replay calls fn as Tail does, from start up to the last event that was stored when it began, and returns that
 // one's sequence. The zero Start is the first event.
 func (b *Bus) Replay(ctx context.Context, filter string, start Start, fn func(subject string, s events.Stored) error) (end uint64, err error) {
-	r := reader{filter: filter, next: start.Seq, since: start.Time, fn: fn}
+	r := &reader{filter: filter, next: start.Seq, since: start.Time, fn: fn}
 	if r.since.IsZero() {
 		r.next = max(r.next, 1)
 	}
@@ -78,6 +79,7 @@ func (b *Bus) TailProgress(ctx context.Context, filter string, fn func(subject s
 const (
 	readAhead      = 1024
 	readHeartbeat  = 2 * time.Second
+	readStall      = 2 * time.Second  // a reading that has an end and gets nothing for so long begins anew
 	readerLifetime = 30 * time.Second // an ephemeral consumer that nobody pulls from goes away
 	retryPause     = 200 * time.Millisecond
 )
@@ -93,6 +95,7 @@ type reader struct {
 	end            uint64 // the last sequence wanted; 0: no end
 	fn             func(subject string, s events.Stored) error
 	raw            func(subject string, seq uint64, data []byte) error // instead of fn, for what is no event
+	unreadable     func(subject string, seq uint64)                    // told of what is no event; nil: it is logged
 }
 
 // errBroken ends one consumer; the reader makes another.
@@ -146,24 +149,45 @@ func (r *reader) once(ctx context.Context) error {
 func (r *reader) consume(ctx context.Context, iter jetstream.MessagesContext, cut <-chan struct{}) error {
 	whole, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var moves atomic.Uint64 // one when a message came, another when it was taken
 	go func() {
-		select {
-		case <-cut:
-			cancel()
-		case <-whole.Done():
-		}
+		defer cancel()
+		r.watch(whole, cut, &moves)
 	}()
 	for n := uint64(1); ; n++ {
 		m, err := iter.Next(jetstream.NextContext(whole))
 		if err != nil {
 			return fmt.Errorf("%w: %w", errBroken, err)
 		}
+		moves.Add(1)
 		meta, err := m.Metadata()
 		if err != nil || meta.Sequence.Consumer != n {
 			return errBroken
 		}
 		if done, err := r.take(m, meta); done || err != nil {
 			return err
+		}
+		moves.Add(1)
+	}
+}
+
+// watch returns when the reading has to begin anew: after a cut, and where one that has an end waits in vain. The last
+// of what it waits for may have been purged (events.md 4.4), of which nobody tells it; another consumer knows.
+func (r *reader) watch(ctx context.Context, cut <-chan struct{}, moves *atomic.Uint64) {
+	look := time.NewTicker(readStall)
+	defer look.Stop()
+	for before := uint64(1); ; {
+		select {
+		case <-cut:
+			return
+		case <-ctx.Done():
+			return
+		case <-look.C:
+			now := moves.Load()
+			if waiting := now%2 == 0; r.end > 0 && waiting && now == before {
+				return
+			}
+			before = now
 		}
 	}
 }
@@ -182,7 +206,9 @@ func (r *reader) take(m jetstream.Msg, meta *jetstream.MsgMetadata) (done bool, 
 		r.next = seq + 1
 	} else if seq >= r.next {
 		ev, err := events.Parse(m.Headers(), m.Data())
-		if err != nil {
+		if err != nil && r.unreadable != nil {
+			r.unreadable(m.Subject(), seq)
+		} else if err != nil {
 			r.bus.log.Warn("unreadable message passed over", "stream", r.stream, "stream_seq", seq, "error", err)
 		} else if err := r.fn(m.Subject(), events.Stored{Event: ev, Seq: seq, Kept: meta.Timestamp}); err != nil {
 			return true, err

@@ -56,12 +56,16 @@ type Topology struct {
 	AckWait    time.Duration // of durables, default 60 s; in-progress marks come three times as often
 	ViewShards int           // default 16; kept in the log when it is created and never changed after
 	Executors  []string      // providers that have executors
+	// HistoryDays is how long an aggregate's events are kept whole after its last one (events.md 4.4). Kept in the log:
+	// DefaultHistoryDays when it is created, raised by what is named here, never lowered. 0: as it stands.
+	HistoryDays int
 }
 
 const (
 	defaultAckWait = 60 * time.Second
 	defaultShards  = 16
 	shardsKey      = "backupbus-view-shards"
+	historyKey     = "backupbus-history-days"
 
 	maxDeliver    = 10
 	maxAckPending = 1000
@@ -85,13 +89,13 @@ func (t Topology) withDefaults() Topology {
 }
 
 // streams are the values of events.md 4.4.
-func (t Topology) streams(shards int) []jetstream.StreamConfig {
+func (t Topology) streams(kept LogState) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{t.commandStream(), {
 		Name: EventStream, Subjects: []string{events.AllEvents},
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
 		Duplicates: 10 * time.Minute, AllowDirect: true, DenyDelete: true,
 		MaxMsgSize: events.MaxMessage, Replicas: t.Replicas,
-		Metadata: map[string]string{shardsKey: strconv.Itoa(shards)},
+		Metadata: map[string]string{shardsKey: strconv.Itoa(kept.ViewShards), historyKey: strconv.Itoa(kept.HistoryDays)},
 	}, {
 		// A stream in memory is gone, definition and durable included, when a single server restarts.
 		Name: ProgressStream, Subjects: []string{events.AllProgress},
@@ -162,11 +166,11 @@ func (t Topology) batched(name string, filters []string) jetstream.ConsumerConfi
 // that t contradicts what exists; what was before it in the list above is then already changed.
 func (b *Bus) Provision(ctx context.Context, t Topology) error {
 	t = t.withDefaults()
-	shards, err := b.shards(ctx, t.ViewShards)
+	kept, err := b.facts(ctx, t)
 	if err != nil {
 		return fmt.Errorf("provision %s: %w", EventStream, err)
 	}
-	for _, s := range t.streams(shards) {
+	for _, s := range t.streams(kept) {
 		if _, err := b.js.CreateOrUpdateStream(ctx, s); err != nil {
 			return fmt.Errorf("provision stream %s: %w", s.Name, immutable(err))
 		}
@@ -187,20 +191,27 @@ func (b *Bus) Provision(ctx context.Context, t Topology) error {
 	return nil
 }
 
-// shards is what the log was created with, else what is wanted.
-func (b *Bus) shards(ctx context.Context, wanted int) (int, error) {
+// facts are what the log keeps of its deployment: what stands, as far as t may not change it.
+func (b *Bus) facts(ctx context.Context, t Topology) (LogState, error) {
 	s, err := b.State(ctx)
 	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound) && wanted == 0:
-		return defaultShards, nil
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return wanted, nil
+		s = LogState{ViewShards: t.ViewShards, HistoryDays: DefaultHistoryDays}
+		if s.ViewShards == 0 {
+			s.ViewShards = defaultShards
+		}
 	case err != nil:
-		return 0, err
-	case wanted != 0 && wanted != s.ViewShards:
-		return 0, fmt.Errorf("%w: view shards are %d since the log was created, not %d", ErrImmutable, s.ViewShards, wanted)
+		return s, err
 	}
-	return s.ViewShards, nil
+	switch {
+	case t.ViewShards != 0 && t.ViewShards != s.ViewShards:
+		return s, fmt.Errorf("%w: view shards are %d since the log was created, not %d", ErrImmutable, s.ViewShards, t.ViewShards)
+	case t.HistoryDays != 0 && t.HistoryDays < s.HistoryDays, t.HistoryDays > maxHistoryDays:
+		return s, fmt.Errorf("%w: history is kept for %d days, which may be raised up to %d and never lowered, so not to %d",
+			ErrImmutable, s.HistoryDays, maxHistoryDays, t.HistoryDays)
+	}
+	s.HistoryDays = max(s.HistoryDays, t.HistoryDays)
+	return s, nil
 }
 
 // immutable marks the server's refusal to change something that exists.

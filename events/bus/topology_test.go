@@ -115,3 +115,44 @@ func TestProvision_SurvivesARestart(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The history limit may only be raised (events.md 4.4); a log that was made before there was one has the default.
+func TestProvision_HistoryIsRaisedAndNeverLowered(t *testing.T) {
+	t.Parallel()
+	ctx, s, b := setup(t)
+	for _, c := range []struct {
+		asked, days int
+		refused     bool
+	}{{0, 90, false}, {30, 90, true}, {-1, 90, true}, {120, 120, false}, {0, 120, false}, {119, 120, true}, {1 << 40, 120, true}, {120, 120, false}} {
+		err := b.Provision(ctx, bus.Topology{HistoryDays: c.asked})
+		if errors.Is(err, bus.ErrImmutable) != c.refused || err != nil && !c.refused {
+			t.Errorf("%d days: %v", c.asked, err)
+		}
+		if got := must[bus.LogState](t)(b.State(ctx)).HistoryDays; got != c.days {
+			t.Errorf("after %d days were asked for: %d, want %d", c.asked, got, c.days)
+		}
+	}
+	stream, err := raw(t, s).Stream(ctx, bus.EventStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := stream.CachedInfo().Config
+	older.Metadata = map[string]string{"backupbus-view-shards": "16"}
+	if _, err := raw(t, s).UpdateStream(ctx, older); err != nil {
+		t.Fatal(err)
+	}
+	if got := must[bus.LogState](t)(b.State(ctx)); got.HistoryDays != 90 || got.ViewShards != 16 {
+		t.Errorf("of an older log: %+v", got)
+	}
+	if err := b.Provision(ctx, bus.Topology{HistoryDays: 91}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProvision_RefusesAShortHistoryOfANewLog(t *testing.T) {
+	t.Parallel()
+	b := bustest.Run(t).Connect(t)
+	if err := b.Provision(t.Context(), bus.Topology{HistoryDays: 89}); !errors.Is(err, bus.ErrImmutable) {
+		t.Errorf("got %v, want ErrImmutable", err)
+	}
+}

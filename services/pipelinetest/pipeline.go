@@ -61,6 +61,7 @@ type Options struct {
 	Providers []executors.Provider // default: Hand, as provider sqlite
 	Further   []string             // with the default: names of further providers that Hand is
 	AckWait   time.Duration
+	Today     func() time.Time // the tracker's clock, for its janitor; default time.Now
 
 	// Access closes all doors to who is not granted anything. The pipeline itself holds a token for our own API.
 	Access access.Grants
@@ -104,8 +105,11 @@ func Start(t testing.TB, o Options) *Pipeline {
 		o.Access = append(slices.Clone(o.Access), p.ownAccess())
 	}
 	log := Logger(t)
+	if o.Today == nil {
+		o.Today = time.Now
+	}
 	p.Tracker = p.service(func() (host.Part, error) {
-		return tracker.New(tracker.Deps{Bus: p.Bus, View: p.View, Log: log, Metrics: prometheus.NewRegistry(), Now: time.Now}, tracker.Config{})
+		return tracker.New(tracker.Deps{Bus: p.Bus, View: p.View, Log: log, Metrics: prometheus.NewRegistry(), Now: o.Today}, tracker.Config{})
 	})
 	p.Executors = p.service(func() (host.Part, error) {
 		return executors.New(context.Background(), executors.Deps{Bus: p.Bus, Log: log, Now: time.Now, Providers: o.Providers}, o.Executors)

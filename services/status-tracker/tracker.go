@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,7 @@ import (
 	"github.com/backupbus/backupbus/events/bus"
 	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/host"
+	"github.com/backupbus/backupbus/services/status-tracker/janitor"
 	"github.com/backupbus/backupbus/services/status-tracker/projector"
 	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
@@ -74,22 +76,32 @@ func (t *tracker) Run(ctx context.Context, ready func()) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	p := projector.New(t.Bus, source, t.View, t.stats, t.Log)
-	done := make(chan error, 1)
-	go func() { done <- p.RunProgress(ctx, progress) }()
-	err = p.Run(ctx, ready)
+	var beside sync.WaitGroup
+	beside.Go(func() { _ = p.RunProgress(ctx, progress) }) // it ends with ctx, and has nothing else to say
+	err = p.Run(ctx, func() {
+		ready()
+		beside.Go(func() { janitor.New(t.Bus, p, t.stats, t.Log, t.Now).Run(ctx) })
+	})
 	stop()
-	<-done
+	beside.Wait()
 	return err
 }
 
 // stats are the tracker's figures.
-type stats struct{ folded *prometheus.CounterVec }
+type stats struct{ folded, purged *prometheus.CounterVec }
 
 func newStats(r prometheus.Registerer) (*stats, error) {
 	s := &stats{prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "backupbus_events_folded_total", Help: "Events by what the projector made of them.",
-	}, []string{"verdict"})}
-	return s, r.Register(s.folded)
+	}, []string{"verdict"}), prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "backupbus_events_purged_total", Help: "Events that the janitor took out of the log, by what is left of their backup, or whatever they tell of: its last event, or nothing.",
+	}, []string{"left"})}
+	return s, errors.Join(r.Register(s.folded), r.Register(s.purged))
+}
+
+// Purged implements janitor.Stats.
+func (s *stats) Purged(left lifecycle.Left, n int) {
+	s.purged.WithLabelValues(left.String()).Add(float64(n))
 }
 
 // Folded implements projector.Stats.

@@ -36,7 +36,7 @@ func newProvision() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "provisioned: log %s with %d events, %d shards of the view\n", s.Epoch, s.Last, s.ViewShards)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "provisioned: log %s with %d events, %d shards of the view, %d days of history\n", s.Epoch, s.Last, s.ViewShards, s.HistoryDays)
 			return err
 		},
 	}
@@ -45,6 +45,7 @@ func newProvision() *cobra.Command {
 	f.StringVar(&c.CredentialsFile, "nats-credentials", "", "file with NATS credentials")
 	f.IntVar(&t.Replicas, "replicas", 1, "of each stream: 3 in a cluster")
 	f.IntVar(&t.ViewShards, "view-shards", 0, "slots of the view in a Redis Cluster; fixed for ever by the first call (default 16)")
+	f.IntVar(&t.HistoryDays, "history-days", 0, "keep all events of a backup for so long after its last one; may be raised, never lowered (default 90)")
 	f.DurationVar(&t.AckWait, "take-over-after", 0, "when work of a process that died is taken over (default 1m0s)")
 	return cmd
 }

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -52,6 +53,8 @@ type Projector struct {
 	at     view.Checkpoint // where the view stands as far as this projector knows
 	idleAt view.Checkpoint // where it stood at the idle look before: it should have moved if it is behind
 	behind bool            // messages were taken that may not have been applied
+
+	mu sync.Mutex // held while a batch is applied, and between two of them by Forget
 }
 
 // Stats is told what became of each event; the owner turns it into metrics.
@@ -96,6 +99,13 @@ func (p *Projector) insist(ctx context.Context, f func(context.Context) error) e
 // catchUp brings the view to the end of the log, from its checkpoint or, if that is not of this log, from
 // the first event.
 func (p *Projector) catchUp(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.follow(ctx)
+}
+
+// follow is catchUp for who holds the lock.
+func (p *Projector) follow(ctx context.Context) error {
 	state, err := p.log.State(ctx)
 	if err != nil {
 		return err
@@ -178,11 +188,13 @@ func (p *Projector) step(ctx context.Context) error {
 // a reader before this one took messages and did not apply them: the next ack covers those too, so they
 // are read from the log.
 func (p *Projector) take(ctx context.Context, msgs []bus.Message) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	slices.SortFunc(msgs, func(a, b bus.Message) int { return cmp.Compare(a.Seq, b.Seq) })
 	last := msgs[len(msgs)-1]
 	if ok, err := p.inStep(ctx); err != nil || !ok {
 		if err == nil {
-			err = p.catchUp(ctx)
+			err = p.follow(ctx)
 		}
 		if err != nil {
 			return err
@@ -204,7 +216,7 @@ func (p *Projector) take(ctx context.Context, msgs []bus.Message) error {
 		batch = append(batch, arrived{events.Stored{Event: ev, Seq: m.Seq}, m})
 	}
 	if gap {
-		if err := p.catchUp(ctx); err != nil {
+		if err := p.follow(ctx); err != nil {
 			return err
 		}
 	}
@@ -221,6 +233,8 @@ func (p *Projector) take(ctx context.Context, msgs []bus.Message) error {
 // idle looks whether the view is still there and has everything. Another replica that is ahead is only
 // followed: nothing is written.
 func (p *Projector) idle(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	cp, err := p.view.Checkpoint(ctx)
 	if err != nil {
 		return err
@@ -234,7 +248,7 @@ func (p *Projector) idle(ctx context.Context) error {
 		return nil
 	}
 	p.slog.WarnContext(ctx, "view is behind the log while nothing comes: catching up", "view_seq", cp.Seq, "log_seq", state.Last)
-	return p.catchUp(ctx)
+	return p.follow(ctx)
 }
 
 // inStep tells whether the view still stands where this projector left it.

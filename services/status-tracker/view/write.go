@@ -3,6 +3,7 @@ package view
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/backupbus/backupbus/events"
@@ -15,8 +16,17 @@ type Checkpoint struct {
 	Seq   uint64 `json:"seq"`
 }
 
-// Change is a document before and after a batch of events.
+// Change is a document before and after a batch of events. One that has no event after it is forgotten.
 type Change struct{ Before, After Doc }
+
+// ErrBehind means that the view has not everything that was to be forgotten, or that another replica writes it.
+var ErrBehind = errors.New("the view is behind, or another replica writes it")
+
+// Seen is a document by the stream sequence of its last event.
+type Seen struct {
+	Key Key
+	Seq uint64
+}
 
 // Load reads documents; what is not there is a zero Doc with its Key.
 func (v *View) Load(ctx context.Context, keys []Key) ([]Doc, error) {
@@ -55,6 +65,10 @@ func (v *View) Save(ctx context.Context, changes []Change, cp Checkpoint) error 
 			return err
 		}
 		diff(&w, before, after)
+		if c.After.Head.Sequence == 0 {
+			w.Delete = append(w.Delete, docKey(s, c.After.Key), progressKey(s, c.After.Key.Project, c.After.Key.ID))
+			continue
+		}
 		b, err := json.Marshal(c.After)
 		if err != nil {
 			return fmt.Errorf("document %s of the view: %w", c.After.Key.ID, err)

@@ -67,7 +67,7 @@ func Run(ctx context.Context, o Options, ready func(url string)) error {
 	if err := ensureKey(o.Data, &s.notifier); err != nil {
 		return err
 	}
-	topology := bus.Topology{AckWait: o.TakeOver, Executors: executors.Providers()}
+	topology := bus.Topology{AckWait: o.TakeOver, Executors: executors.Providers(), HistoryDays: s.Bus.HistoryDays}
 	server, err := startNATS(filepath.Join(o.Data, "nats"), s.NATS.Listen, bus.OutsiderRights(topology), log)
 	if err != nil {
 		return err

@@ -36,6 +36,7 @@ func Run(t *testing.T, h Harness) {
 		"recent":   testRecent,
 		"fallback": testFallback,
 		"rebuild":  testRebuild,
+		"forget":   testForget,
 		"position": testPosition,
 		"projects": testProjects,
 		"layout":   testLayout,
