@@ -14,7 +14,7 @@ import (
 )
 
 // DefaultHistoryDays is how long history is kept whole where nobody has raised it (events.md 4.4).
-const DefaultHistoryDays = 90
+const DefaultHistoryDays = events.LeastHistoryDays
 
 // maxHistoryDays is a century: what is meant by more is a mistake.
 const maxHistoryDays = 36_500

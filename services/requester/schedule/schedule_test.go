@@ -11,6 +11,7 @@ import (
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/requester/intake"
 	"github.com/backupbus/backupbus/services/requester/schedule"
+	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
 
 func at(day, hour, minute int) time.Time {
@@ -286,6 +287,45 @@ func TestReconcile_ArmsWhatWasLost(t *testing.T) {
 	w.until(at(23, 12, 0))
 	if diff := cmp.Diff([]string{"03-22 02:00 SUCCESSFUL", "03-22 02:00 SUCCESSFUL", "03-23 02:00 SUCCESSFUL", "03-23 02:00 SUCCESSFUL"}, w.outcomes()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A slot whose events were purged at the history limit is not made again when its timers are lost: its id is still taken.
+func TestReconcile_MakesNoPurgedSlotAgain(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	w.Hand.Auto()
+	w.plan("orders", "yearly", events.ScheduleConfig{Cron: "0 2 22 3 *", WindowSeconds: 3600, Missed: events.MissedAll})
+	w.until(at(22, 12, 0))
+	made := w.backups()
+	if len(made) != 1 {
+		t.Fatalf("%d slots", len(made))
+	}
+	b := made[0]
+	subject := events.Subject{Project: b.Project, Provider: b.Provider, Instance: b.Instance, Entity: events.Backups, ID: b.BackupID}
+	if _, err := w.Bus.Purge(t.Context(), subject, 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	key := view.Key{Project: b.Project, Entity: events.Backups, ID: b.BackupID}
+	docs, err := w.View.Load(t.Context(), []view.Key{key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp, err := w.View.Checkpoint(t.Context())
+	if err == nil {
+		err = w.View.Save(t.Context(), []view.Change{{Before: docs[0], After: view.Doc{Key: key}}}, cp)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.timers.all = map[string]armed{}
+	w.clock = w.clock.Add(events.LeastHistory)
+	if err := w.all[0].Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.until(w.clock.Add(24 * time.Hour))
+	if again := w.outcomes(); len(again) > 0 || len(w.timers.all) != 2 {
+		t.Errorf("made again: %v; %d timers", again, len(w.timers.all))
 	}
 }
 

@@ -160,8 +160,12 @@ func timing(field string) bool {
 	return slices.Contains([]string{"config.cron", "config.everySeconds", "config.timeZone", "config.paused", "config.spreadSeconds"}, field)
 }
 
-// armNext arms the first slot after a moment, and its deadline before it.
+// armNext arms the first slot after a moment, and its deadline before it. What was due before history ends may have been
+// decided on and purged (events.md 4.4), so it is not made again.
 func (s *Scheduler) armNext(ctx context.Context, sc events.Schedule, after time.Time) error {
+	if end := s.now().Add(-events.LeastHistory); after.Before(end) {
+		after = end
+	}
 	times, err := due.New(sc.Config)
 	if err != nil {
 		s.slog.ErrorContext(ctx, "schedule cannot be read", "schedule_id", sc.ScheduleID, "error", err.Error())
