@@ -36,9 +36,18 @@ type Config struct {
 	// Silence is how long a stream may say nothing before it counts as cut; default 45 s, three heartbeats.
 	Silence time.Duration
 
-	HTTP  *http.Client              // default http.DefaultClient; without a timeout, or streams end with it
-	Reset func(ctx context.Context) // told that the cursor is of another log: everything comes again
+	HTTP  *http.Client                         // default http.DefaultClient; without a timeout, or streams end with it
+	Reset func(ctx context.Context, why Reset) // told that not all comes that was asked for, or all again; may be nil
 }
+
+// Reset is why a start is not the one that was asked for (events.md 6.2).
+type Reset string
+
+// The reasons.
+const (
+	CursorUnknown    Reset = "CURSOR_UNKNOWN"    // it is of another log: everything comes again
+	HistoryCompacted Reset = "HISTORY_COMPACTED" // it lies before the history limit: what is left comes
+)
 
 // Message is an event and the cursor after it; progress has none.
 type Message struct {
@@ -133,6 +142,16 @@ type subscription struct {
 	Config
 	handle func(context.Context, Message) error
 	retry  time.Duration
+	told   bool // of Replay: whether all comes that was asked for
+}
+
+// truncatedBy tells a cursor of another log, whose first part is that log's, from one before the history limit.
+func truncatedBy(cursor, next string) Reset {
+	was, _, given := strings.Cut(cursor, "-")
+	if is, _, _ := strings.Cut(next, "-"); given && was != is {
+		return CursorUnknown
+	}
+	return HistoryCompacted
 }
 
 // stopped is what handle returned.
@@ -215,9 +234,10 @@ func (s *subscription) page(ctx context.Context) (more bool, err error) {
 	if err := json.NewDecoder(resp.Body).Decode(&batch); err != nil {
 		return false, fmt.Errorf("read a page of events: %w", err)
 	}
-	if resp.Header.Get("Backupbus-Truncated") != "" && s.Reset != nil {
-		s.Reset(ctx)
+	if resp.Header.Get("Backupbus-Truncated") != "" && s.Reset != nil && !s.told {
+		s.Reset(ctx, truncatedBy(s.Cursor, resp.Header.Get("Backupbus-Next-Cursor")))
 	}
+	s.told = true // further pages go on where this one ends, and say the same
 	for _, raw := range batch {
 		ev, err := events.Parse(nil, raw)
 		if err != nil {

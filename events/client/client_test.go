@@ -71,17 +71,17 @@ func TestSubscribe_GoesOnAfterEveryCut(t *testing.T) {
 	server := httptest.NewServer(s)
 	defer server.Close()
 	var got []string
-	resets := 0
+	var resets []client.Reset
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	err := client.Subscribe(ctx, client.Config{Server: server.URL + "/", Project: "shop", Token: "t", Reset: func(context.Context) { resets++ }},
+	err := client.Subscribe(ctx, client.Config{Server: server.URL + "/", Project: "shop", Token: "t", Reset: func(_ context.Context, why client.Reset) { resets = append(resets, why) }},
 		func(_ context.Context, m client.Message) error { got = append(got, m.Cursor); return nil })
 	var refused *client.Refused
 	if !errors.As(err, &refused) || refused.Status != 403 || refused.Reason != "NOT_AUTHORIZED" {
 		t.Errorf("%v", err)
 	}
-	if want := []string{"e-2", "e-3", "f-2"}; !slices.Equal(got, want) || resets != 1 {
-		t.Errorf("%v, %d resets", got, resets)
+	if want := []string{"e-2", "e-3", "f-2"}; !slices.Equal(got, want) || !slices.Equal(resets, []client.Reset{client.CursorUnknown}) {
+		t.Errorf("%v, %v", got, resets)
 	}
 	if want := []string{"Bearer t", "e-2Bearer t", "e-2Bearer t", "e-3Bearer t", "e-5Bearer t", "f-2Bearer t"}; !slices.Equal(s.asked, want) {
 		t.Errorf("asked %q", s.asked)
@@ -119,6 +119,7 @@ func TestReplay_FollowsThePages(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		at := r.URL.Query().Get("cursor")
 		w.Header().Set("Backupbus-Next-Cursor", "e-"+fmt.Sprint(len(at)))
+		w.Header().Set("Backupbus-Truncated", "true") // a page that begins before the history limit, and so does the next
 		if at == "" {
 			w.Header().Set("Link", `</api/v1/projects/shop/events?cursor=e-2>; rel="next"`)
 		}
@@ -126,8 +127,19 @@ func TestReplay_FollowsThePages(t *testing.T) {
 	}))
 	defer server.Close()
 	n := 0
-	cursor, err := client.Replay(t.Context(), client.Config{Server: server.URL, Project: "shop"}, func(context.Context, client.Message) error { n++; return nil })
+	var resets []client.Reset
+	reset := func(_ context.Context, why client.Reset) { resets = append(resets, why) }
+	cursor, err := client.Replay(t.Context(), client.Config{Server: server.URL, Project: "shop", Reset: reset}, func(context.Context, client.Message) error { n++; return nil })
 	if err != nil || n != 2 || cursor != "e-3" {
 		t.Errorf("%d events to %s: %v", n, cursor, err)
+	}
+	if !slices.Equal(resets, []client.Reset{client.HistoryCompacted}) {
+		t.Errorf("resets: %v", resets)
+	}
+	resets = nil
+	stop := errors.New("enough")
+	if _, err := client.Replay(t.Context(), client.Config{Server: server.URL, Project: "shop", Cursor: "d-7", Reset: reset},
+		func(context.Context, client.Message) error { return stop }); !errors.Is(err, stop) || !slices.Equal(resets, []client.Reset{client.CursorUnknown}) {
+		t.Errorf("%v, resets: %v", err, resets)
 	}
 }

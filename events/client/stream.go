@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/url"
@@ -79,7 +80,9 @@ func (s *subscription) dispatch(ctx context.Context, b block) error {
 		return errEnded
 	case b.event == "backupbus.reset":
 		if s.Reset != nil {
-			s.Reset(ctx)
+			var d struct{ Reason Reset }
+			_ = json.Unmarshal([]byte(b.data), &d) // without one, it is a reset all the same
+			s.Reset(ctx, d.Reason)
 		}
 	case b.data != "":
 		ev, err := events.Parse(nil, []byte(b.data))

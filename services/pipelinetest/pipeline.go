@@ -61,7 +61,7 @@ type Options struct {
 	Providers []executors.Provider // default: Hand, as provider sqlite
 	Further   []string             // with the default: names of further providers that Hand is
 	AckWait   time.Duration
-	Today     func() time.Time // the tracker's clock, for its janitor; default time.Now
+	Today     func() time.Time // the clock of tracker and requester; default time.Now
 
 	// Access closes all doors to who is not granted anything. The pipeline itself holds a token for our own API.
 	Access access.Grants
@@ -115,7 +115,7 @@ func Start(t testing.TB, o Options) *Pipeline {
 		return executors.New(context.Background(), executors.Deps{Bus: p.Bus, Log: log, Now: time.Now, Providers: o.Providers}, o.Executors)
 	})
 	p.Requester = p.service(func() (host.Part, error) {
-		r, err := requester.New(requester.Deps{Bus: p.Bus, View: p.View, Log: log, Now: time.Now, Version: "test", Access: o.Access}, o.Requester)
+		r, err := requester.New(requester.Deps{Bus: p.Bus, View: p.View, Log: log, Now: o.Today, Version: "test", Access: o.Access}, o.Requester)
 		if err == nil {
 			p.URL = "http://" + r.Addr()
 			o.Requester.Listen = r.Addr() // a restart serves the same address

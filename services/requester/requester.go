@@ -256,5 +256,23 @@ func (l eventLog) Position(ctx context.Context) (string, uint64, error) {
 	return s.Epoch, s.Last, err
 }
 
+// Whole implements native.Log.
+func (l eventLog) Whole(ctx context.Context, now time.Time) (since time.Time, first uint64, err error) {
+	s, err := l.bus.State(ctx)
+	if err != nil {
+		return since, 0, err
+	}
+	since, first = s.WholeSince(now), s.Last+1
+	found := errors.New("found")
+	_, err = l.bus.Replay(ctx, events.AllEvents, bus.Start{Time: since}, func(_ string, ev events.Stored) error {
+		first = ev.Seq
+		return found
+	})
+	if errors.Is(err, found) {
+		err = nil
+	}
+	return since, first, err
+}
+
 // Stopping implements native.Log.
 func (l eventLog) Stopping(ctx context.Context) <-chan struct{} { return host.Stopping(ctx) }

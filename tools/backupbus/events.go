@@ -42,8 +42,15 @@ func (i *interest) flags(f *pflag.FlagSet) {
 var errEnough = errors.New("enough")
 
 // config is the subscription, and what to do with each event of it.
-func (i *interest) config(o *options, w io.Writer) (subscribe.Config, func(context.Context, subscribe.Message) error, error) {
+func (i *interest) config(o *options, w, notes io.Writer) (subscribe.Config, func(context.Context, subscribe.Message) error, error) {
 	c := subscribe.Config{Server: o.server, Project: o.project, Types: i.types, Instance: i.instance, Backup: i.backup, Filter: i.filter}
+	c.Reset = func(_ context.Context, why subscribe.Reset) {
+		text := "the start lies before the history limit: of what is older only the last events are left"
+		if why == subscribe.CursorUnknown {
+			text = "the cursor is of another log: everything comes again"
+		}
+		_, _ = fmt.Fprintln(notes, "note:", text) // a note that cannot be written stops nothing
+	}
 	token, err := o.token()
 	if err != nil {
 		return c, nil, err
@@ -74,7 +81,7 @@ func newEventsTail(o *options) *cobra.Command {
 		Use: "tail", Short: "Print events as they happen, until interrupted",
 		Example: "  backupbus events tail --since 1h --type 'backup.*'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			conf, show, err := i.config(o, cmd.OutOrStdout())
+			conf, show, err := i.config(o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -97,7 +104,7 @@ func newEventsReplay(o *options) *cobra.Command {
 		Use: "replay", Short: "Print stored events, the oldest first, and end",
 		Example: "  backupbus events replay --since 2026-01-15T00:00:00Z --until 2026-01-16T00:00:00Z -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			conf, show, err := i.config(o, cmd.OutOrStdout())
+			conf, show, err := i.config(o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

@@ -230,6 +230,9 @@ func (d *Door) at(ctx context.Context, project string, moment time.Time) (Past, 
 	if moment.After(d.now()) {
 		return nil, badRequest("asOf is in the future")
 	}
+	if err := d.whole(ctx, moment); err != nil {
+		return nil, err
+	}
 	leave, err := d.reading.enter(ctx)
 	if err != nil {
 		return nil, d.problem(ctx, err)

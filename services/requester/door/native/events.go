@@ -43,7 +43,8 @@ func (d *Door) events(api huma.API) {
 		OperationID: "streamEvents", Method: http.MethodGet, Path: project + "/events", Tags: []string{"events"}, Extensions: needs("events.list"),
 		Summary: "Events of a project, as a stream or in pages",
 		Description: "Server-sent events; with Accept: " + batchType + " pages of what is stored. Last-Event-ID beats cursor beats since; " +
-			"without any of them a stream starts now and pages with the oldest event.",
+			"without any of them a stream starts now and pages with the oldest event. Where history is no longer whole, or the cursor is of " +
+			"another log, a stream says so first with backupbus.reset, a page with Backupbus-Truncated: true.",
 		Responses: map[string]*huma.Response{"200": {Description: "event stream, or a page of events", Content: map[string]*huma.MediaType{
 			"text/event-stream": text, batchType: {Schema: &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeObject}}},
 		}}},
@@ -55,7 +56,7 @@ func (d *Door) events(api huma.API) {
 		if strings.Contains(in.Accept, batchType) {
 			return d.page(ctx, f, in)
 		}
-		return d.stream(f, access.From(ctx), in.Progress)
+		return d.stream(ctx, f, access.From(ctx), in.Progress)
 	})
 
 	huma.Register(api, huma.Operation{

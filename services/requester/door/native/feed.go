@@ -36,6 +36,8 @@ type Log interface {
 	AsOf(ctx context.Context, project string, at time.Time) (Past, error)
 	// Position is the log's epoch and last sequence.
 	Position(ctx context.Context) (epoch string, last uint64, err error)
+	// Whole is the moment from which on the log has all events, and the first sequence that was stored then or later.
+	Whole(ctx context.Context, now time.Time) (since time.Time, first uint64, err error)
 	// Stopping is closed when a server has to stop.
 	Stopping(ctx context.Context) <-chan struct{}
 }

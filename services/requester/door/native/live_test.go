@@ -135,6 +135,10 @@ func (m *memory) Position(context.Context) (string, uint64, error) {
 	return "abcd1234", uint64(len(m.kept)), nil
 }
 
+func (m *memory) Whole(context.Context, time.Time) (time.Time, uint64, error) {
+	return time.Time{}, 1, nil
+}
+
 func (m *memory) Stopping(context.Context) <-chan struct{} { return nil }
 
 // serve serves the door over a log, by connections that buffer little.

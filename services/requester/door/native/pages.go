@@ -34,6 +34,10 @@ func (d *Door) page(ctx context.Context, f *feed, in *feedInput) (*huma.StreamRe
 			return nil, badRequest("until is not an RFC 3339 time")
 		}
 	}
+	truncated, err := d.reset(ctx, f)
+	if err != nil {
+		return nil, d.problem(ctx, err)
+	}
 	leave, err := d.reading.enter(ctx)
 	if err != nil {
 		return nil, d.problem(ctx, err)
@@ -88,7 +92,7 @@ func (d *Door) page(ctx context.Context, f *feed, in *feedInput) (*huma.StreamRe
 		hc.SetHeader("Content-Type", batchType)
 		hc.SetHeader("Cache-Control", "no-store")
 		hc.SetHeader("Backupbus-Next-Cursor", f.cursor(at))
-		if f.lost {
+		if truncated != "" {
 			hc.SetHeader("Backupbus-Truncated", "true")
 		}
 		if more {

@@ -61,6 +61,7 @@ type Door struct {
 	streams  streams
 	reading  reading
 	live     *live
+	history  history
 	now      func() time.Time
 	slog     *slog.Logger
 	ring     *access.Ring

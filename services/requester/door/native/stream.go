@@ -34,7 +34,7 @@ const (
 )
 
 // stream answers with server-sent events until the client goes.
-func (d *Door) stream(f *feed, who access.Caller, progress bool) (*huma.StreamResponse, error) {
+func (d *Door) stream(ctx context.Context, f *feed, who access.Caller, progress bool) (*huma.StreamResponse, error) {
 	token, err := events.Token(f.project)
 	if err != nil {
 		return nil, badRequest("project: " + err.Error())
@@ -47,7 +47,12 @@ func (d *Door) stream(f *feed, who access.Caller, progress bool) (*huma.StreamRe
 	if f.start == (Start{}) {
 		f.start.Seq = f.last + 1
 	}
-	s := &stream{feed: f, token: token, log: d.log, live: d.live, reading: d.reading, now: d.now, slog: d.slog, until: who.Expires()}
+	why, err := d.reset(ctx, f)
+	if err != nil {
+		leave()
+		return nil, d.problem(ctx, err)
+	}
+	s := &stream{feed: f, reset: why, token: token, log: d.log, live: d.live, reading: d.reading, now: d.now, slog: d.slog, until: who.Expires()}
 	if progress {
 		s.progress = newLatest()
 	}
@@ -93,6 +98,7 @@ func (s *streams) enter(project, caller string) (leave func(), err error) {
 // stream is one client's event stream: one goroutine, which sends what is live and, while it is behind, reads the log.
 type stream struct {
 	*feed
+	reset    string // why it does not get all that it asked for, if so
 	token    string // of the project
 	log      Log
 	live     *live
@@ -123,8 +129,8 @@ func (s *stream) run(hc huma.Context) {
 	}
 	s.ctl = http.NewResponseController(s.out)
 	hello := "retry: 3000\n"
-	if s.lost {
-		hello += "event: backupbus.reset\ndata: {\"reason\":\"CURSOR_UNKNOWN\"}\n\n"
+	if s.reset != "" {
+		hello += "event: backupbus.reset\ndata: {\"reason\":\"" + s.reset + "\"}\n\n"
 	}
 	s.at = s.before()
 	in, leave := s.live.enter(s.token, s.epoch, s.progress)
