@@ -6,6 +6,7 @@
 //	  Subscriber + NewRouter  one event at a time, settled one by one   (executors)
 //	  Batches                 what is waiting, acknowledged at once     (projector, notifier)
 //	  Last, Scan, Tail        reading the log without a durable         (doors, rebuild, streams)
+//	  Survey, Purge           what is old, and its end                  (janitor)
 //	  Listen                  plain subscription, nothing is kept       (cancel requests)
 //	KeyValue, Table           the newest value of a key or subject, by compare-and-set (notifier)
 //	KeyValue.Lead             one active process of several             (notifier)
@@ -28,6 +29,7 @@
 //	process stops                           what is held is handed back at once
 //	process dies                            what it held is redelivered after AckWait
 //	process dies the last allowed time      the server tells of it (ListenExhausted): dead letter max_deliveries
+//	what a Scan waits for is purged         it begins anew where it was, and ends
 //	long work                               in-progress marks every third of AckWait keep the message
 //	reader of a pinned durable dies         another takes over within about PinnedTTL (see Batches)
 //

@@ -6,11 +6,10 @@ import (
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
-	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
 
 const (
-	// mostAggregates are held in memory at once, with some 300 bytes each: 30 MB. Of more the log is read again for
+	// mostAggregates are held in memory at once, with some 250 bytes each: 25 MB. Of more the log is read again for
 	// each further share.
 	mostAggregates = 100_000
 	// mostEvents of one aggregate are purged in one run; the next goes on.
@@ -19,16 +18,19 @@ const (
 
 // past is what is known of an aggregate from its old events. It holds places, and no record.
 type past struct {
-	subject events.Subject
-	before  []uint64 // the first places of its events, without the last
-	last    uint64   // place of its last event before the limit
-	count   int
-	left    lifecycle.Left // by its last event; Unclear if any of them is
-	seen    view.Seen
+	before []uint64 // the first places of its events, without the last
+	last   uint64   // place of its last event before the limit
+	count  int
+	left   lifecycle.Left // by its last event; Unclear if any of them is
 }
 
 // more tells whether there are events before the last that are not listed.
 func (p *past) more() bool { return p.count-1 > len(p.before) }
+
+// due tells whether something of it is to go.
+func (p *past) due() bool {
+	return p.left == lifecycle.Nothing || p.left == lifecycle.LastEvent && p.count > 1
+}
 
 // share is a part of all aggregates: those whose scope has a hash from from to to. It becomes smaller when it does not
 // fit, so that what is in it is always complete.
@@ -70,7 +72,7 @@ func (s *share) take(subject string, seq uint64, ev *events.Event, most int) {
 	}
 	p := s.old[scope]
 	if p == nil {
-		s.old[scope] = &past{subject: at, last: seq, count: 1, left: left}
+		s.old[scope] = &past{last: seq, count: 1, left: left}
 		s.fit(most)
 		return
 	}
