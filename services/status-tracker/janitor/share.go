@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// mostAggregates are held in memory at once, with some 250 bytes each: 25 MB. Of more the log is read again for
+	// mostAggregates are held in memory at once, with some 200 bytes each: 20 MB. Of more the log is read again for
 	// each further share.
 	mostAggregates = 100_000
 	// mostEvents of one aggregate are purged in one run; the next goes on.
