@@ -38,7 +38,8 @@ import (
 //	S15       services/pipelinetest TestS15_TwoInOneMillisecond
 //	S16       tools/e2e TestServers_BackedUpProvenCheckedAndRestored, services/requester/door/native TestBackup_FromRequestToDeletion, services/provider-executors TestS16_RestoresLeaveTheBackupAsItIs
 //	S17       services/status-tracker TestView_DroppedWhileRunningComesBack, services/status-tracker TestView_OfAnotherLogIsRebuilt
-//	S18, S19  nothing: the janitor is to come
+//	S18       services/status-tracker/janitor TestClean_LeavesWhatTheTableSays
+//	S19       services/status-tracker/janitor TestClean_WhatIsAppendedMeanwhileStays
 //	N1        events/bus TestSubjects_NamesStayOneToken
 //	N2, N3    tools/backupbus/up TestNATS_OutsidersHaveTheirRightsOnly
 //	N4        nothing: users of the services' own come with their deployment
@@ -65,7 +66,7 @@ import (
 //	L4        services/requester/door/native TestStream_FilterAndProgress
 //	L5        services/requester/door/native TestAccess_OfEveryOperation
 //	L6        services/requester/door/native TestStream_SaysGoodbye
-//	L7        services/requester/door/native TestPages_HoldEveryEventOnceInOrder
+//	L7        services/requester/door/native TestPages_HoldEveryEventOnceInOrder, services/requester/door/native TestFeeds_TellOfHistoryThatIsNotWhole
 //	W1        services/notifier/delivery TestSign_VectorsOfTheContract
 //	W2, W3    services/notifier TestAPI_RotatesSecrets, services/notifier/delivery TestKeys_SignAsTheContractSays
 //	W4        services/notifier/delivery TestW4_FailsTwelveTimesAndDies
