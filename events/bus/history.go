@@ -29,7 +29,7 @@ func historyDays(metadata map[string]string) (int, error) {
 	if err != nil || days < DefaultHistoryDays {
 		return 0, fmt.Errorf("metadata %s is %q, not a number of days from %d on", historyKey, text, DefaultHistoryDays)
 	}
-	return days, nil
+	return min(days, maxHistoryDays), nil // what is more would overflow a Duration
 }
 
 // WholeSince is the moment before which history may have been compacted.

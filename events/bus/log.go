@@ -21,6 +21,8 @@ type LogState struct {
 	First, Last uint64 // stream sequences; Last is 0 if nothing was ever stored
 	ViewShards  int
 	HistoryDays int // how long history is kept whole (Topology)
+
+	Now time.Time // by the clock that the log's events are stored by
 }
 
 // State reads the log's state from its leader: an event whose append has returned is covered by Last.
@@ -37,7 +39,7 @@ func (b *Bus) State(ctx context.Context) (LogState, error) {
 	if err != nil {
 		return LogState{}, fmt.Errorf("state of %s: %w", EventStream, err)
 	}
-	return LogState{Epoch: epoch(info.Created), First: info.State.FirstSeq, Last: info.State.LastSeq, ViewShards: shards, HistoryDays: days}, nil
+	return LogState{Epoch: epoch(info.Created), First: info.State.FirstSeq, Last: info.State.LastSeq, ViewShards: shards, HistoryDays: days, Now: info.TimeStamp}, nil
 }
 
 func epoch(created time.Time) string {

@@ -79,7 +79,9 @@ func (b *Bus) TailProgress(ctx context.Context, filter string, fn func(subject s
 const (
 	readAhead      = 1024
 	readHeartbeat  = 2 * time.Second
-	readStall      = 2 * time.Second  // a reading that has an end and gets nothing for so long begins anew
+	readStall      = 2 * time.Second // a reading that has an end and gets nothing for so long begins anew, at first
+	mostStall      = 30 * time.Second
+	crawl          = 2 * 2            // moves in readStall: so slowly comes the rest of the latest events when one of them was purged
 	readerLifetime = 30 * time.Second // an ephemeral consumer that nobody pulls from goes away
 	retryPause     = 200 * time.Millisecond
 )
@@ -96,6 +98,7 @@ type reader struct {
 	fn             func(subject string, s events.Stored) error
 	raw            func(subject string, seq uint64, data []byte) error // instead of fn, for what is no event
 	unreadable     func(subject string, seq uint64)                    // told of what is no event; nil: it is logged
+	stall          time.Duration                                       // how long to wait for a message; longer after each time in vain
 }
 
 // errBroken ends one consumer; the reader makes another.
@@ -143,16 +146,20 @@ func (r *reader) once(ctx context.Context) error {
 		return fmt.Errorf("read %s of %s: %w", r.filter, r.stream, err)
 	}
 	defer iter.Stop()
-	return r.consume(ctx, iter, cut)
+	return r.consume(ctx, iter, cut, cons.CachedInfo().NumPending)
 }
 
-func (r *reader) consume(ctx context.Context, iter jetstream.MessagesContext, cut <-chan struct{}) error {
+// consume takes what one consumer gives. Of one that gives the latest of each subject, waiting is how many there were at
+// first: what the server says of them later is too little while events are purged (seen with nats-server 2.15.2).
+func (r *reader) consume(ctx context.Context, iter jetstream.MessagesContext, cut <-chan struct{}, waiting uint64) error {
 	whole, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var moves atomic.Uint64 // one when a message came, another when it was taken
+	stall := max(r.stall, readStall)
+	r.stall = min(2*stall, mostStall) // unless something comes: a server may need longer for the first
 	go func() {
 		defer cancel()
-		r.watch(whole, cut, &moves)
+		r.watch(whole, cut, &moves, stall)
 	}()
 	for n := uint64(1); ; n++ {
 		m, err := iter.Next(jetstream.NextContext(whole))
@@ -164,8 +171,12 @@ func (r *reader) consume(ctx context.Context, iter jetstream.MessagesContext, cu
 		if err != nil || meta.Sequence.Consumer != n {
 			return errBroken
 		}
+		r.stall = readStall
 		if done, err := r.take(m, meta); done || err != nil {
 			return err
+		}
+		if r.latest && r.end > 0 && n >= waiting {
+			return nil
 		}
 		moves.Add(1)
 	}
@@ -173,8 +184,8 @@ func (r *reader) consume(ctx context.Context, iter jetstream.MessagesContext, cu
 
 // watch returns when the reading has to begin anew: after a cut, and where one that has an end waits in vain. The last
 // of what it waits for may have been purged (events.md 4.4), of which nobody tells it; another consumer knows.
-func (r *reader) watch(ctx context.Context, cut <-chan struct{}, moves *atomic.Uint64) {
-	look := time.NewTicker(readStall)
+func (r *reader) watch(ctx context.Context, cut <-chan struct{}, moves *atomic.Uint64, stall time.Duration) {
+	look := time.NewTicker(stall)
 	defer look.Stop()
 	for before := uint64(1); ; {
 		select {
@@ -184,7 +195,8 @@ func (r *reader) watch(ctx context.Context, cut <-chan struct{}, moves *atomic.U
 			return
 		case <-look.C:
 			now := moves.Load()
-			if waiting := now%2 == 0; r.end > 0 && waiting && now == before {
+			still := now == before || r.latest && now-before <= crawl
+			if waiting := now%2 == 0; r.end > 0 && waiting && still {
 				return
 			}
 			before = now
@@ -215,7 +227,7 @@ func (r *reader) take(m jetstream.Msg, meta *jetstream.MsgMetadata) (done bool, 
 		}
 		r.next = seq + 1
 	}
-	return r.end > 0 && (seq == r.end && !r.latest || meta.NumPending == 0), nil
+	return r.end > 0 && !r.latest && (seq == r.end || meta.NumPending == 0), nil
 }
 
 func (r *reader) config() jetstream.ConsumerConfig {
