@@ -109,7 +109,7 @@ func Start(t testing.TB, o Options) *Pipeline {
 		o.Today = time.Now
 	}
 	p.Tracker = p.service(func() (host.Part, error) {
-		return tracker.New(tracker.Deps{Bus: p.Bus, View: p.View, Log: log, Metrics: prometheus.NewRegistry(), Now: o.Today}, tracker.Config{})
+		return tracker.New(tracker.Deps{Bus: p.Bus, View: p.View, Log: log, Metrics: prometheus.NewRegistry(), Now: o.Today, LogNow: o.Today}, tracker.Config{})
 	})
 	p.Executors = p.service(func() (host.Part, error) {
 		return executors.New(context.Background(), executors.Deps{Bus: p.Bus, Log: log, Now: time.Now, Providers: o.Providers}, o.Executors)

@@ -30,6 +30,9 @@ type Deps struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time
+
+	// LogNow is what the clock of the log's server says; nil: its own word. It is for tests.
+	LogNow func() time.Time
 }
 
 // New makes the part. It is ready when the view has everything that was in the log.
@@ -50,6 +53,27 @@ func New(d Deps, _ Config) (host.Part, error) {
 type tracker struct {
 	Deps
 	stats *stats
+}
+
+// history is the log as the janitor sees it.
+func (t *tracker) history() janitor.Log {
+	if t.LogNow == nil {
+		return t.Bus
+	}
+	return clocked{t.Bus, t.LogNow}
+}
+
+// clocked is a log whose server has another clock.
+type clocked struct {
+	*bus.Bus
+	now func() time.Time
+}
+
+// State implements janitor.Log.
+func (c clocked) State(ctx context.Context) (bus.LogState, error) {
+	s, err := c.Bus.State(ctx)
+	s.Now = c.now()
+	return s, err
 }
 
 // Name implements host.Part.
@@ -80,7 +104,7 @@ func (t *tracker) Run(ctx context.Context, ready func()) error {
 	beside.Go(func() { _ = p.RunProgress(ctx, progress) }) // it ends with ctx, and has nothing else to say
 	err = p.Run(ctx, func() {
 		ready()
-		beside.Go(func() { janitor.New(t.Bus, p, t.stats, t.Log, t.Now).Run(ctx) })
+		beside.Go(func() { janitor.New(t.history(), p, t.stats, t.Log, t.Now).Run(ctx) })
 	})
 	stop()
 	beside.Wait()

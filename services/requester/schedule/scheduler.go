@@ -106,9 +106,13 @@ func (s *Scheduler) Tick(ctx context.Context, key string, data []byte) error {
 	switch kind, _, _ := strings.Cut(key, "."); kind {
 	case slotTimer:
 		return s.slotDue(ctx, t)
-	case retryTimer:
-		return s.retried(ctx, t)
-	case deadlineTimer:
+	case retryTimer, deadlineTimer:
+		if t.Due > 0 && s.now().Sub(time.Unix(t.Due, 0)) > events.LeastHistory {
+			return nil // its slot may have been decided on and forgotten (events.md 4.4)
+		}
+		if kind == retryTimer {
+			return s.retried(ctx, t)
+		}
 		return s.windowEnded(ctx, t)
 	case expireTimer, deleteTimer:
 		return s.expired(ctx, t)

@@ -79,6 +79,17 @@ func (j *Janitor) Run(ctx context.Context) {
 	}
 }
 
+// mostSkew is how far two clocks may be apart: what they decide on is counted in days.
+const mostSkew = 10 * time.Minute
+
+// agree refuses to end history by a clock that is not that of the log: one that is a year ahead would end everything.
+func agree(ours, logs time.Time) error {
+	if skew := ours.Sub(logs); skew.Abs() > mostSkew {
+		return fmt.Errorf("the clock of this machine is %s from that of the log's server: set them right, nothing is purged until then", skew.Round(time.Second))
+	}
+	return nil
+}
+
 // tally is what a run has done.
 type tally struct{ aggregates, purged, kept, forgotten int }
 
@@ -87,6 +98,9 @@ func (j *Janitor) Clean(ctx context.Context) error {
 	var t tally
 	begun := j.now()
 	state, err := j.log.State(ctx)
+	if err == nil {
+		err = agree(begun, state.Now)
+	}
 	if err == nil {
 		err = j.clean(ctx, state.WholeSince(begun), &t)
 	}

@@ -156,9 +156,13 @@ func lifecycleOf(t *testing.T, w *world, id string) events.Backup {
 func TestClean_KeepsWhatItDoesNotUnderstand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for _, id := range []string{"bk_unreadable", "bk_unknown", "bk_illegal"} {
+	for _, id := range []string{"bk_unreadable", "bk_unknown", "bk_illegal", "bk_late"} {
 		w.live(id, "requested started failed")
 	}
+	w.n["bk_late"] = 1 // an event that comes behind one with a higher sequence is not the one that counts
+	late := backup("bk_late")
+	late.PreviousState, late.State, late.Step = lifecycle.Enqueued, lifecycle.Running, events.Started
+	w.write(late, events.Started)
 	at := "backupbus.v1.event.p.sqlite.orders.backup."
 	w.nats.PublishRaw(t, at+"bk_unreadable.updated", []byte("no event"))
 	b := backup("bk_unknown")
@@ -229,7 +233,8 @@ func TestClean_PurgesNothingThatTheViewCannotForget(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.live("bk_a", "requested failed")
-	j := janitor.New(w.bus, behind{}, w, slog.New(slog.DiscardHandler), func() time.Time { return w.end().Add(limit) })
+	now := func() time.Time { return w.end().Add(limit) }
+	j := janitor.New(clocked{w.bus, now}, behind{}, w, slog.New(slog.DiscardHandler), now)
 	if err := j.Clean(t.Context()); !errors.Is(err, view.ErrBehind) {
 		t.Errorf("got %v", err)
 	}
@@ -255,5 +260,22 @@ func TestClean_GoesByTheLimitOfTheLog(t *testing.T) {
 	w.clean(w.cleaner(w.bus, before.Add(24*time.Hour)))
 	if got := w.left()["bk_a"]; got != "" {
 		t.Errorf("left: %q", got)
+	}
+}
+
+// A clock that is far from that of the log's server ends nothing.
+func TestClean_TrustsNoClockThatIsFarOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.live("bk_gone", "requested started failed")
+	whole := w.left()
+	for _, ahead := range []time.Duration{365 * 24 * time.Hour, 11 * time.Minute, -11 * time.Minute} {
+		j := janitor.New(w.bus, w.proj, w, slog.New(slog.DiscardHandler), func() time.Time { return time.Now().Add(ahead) })
+		if err := j.Clean(t.Context()); err == nil || !strings.Contains(err.Error(), "clock") {
+			t.Errorf("%s ahead: %v", ahead, err)
+		}
+	}
+	if diff := cmp.Diff(whole, w.left()); diff != "" || len(w.tally) > 0 {
+		t.Errorf("%s\npurged %v", diff, w.tally)
 	}
 }

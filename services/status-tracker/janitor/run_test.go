@@ -24,7 +24,7 @@ type diary struct {
 }
 
 func (d *diary) State(context.Context) (bus.LogState, error) {
-	return bus.LogState{HistoryDays: 90}, nil
+	return bus.LogState{HistoryDays: 90, Now: time.Now()}, nil
 }
 
 func (d *diary) Survey(context.Context, time.Time, func(string, uint64, *events.Event)) error {

@@ -21,6 +21,7 @@ type past struct {
 	before []uint64 // the first places of its events, without the last
 	last   uint64   // place of its last event before the limit
 	count  int
+	order  string         // sequence of the last event
 	left   lifecycle.Left // by its last event; Unclear if any of them is
 }
 
@@ -66,13 +67,13 @@ func (s *share) take(subject string, seq uint64, ev *events.Event, most int) {
 	if h := hash(scope); h < s.from || h > s.to {
 		return
 	}
-	left := lifecycle.Unclear
+	left, order := lifecycle.Unclear, ""
 	if ev != nil && events.Mismatch(*ev, subject) == nil {
-		left = lifecycle.LeftBy(*ev)
+		left, order = lifecycle.LeftBy(*ev), ev.Sequence
 	}
 	p := s.old[scope]
 	if p == nil {
-		s.old[scope] = &past{last: seq, count: 1, left: left}
+		s.old[scope] = &past{last: seq, count: 1, left: left, order: order}
 		s.fit(most)
 		return
 	}
@@ -80,6 +81,10 @@ func (s *share) take(subject string, seq uint64, ev *events.Event, most int) {
 		p.before = append(p.before, p.last)
 	}
 	p.last, p.count = seq, p.count+1
+	if order <= p.order { // the last event is not the one that counts (events.md 3.3): somebody has to look
+		left = lifecycle.Unclear
+	}
+	p.order = order
 	if p.left != lifecycle.Unclear {
 		p.left = left
 	}

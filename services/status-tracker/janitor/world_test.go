@@ -80,7 +80,21 @@ func (w *world) Purged(l lifecycle.Left, n int) { w.tally[l] += n }
 
 // cleaner is a janitor for whom it is a history limit after a moment.
 func (w *world) cleaner(log janitor.Log, before time.Time) *janitor.Janitor {
-	return janitor.New(log, w.proj, w, slog.New(slog.DiscardHandler), func() time.Time { return before.Add(limit) })
+	now := func() time.Time { return before.Add(limit) }
+	return janitor.New(clocked{log, now}, w.proj, w, slog.New(slog.DiscardHandler), now)
+}
+
+// clocked is a log whose server has another clock.
+type clocked struct {
+	janitor.Log
+	now func() time.Time
+}
+
+// State implements janitor.Log.
+func (c clocked) State(ctx context.Context) (bus.LogState, error) {
+	s, err := c.Log.State(ctx)
+	s.Now = c.now()
+	return s, err
 }
 
 // write stores an event as its writer would.
