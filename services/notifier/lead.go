@@ -96,7 +96,7 @@ func (n *notifier) engine(ctx context.Context, p position, held func() bool) (*d
 		return nil, err
 	}
 	n.active.Store(e)
-	e.Load(ctx, left, p.Events)
+	e.Load(ctx, left, p.Events, p.Log)
 	return e, nil
 }
 

@@ -3,7 +3,6 @@ package delivery
 import (
 	"context"
 	"errors"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -279,66 +278,4 @@ func TestLate_EndsWithItsSubscription(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Of a source the first has no record and the second has one when another notifier takes over: they keep their order,
-// and what has ended is not sent again. Twice in a row.
-func TestTakeover_KeepsTheOrderAndSendsNothingTwice(t *testing.T) {
-	in(t, func(t *testing.T) {
-		e := always(200)
-		s := subscribe(t, "shop", "a", e)
-		s.Ordered = true
-		w := newWorld(t, s)
-		defer func() { w.stop() }()
-		w.faults(func(r *Record) error {
-			if r.EventID == "bk_a-step-1" {
-				return errAway
-			}
-			return nil
-		}, nil)
-		w.match(w.event("bk_a", 1), w.event("bk_a", 2), w.event("bk_b", 1))
-		pass(time.Minute)
-		if diff := cmp.Diff(map[string]int{"PENDING": 1, "DELIVERED": 1}, w.states()); diff != "" {
-			t.Fatal(diff)
-		}
-		for range 2 {
-			if floor, matched := w.Floor(0), w.Matched(3); matched != 0 || slices.ContainsFunc(w.list(), func(r Record) bool { return r.Seq < floor }) {
-				t.Errorf("floor %d, matched up to %d", floor, matched)
-			}
-			w.restart(s)
-			pass(time.Minute)
-		}
-		w.faults(nil, nil)
-		pass(time.Minute)
-		got := map[string]int{}
-		for _, id := range e.ids() {
-			got[id]++
-		}
-		// One more of the first from each notifier, as its outcome was never stored.
-		if diff := cmp.Diff(map[string]int{"bk_a-step-1": 3, "bk_a-step-2": 1, "bk_b-step-1": 1}, got); diff != "" || e.ids()[4] != "bk_a-step-2" {
-			t.Errorf("%v: %s", e.ids(), diff)
-		}
-		w.accounted(0)
-	})
-}
-
-// Who may have lost the lease begins no request; what waits is sent when the lease is surely held.
-func TestHeld_NothingIsSentWithoutTheLease(t *testing.T) {
-	in(t, func(t *testing.T) {
-		e := always(200)
-		w := newWorld(t, subscribe(t, "shop", "a", e))
-		defer w.stop()
-		from := time.Now().Add(time.Minute)
-		w.Held = func() bool { return !time.Now().Before(from) }
-		w.match(w.event("bk_a", 1))
-		pass(time.Minute - time.Second)
-		if n := len(e.requests()); n != 0 {
-			t.Errorf("%d requests", n)
-		}
-		pass(time.Minute)
-		if n := len(e.requests()); n != 1 {
-			t.Errorf("%d requests", n)
-		}
-		w.accounted(0)
-	})
 }

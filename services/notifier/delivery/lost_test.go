@@ -102,41 +102,6 @@ func TestMatch_NothingOvertakesWhatCouldNotBeStored(t *testing.T) {
 	})
 }
 
-// An outcome that could not be stored when the notifier stopped leaves an open record: Floor does not pass it.
-func TestFloor_CountsWhatAStopLeftOpen(t *testing.T) {
-	in(t, func(t *testing.T) {
-		hold := make(chan struct{})
-		e := &endpoint{answer: func(r Request) Answer {
-			if r.Event.ID == "bk_a-step-1" {
-				<-hold
-			}
-			return Answer{Status: 200}
-		}}
-		w := newWorld(t, subscribe(t, "shop", "a", e))
-		w.match(w.event("bk_a", 1), w.event("bk_a", 2))
-		pass(3 * soon)
-		w.faults(every, nil)
-		go w.stop()
-		synctest.Wait()
-		close(hold)
-		pass(time.Minute)
-		if first := w.list()[0]; first.State != Pending || w.Floor(0) > first.Seq {
-			t.Errorf("%s at %d, the floor is %d", first.State, first.Seq, w.Floor(0))
-		}
-	})
-}
-
-// With nothing open the place does not go back to the beginning of the log.
-func TestFloor_StaysWithNothingOpen(t *testing.T) {
-	in(t, func(t *testing.T) {
-		w := newWorld(t, subscribe(t, "shop", "a", always(200)))
-		defer w.stop()
-		if got := w.Floor(42); got != 42 {
-			t.Errorf("got %d", got)
-		}
-	})
-}
-
 // The end of what waits cannot be stored: it is tried again, and the place in the log stays below until then.
 func TestSet_SuppressesEvenIfTheLogIsAway(t *testing.T) {
 	in(t, func(t *testing.T) {

@@ -161,7 +161,7 @@ func (w *world) restart(subs ...Subscription) {
 			left = append(left, &r)
 		}
 	}
-	e.Load(context.Background(), left, matched)
+	e.Load(context.Background(), left, matched, floor)
 	for _, ev := range w.given {
 		if ev.Seq > matched {
 			if err := e.Match(context.Background(), ev); err != nil {

@@ -7,13 +7,13 @@ import (
 	"slices"
 )
 
-// Load takes over from whoever ran before: records are those from Floor on that are open, and all of events above
+// Load takes over from whoever ran before: records are those from floor on that are open, and all of events above
 // matched, up to which every delivery had its record. The latter keep their place in the order: they come in when
 // their event is matched again, which makes no other delivery of them.
-func (e *Engine) Load(ctx context.Context, records []*Record, matched uint64) {
+func (e *Engine) Load(ctx context.Context, records []*Record, matched, floor uint64) {
 	records = slices.SortedStableFunc(slices.Values(records), func(a, b *Record) int { return cmp.Compare(a.EventSeq, b.EventSeq) })
 	e.mu.Lock()
-	e.matched, e.least = matched, math.MaxUint64
+	e.matched, e.newest, e.least = matched, floor, math.MaxUint64
 	for _, r := range records {
 		e.newest = max(e.newest, r.Seq)
 		switch {
@@ -72,15 +72,16 @@ func (e *Engine) Matched(upTo uint64) uint64 {
 }
 
 // Floor is a place in the log of deliveries below which no record is open, nor one of an event above Matched: where
-// whoever takes over begins to read. before is what it was last. It is to be asked for before Matched.
+// whoever takes over begins to read. before is what it was last, from which it goes back if a record that was stored
+// without an answer turns up below. It is to be asked for before Matched.
 func (e *Engine) Floor(before uint64) uint64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	floor := e.newest
+	look := func(place uint64) { floor = min(floor, place) }
 	if e.accepting > 0 {
-		return before
+		look(before)
 	}
-	floor, open := uint64(math.MaxUint64), false
-	look := func(place uint64) { floor, open = min(floor, place), true }
 	for _, l := range e.lanes {
 		for _, i := range l.open {
 			look(i.place())
@@ -95,8 +96,5 @@ func (e *Engine) Floor(before uint64) uint64 {
 	for _, r := range e.inherited {
 		look(r.Seq)
 	}
-	if !open {
-		floor = e.newest
-	}
-	return max(before, floor)
+	return floor
 }
