@@ -55,11 +55,8 @@ func (e *Engine) conclude(ctx context.Context, l *lane, s Subscription, i *item,
 		i.NextAttemptTime = events.At(i.due)
 	}
 	e.mu.Lock()
-	if v.state == Retrying && (l.stopped != "" || l.sub.Disabled) {
-		i.State, i.Reason, i.NextAttemptTime = Suppressed, l.sub.Reason, events.Time{}
-		if l.stopped != "" {
-			i.Reason = l.stopped
-		}
+	if reason, ended := l.why(); ended && v.state == Retrying {
+		i.State, i.Reason, i.NextAttemptTime = Suppressed, reason, events.Time{}
 	}
 	e.mu.Unlock()
 	e.log(ctx, s, i, ev, a, v)
@@ -97,14 +94,19 @@ func (e *Engine) finish(l *lane, i *item, to whither) {
 	delete(l.inFlight, i.DeliveryID)
 	e.runs(i, false)
 	i.claimed = to == leave
+	reason, ended := l.why() // since it was taken; one that was removed has stopped
 	switch {
 	case to == forget:
 		l.end(i)
-	case to == again && l.open[i.DeliveryID] != nil && l.sub.Disabled: // since it was taken
+	case to == again && ended:
 		l.end(i)
-		e.suppress([]*item{i}, l.sub.Reason)
-	case to == again && l.open[i.DeliveryID] != nil:
+		e.suppress([]*item{i}, reason)
+		nudge(e.more)
+	case to == again:
 		l.again(i)
+	}
+	if len(l.open) == 0 {
+		delete(e.removed, l)
 	}
 	l.circuit.probing = l.circuit.probing && len(l.inFlight) > 0
 	l.dirty = true

@@ -21,12 +21,12 @@ func (e *Engine) suppress(list []*item, reason string) {
 
 // place gives a stored delivery to its lane, or ends it if nothing is sent there any more. The caller holds the mutex.
 func (e *Engine) place(i *item) {
-	switch l := e.lanes[i.SubscriptionID]; {
-	case l == nil:
+	l := e.lanes[i.SubscriptionID]
+	if l == nil {
 		e.suppress([]*item{i}, Removed)
-	case l.sub.Disabled:
-		e.suppress([]*item{i}, l.sub.Reason)
-	default:
+	} else if reason, ended := l.why(); ended {
+		e.suppress([]*item{i}, reason)
+	} else {
 		e.add(l, i)
 	}
 }

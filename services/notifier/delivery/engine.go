@@ -45,6 +45,7 @@ type Engine struct {
 	lanes       map[string]*lane
 	byProject   map[string]map[string]*lane // by token
 	queue       []*project                  // those with something to send, in turn
+	removed     map[*lane]bool              // of subscriptions that are not there any more, with what runs
 	projects    map[string]*project
 	sleeping    sleepers
 	busy        int              // slots taken
@@ -79,7 +80,7 @@ func New(d Deps) (*Engine, error) {
 	if d.Held == nil {
 		d.Held = func() bool { return true }
 	}
-	return &Engine{Deps: d, letters: newLetters(d.Events), recorder: &recorder{log: d.Log}, lanes: map[string]*lane{},
+	return &Engine{Deps: d, letters: newLetters(d.Events), recorder: &recorder{log: d.Log}, lanes: map[string]*lane{}, removed: map[*lane]bool{},
 		wake: make(chan struct{}, 1), more: make(chan struct{}, 1), room: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		byProject: map[string]map[string]*lane{}, projects: map[string]*project{}, ending: map[string]*item{}, bare: map[*item]bool{}}, nil
 }
@@ -142,6 +143,9 @@ func (e *Engine) Remove(ctx context.Context, id string) {
 	l.stopped = Removed
 	e.suppress(l.drop(), Removed)
 	delete(e.lanes, id)
+	if len(l.open) > 0 {
+		e.removed[l] = true
+	}
 	delete(e.byProject[l.project], id)
 	e.settle(l)
 	e.mu.Unlock()

@@ -66,6 +66,14 @@ func (l *lane) requeue() {
 	}
 }
 
+// why is the reason for which nothing is sent here any more, false if something may be.
+func (l *lane) why() (reason string, ended bool) {
+	if l.stopped != "" {
+		return l.stopped, true
+	}
+	return l.sub.Reason, l.sub.Disabled
+}
+
 // add takes a delivery in.
 func (l *lane) add(i *item) {
 	l.open[i.DeliveryID] = i
@@ -109,7 +117,7 @@ func (l *lane) end(i *item) {
 
 // next is what would be sent first and when: nil if nothing can be, whatever the time.
 func (l *lane) next(now time.Time) (*item, time.Time) {
-	if l.stopped != "" || l.sub.Disabled || len(l.inFlight) >= l.sub.MaxInFlight {
+	if _, ended := l.why(); ended || len(l.inFlight) >= l.sub.MaxInFlight {
 		return nil, time.Time{}
 	}
 	from, admitted := l.circuit.admit(&l.health)

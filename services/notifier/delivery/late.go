@@ -93,6 +93,7 @@ func (e *Engine) storeLate(ctx context.Context) {
 			}
 		case <-t.C:
 			e.storeFirst(ctx, list)
+			e.storeEnds(ctx) // of those that were suppressed meanwhile
 			if list = e.withoutRecord(); len(list) > 0 {
 				t.Reset(soon)
 			}

@@ -132,11 +132,8 @@ func (e *Engine) newItem(l *lane, ev *events.Stored, id string) *item {
 		EventSource: ev.Source, EventSequence: ev.Sequence, EventSeq: ev.Seq, State: Pending, CreateTime: now, NextAttemptTime: now,
 	}}
 	e.letters.keep(ev.Seq, ev.Event)
-	switch {
-	case l.stopped != "":
-		i.State, i.Reason, i.NextAttemptTime = Suppressed, l.stopped, events.Time{}
-	case l.sub.Disabled:
-		i.State, i.Reason, i.NextAttemptTime = Suppressed, l.sub.Reason, events.Time{}
+	if reason, ended := l.why(); ended {
+		i.State, i.Reason, i.NextAttemptTime = Suppressed, reason, events.Time{}
 	}
 	return i
 }

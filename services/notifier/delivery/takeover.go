@@ -87,6 +87,11 @@ func (e *Engine) Floor(before uint64) uint64 {
 			look(i.place())
 		}
 	}
+	for l := range e.removed {
+		for _, i := range l.open {
+			look(i.place())
+		}
+	}
 	for _, i := range e.ending {
 		look(i.place())
 	}
