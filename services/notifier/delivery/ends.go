@@ -56,7 +56,7 @@ func (e *Engine) storeEnds(ctx context.Context) {
 		switch {
 		case err == nil:
 		case errors.Is(err, events.ErrContended) && bare:
-			if err = e.adopt(ctx, i, false); err == nil {
+			if _, err = e.adopt(ctx, i); err == nil {
 				continue // if it is open its end is stored with the next
 			}
 			fallthrough

@@ -17,6 +17,8 @@ type item struct {
 	running bool          // a request is made of it
 	claimed bool          // its attempt is over: who made it writes the record
 	writing chan struct{} // not nil while its first record is written, and closed then
+	pause   time.Duration // after its first record could not be stored
+	tryAt   time.Time     // not before
 }
 
 // place is where in the log of deliveries to look for it.
@@ -53,6 +55,13 @@ func (h *items) Pop() any {
 
 func (h *items) add(i *item) { heap.Push(h, i) }
 func (h *items) take() *item { return heap.Pop(h).(*item) }
+
+// moved puts i, if it is there, where it belongs since its due has changed.
+func (h *items) moved(i *item) {
+	if at := slices.Index(*h, i); at >= 0 {
+		heap.Fix(h, at)
+	}
+}
 
 // first is what is due first, nil if there is nothing.
 func (h items) first() *item {

@@ -13,7 +13,8 @@ import (
 // The first record of most deliveries is that of their first outcome. What has not ended soon gets a PENDING one.
 const (
 	soon        = 100 * time.Millisecond
-	mostWaiting = 128 // without a record, of all subscriptions, besides requests that run: few enough to be sent soon
+	mostPause   = 5 * time.Second // until a first record that could not be stored is tried again
+	mostWaiting = 128             // without a record, of all subscriptions, besides requests that run: few enough to be sent soon
 )
 
 // waitForRoom waits until fewer than mostWaiting wait without a record. The caller holds the mutex, as it does
@@ -93,7 +94,6 @@ func (e *Engine) storeLate(ctx context.Context) {
 			}
 		case <-t.C:
 			e.storeFirst(ctx, list)
-			e.storeEnds(ctx) // of those that were suppressed meanwhile
 			if list = e.withoutRecord(); len(list) > 0 {
 				t.Reset(soon)
 			}
@@ -126,95 +126,66 @@ func (e *Engine) withoutRecord() []*item {
 }
 
 // storeFirst stores the PENDING record of those that still wait for it, running requests included. Not all at once:
-// meanwhile some end.
+// meanwhile some end. What cannot be stored holds up nobody else: it is tried again, after a while that grows.
 func (e *Engine) storeFirst(ctx context.Context, list []*item) {
 	for some := range slices.Chunk(list, together) {
 		e.storeSome(ctx, some)
 	}
+	e.storeEnds(ctx) // of those that were suppressed meanwhile
 }
 
 func (e *Engine) storeSome(ctx context.Context, list []*item) {
-	written := make(chan struct{})
-	var late []*item
+	var late, there []*item
+	var records []*Record
 	e.mu.Lock()
+	now := e.Now()
 	for _, i := range list {
-		if e.bare[i] && !i.claimed && e.ending[i.DeliveryID] != i {
-			i.writing = written
-			late = append(late, i)
+		if e.bare[i] && !i.claimed && e.ending[i.DeliveryID] != i && !i.tryAt.After(now) {
+			i.writing = make(chan struct{})
+			r := i.Record // others look at the item's place meanwhile
+			late, records = append(late, i), append(records, &r)
 		}
 	}
 	e.mu.Unlock()
 	if len(late) == 0 {
 		return
 	}
-	rest := late
-	e.keep(ctx, bounded(func(ctx context.Context) (err error) {
-		rest, err = e.putFirst(ctx, rest)
-		return err
-	}))
-	e.mu.Lock()
-	for _, i := range late {
-		i.writing = nil
-	}
-	e.mu.Unlock()
-	close(written)
-	e.storeEnds(ctx) // of those that were suppressed meanwhile
-}
-
-// putFirst writes those records once, and returns what is to be tried again.
-func (e *Engine) putFirst(ctx context.Context, list []*item) (rest []*item, err error) {
-	records := make([]*Record, len(list))
-	e.mu.Lock()
-	for n, i := range list {
-		r := i.Record // others look at the item's place meanwhile
-		records[n] = &r
-	}
-	e.mu.Unlock()
-	errs := e.Log.Put(ctx, records)
-	for n, i := range list {
-		switch {
-		case errs[n] == nil:
-			e.mu.Lock()
-			e.recorded(i, records[n].Seq)
-			e.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWait)
+	defer cancel()
+	var failed []error
+	for n, err := range e.Log.Put(ctx, records) {
+		if errors.Is(err, events.ErrContended) {
+			there = append(there, late[n])
 			continue
-		case errors.Is(errs[n], events.ErrContended):
-			if errs[n] = e.adopt(ctx, i, false); errs[n] == nil {
-				continue
-			}
 		}
-		rest = append(rest, i)
-		err = fmt.Errorf("store %s: %w", i.DeliveryID, errs[n])
+		if err != nil {
+			failed = append(failed, fmt.Errorf("store %s: %w", records[n].DeliveryID, err))
+		}
+		e.wrote(late[n], records[n].Seq)
 	}
-	return rest, err
+	for _, i := range there {
+		if _, err := e.adopt(ctx, i); err != nil {
+			failed = append(failed, fmt.Errorf("read %s: %w", i.DeliveryID, err))
+		}
+		e.wrote(i, 0)
+	}
+	if len(failed) > 0 {
+		e.Logger.WarnContext(ctx, "deliveries that wait not stored: tried again", "deliveries", len(failed),
+			"error", events.Redact(failed[0].Error()))
+	}
 }
 
-// adopt makes i the record that is stored of it although its writer here did not know: another notifier wrote it after
-// this one had read the log, or the answer was lost. What is in flight meets it with its outcome only.
-func (e *Engine) adopt(ctx context.Context, i *item, outcome bool) error {
-	r, err := e.Log.Get(ctx, &i.Record)
-	if errors.Is(err, events.ErrUnreadable) { // the log has reported it
-		r, err = &Record{DeliveryID: i.DeliveryID, SubscriptionID: i.SubscriptionID, State: Suppressed}, nil
-	}
-	if err != nil {
-		return err
-	}
+// wrote ends the write of a first record, which stands at seq, or is where it was if that is 0.
+func (e *Engine) wrote(i *item, seq uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if i.running && !outcome {
-		return nil
+	if seq > 0 {
+		e.recorded(i, seq)
 	}
-	ending := e.ending[i.DeliveryID] == i
-	reason := i.Reason
-	i.Record = *r
-	e.recorded(i, r.Seq)
-	switch {
-	case outcome:
-		i.due = r.NextAttemptTime.Time
-	case ending && i.State.Open():
-		e.suppress([]*item{i}, reason)
-	case ending:
-		delete(e.ending, i.DeliveryID)
+	if e.bare[i] {
+		i.pause = min(max(2*i.pause, soon), mostPause)
+		i.tryAt = e.Now().Add(i.pause)
 	}
-	return nil
+	close(i.writing)
+	i.writing = nil
 }

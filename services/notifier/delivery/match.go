@@ -146,12 +146,11 @@ func (e *Engine) accept(ctx context.Context, i *item) error {
 	e.mu.Unlock()
 	err := e.Log.Put(ctx, []*Record{&i.Record})[0]
 	if errors.Is(err, events.ErrContended) {
-		err = e.adopt(ctx, i, false)
+		_, err = e.adopt(ctx, i)
 	}
 	e.mu.Lock()
 	e.accepting--
 	if err == nil && i.State.Open() && e.ending[i.DeliveryID] == nil { // a lane takes nothing in twice
-		i.due = i.NextAttemptTime.Time
 		e.place(i)
 	}
 	e.mu.Unlock()

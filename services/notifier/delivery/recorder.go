@@ -97,25 +97,33 @@ func bounded(write func(ctx context.Context) error) func(ctx context.Context) er
 }
 
 // store writes the record of an attempt. lost means that somebody else has the delivery; neither, that the process
-// stops. Of one that had no record, what somebody else has stored meanwhile is taken over.
+// stops. Of one that had no record, what somebody else has stored meanwhile is taken over, unless this goes beyond it.
 func (e *Engine) store(ctx context.Context, i *item) (stored, lost bool) {
 	held := e.keep(ctx, func(ctx context.Context) error {
-		r := i.Record // others look at the item's place meanwhile
-		err := e.recorder.put(ctx, &r)
-		switch {
-		case err == nil:
-			e.mu.Lock()
-			e.recorded(i, r.Seq)
-			e.mu.Unlock()
-		case errors.Is(err, events.ErrContended):
-			e.Logger.WarnContext(ctx, "delivery was taken over by another notifier", "delivery_id", i.DeliveryID)
-			if r.Seq == 0 {
-				return bounded(func(ctx context.Context) error { return e.adopt(ctx, i, true) })(ctx)
+		for {
+			r := i.Record // others look at the item's place meanwhile
+			err := e.recorder.put(ctx, &r)
+			if err == nil {
+				e.mu.Lock()
+				e.recorded(i, r.Seq)
+				e.mu.Unlock()
 			}
-			lost = true
-			return nil
+			if !errors.Is(err, events.ErrContended) {
+				return err
+			}
+			e.Logger.WarnContext(ctx, "delivery was taken over by another notifier", "delivery_id", i.DeliveryID)
+			if lost = r.Seq != 0; lost {
+				return nil
+			}
+			var ours bool
+			err = bounded(func(ctx context.Context) (err error) {
+				ours, err = e.adopt(ctx, i)
+				return err
+			})(ctx)
+			if err != nil || !ours {
+				return err
+			}
 		}
-		return err
 	})
 	return held && !lost, lost
 }
