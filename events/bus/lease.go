@@ -53,19 +53,22 @@ type lease struct {
 
 	revision  uint64                    // last seen, or our own
 	unchanged int                       // looks that saw it
+	asked     time.Time                 // begin of the first write over revision whose answer is not known
 	until     atomic.Pointer[time.Time] // nobody takes it before: from the begin of the write that was the last to hold
 }
 
 // extend notes a write that began at a time and holds.
-func (l *lease) extend(began time.Time) {
+func (l *lease) extend(revision uint64, began time.Time) {
+	l.revision, l.unchanged, l.asked = revision, 0, time.Time{}
 	until := began.Add(looks * l.look) // who takes it needs one more
 	l.until.Store(&until)
 }
 
-// held tells whether the lease is surely ours.
+// held tells whether the lease is surely ours, by both clocks: one stands still while the machine sleeps, the other
+// is set.
 func (l *lease) held() bool {
-	until := l.until.Load()
-	return until != nil && l.Now().Before(*until)
+	until, now := l.until.Load(), l.Now()
+	return until != nil && now.Before(*until) && now.Round(0).Before(until.Round(0))
 }
 
 // campaign looks once, and takes the lease if it is free.
@@ -89,8 +92,7 @@ func (l *lease) campaign(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	l.revision, l.unchanged = revision, 0
-	l.extend(began)
+	l.extend(revision, began)
 	return true, nil
 }
 
@@ -120,10 +122,12 @@ func (l *lease) hold(ctx context.Context, fn func(ctx context.Context, held func
 		}
 		err := l.renew(ctx)
 		if err == nil {
-			missed = 0
+			if missed = 0; !l.held() { // the process stood still
+				l.kv.bus.log.WarnContext(ctx, "lease is held, and may not have been for a while", "lease", l.Key)
+			}
 			continue
 		}
-		if missed++; errors.Is(err, ErrConflict) || missed >= giveUp {
+		if missed++; errors.Is(err, ErrConflict) || missed >= giveUp || !l.held() {
 			l.kv.bus.log.WarnContext(ctx, "lease lost", "lease", l.Key, "error", err)
 			lost = true
 			stop()
@@ -131,22 +135,42 @@ func (l *lease) hold(ctx context.Context, fn func(ctx context.Context, held func
 	}
 }
 
+// renew writes the lease once. If it does not learn whether that holds, it looks.
 func (l *lease) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.look)
-	defer cancel()
 	began := l.Now()
-	revision, err := l.kv.Put(ctx, l.Key, []byte(l.Holder), l.revision)
+	if l.asked.IsZero() {
+		l.asked = began
+	}
+	write, cancel := l.soon(ctx)
+	revision, err := l.kv.Put(write, l.Key, []byte(l.Holder), l.revision)
+	cancel()
 	if err == nil {
-		l.revision = revision
-		l.extend(began)
+		l.extend(revision, began)
 		return nil
 	}
-	// A renewal whose answer was lost has moved the revision on.
-	if e, there, again := l.kv.Get(ctx, l.Key); again == nil && there && string(e.Value) == l.Holder {
-		l.revision = e.Revision
-		return nil // held does not count it: it may have been made long before
+	look, cancel := l.soon(ctx)
+	defer cancel()
+	// One whose answer was lost, this one or one before, has moved the revision on: it began no earlier than asked.
+	e, there, unread := l.kv.Get(look, l.Key)
+	switch {
+	case unread != nil: // whose the conflict is, if it is one, is not known
+		return unread
+	case there && e.Revision != l.revision && string(e.Value) == l.Holder:
+		l.extend(e.Revision, l.asked)
+		return nil
 	}
 	return err
+}
+
+// soon bounds a question by a look, and by the end of the lease, so that its loss is known before others have it.
+func (l *lease) soon(ctx context.Context) (context.Context, context.CancelFunc) {
+	wait := l.look
+	if until := l.until.Load(); until != nil {
+		if left := until.Sub(l.Now()); left > 0 {
+			wait = min(wait, left)
+		}
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), wait)
 }
 
 // release lets others take it at once; if it cannot, they do so when they have waited.
