@@ -12,9 +12,12 @@ import (
 
 // The first record of most deliveries is that of their first outcome. What has not ended soon gets a PENDING one.
 const (
-	soon        = 100 * time.Millisecond
-	mostPause   = 5 * time.Second // until a first record that could not be stored is tried again
-	mostWaiting = 128             // without a record, of all subscriptions, besides requests that run: few enough to be sent soon
+	soon      = 100 * time.Millisecond
+	mostPause = 5 * time.Second // until a first record that could not be stored is tried again
+
+	// So many wait without a record, of all subscriptions, when one more event is matched: few enough to be sent soon.
+	// On top come what that event makes, one for each subscription that wants it, and as many requests as there are Slots.
+	mostWaiting = 128
 )
 
 // waitForRoom waits until fewer than mostWaiting wait without a record. The caller holds the mutex, as it does

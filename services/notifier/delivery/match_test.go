@@ -100,6 +100,28 @@ func TestMatch_TwiceIsOnce(t *testing.T) {
 	})
 }
 
+// An event that is in the log twice is sent once more if its first delivery has ended: what became of that stands.
+func TestMatch_RepeatOfWhatHasEndedChangesNoRecord(t *testing.T) {
+	in(t, func(t *testing.T) {
+		answers := []int{200, 503}
+		e := &endpoint{}
+		e.answer = func(Request) Answer { return Answer{Status: answers[len(e.requests())-1]} }
+		w := newWorld(t, subscribe(t, "shop", "a", e))
+		defer w.stop()
+		ev := w.event("bk_a", 1)
+		w.match(ev)
+		pass(time.Minute)
+		before := w.list()
+		ev.Seq++
+		w.match(ev)
+		pass(time.Hour)
+		if diff := cmp.Diff(before, w.list()); diff != "" || len(e.requests()) != 2 || w.Matched(2) != 2 {
+			t.Errorf("%d requests, matched up to %d: %s", len(e.requests()), w.Matched(2), diff)
+		}
+		w.accounted(0)
+	})
+}
+
 func TestCircuit_Admit(t *testing.T) {
 	t.Parallel()
 	later := noon.Add(30 * time.Second)

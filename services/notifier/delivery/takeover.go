@@ -35,7 +35,9 @@ func (e *Engine) inherit(upTo uint64) map[string]bool {
 	var there map[string]bool
 	for len(e.inherited) > 0 && e.inherited[0].EventSeq <= upTo {
 		r := e.inherited[0]
-		e.inherited = e.inherited[1:]
+		if e.inherited = e.inherited[1:]; len(e.inherited) == 0 {
+			e.inherited = nil // and what they were read into
+		}
 		if there == nil {
 			there = map[string]bool{}
 		}

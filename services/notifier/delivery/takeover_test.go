@@ -163,3 +163,59 @@ func TestHeld_NothingIsSentWithoutTheLease(t *testing.T) {
 		w.accounted(0)
 	})
 }
+
+// What waits for the lease waits in its lane: nothing of the rate is used up meanwhile.
+func TestHeld_WaitingForTheLeaseTakesNothing(t *testing.T) {
+	in(t, func(t *testing.T) {
+		e := always(200)
+		s := subscribe(t, "shop", "a", e)
+		s.RatePerMinute = 1
+		w := newWorld(t, s)
+		defer w.stop()
+		from := time.Now().Add(90 * time.Second)
+		w.Engine.mu.Lock()
+		w.Held = func() bool { return !time.Now().Before(from) }
+		w.Engine.mu.Unlock()
+		w.match(w.event("bk_a", 1))
+		pass(92 * time.Second)
+		if n := len(e.requests()); n != 1 {
+			t.Errorf("%d requests", n)
+		}
+		w.accounted(0)
+	})
+}
+
+// The lease is lost between the choice of a delivery and its request, while its event is read: none is made.
+func TestHeld_IsLookedAtBeforeTheRequest(t *testing.T) {
+	in(t, func(t *testing.T) {
+		e := always(200)
+		s := subscribe(t, "shop", "a", e)
+		w := newWorld(t)
+		defer w.stop()
+		w.subs[s.ID] = s
+		if err := w.Set(t.Context(), s, Health{PausedUntil: time.Now().Add(time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+		w.match(w.event("bk_a", 1))
+		pass(time.Second)
+		release, until, from := make(chan struct{}), time.Now().Add(2*time.Minute), time.Now().Add(time.Hour)
+		w.Engine.mu.Lock()
+		w.letters = newLetters(slow{w, release})
+		w.Held = func() bool { return time.Now().Before(until) || !time.Now().Before(from) }
+		w.Engine.mu.Unlock()
+		pass(2 * time.Minute)
+		if running := w.InFlight(s.ID); len(running) != 1 {
+			t.Fatalf("%v are begun", running)
+		}
+		close(release)
+		pass(10 * time.Minute)
+		if n := len(e.requests()); n != 0 {
+			t.Errorf("%d requests", n)
+		}
+		pass(time.Hour)
+		if n := len(e.requests()); n != 1 {
+			t.Errorf("%d requests", n)
+		}
+		w.accounted(0)
+	})
+}
