@@ -192,3 +192,93 @@ func TestLate_OneThatCannotBeStoredHoldsUpNoOther(t *testing.T) {
 		w.accounted(0)
 	})
 }
+
+// over writes what another notifier, which has led before, had on its way when this one had read the log.
+func (w *world) over(t *testing.T, change func(r *Record)) {
+	t.Helper()
+	r := w.list()[0]
+	change(&r)
+	if err := w.Put(t.Context(), []*Record{&r})[0]; err != nil {
+		t.Error(err)
+	}
+}
+
+func triedOnce(r *Record) {
+	r.State, r.NextAttemptTime = Retrying, events.At(time.Now().Add(time.Minute))
+	r.Attempts = []Attempt{{Number: 1, StartTime: events.At(time.Now()), Outcome: Timeout}}
+}
+
+// What another notifier wrote late over a record that this one had read does not make it forget the delivery.
+func TestAdopt_NothingIsForgottenThatIsOpen(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		end    bool
+		want   map[string]int
+	}{
+		"delivered":   {200, false, map[string]int{"DELIVERED": 1}},
+		"tried again": {503, false, map[string]int{"DELIVERED": 1}},
+		"suppressed":  {503, true, map[string]int{"SUPPRESSED ADMIN": 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				e := &endpoint{}
+				s := subscribe(t, "shop", "a", e)
+				w := newWorld(t, s)
+				defer w.stop()
+				e.answer = func(r Request) Answer {
+					if r.Attempt > 1 {
+						return Answer{Status: 200}
+					}
+					time.Sleep(time.Second)
+					if !c.end {
+						w.over(t, triedOnce)
+					}
+					return Answer{Status: c.status}
+				}
+				w.match(w.event("bk_a", 1))
+				pass(2 * time.Second)
+				if c.end {
+					w.over(t, triedOnce)
+					s.Disabled, s.Reason = true, ByAdmin
+					if err := w.Set(t.Context(), s, Health{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				pass(time.Hour)
+				if diff := cmp.Diff(c.want, w.states()); diff != "" {
+					t.Error(diff)
+				}
+				w.accounted(0)
+			})
+		})
+	}
+}
+
+// Who has lost the lease while its request ran changes nothing of what its successor has stored.
+func TestAdopt_NothingIsWrittenOverWithoutTheLease(t *testing.T) {
+	in(t, func(t *testing.T) {
+		e := &endpoint{}
+		s := subscribe(t, "shop", "a", e)
+		w := newWorld(t, s)
+		defer w.stop()
+		ev, lost := w.event("bk_a", 1), time.Now().Add(time.Millisecond)
+		w.Engine.mu.Lock()
+		w.Held = func() bool { return time.Now().Before(lost) }
+		w.Engine.mu.Unlock()
+		e.answer = func(Request) Answer {
+			time.Sleep(soon / 2)
+			w.theirs(t, s, ev, nil)
+			return Answer{Status: 503}
+		}
+		w.match(ev)
+		pass(time.Minute)
+		if r := w.list()[0]; r.State != Pending || w.seq != 1 || len(e.requests()) != 1 {
+			t.Errorf("%d requests, %d writes: %s", len(e.requests()), w.seq, r.State)
+		}
+		go w.stop()
+		pass(time.Minute)
+		if w.Floor(0) > 1 {
+			t.Errorf("left at 1, the floor is %d", w.Floor(0))
+		}
+	})
+}

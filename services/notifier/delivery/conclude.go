@@ -68,13 +68,13 @@ func (e *Engine) conclude(ctx context.Context, l *lane, s Subscription, i *item,
 
 // record stores what became of a delivery and gives its slot back.
 func (e *Engine) record(ctx context.Context, l *lane, i *item) {
-	switch stored, lost := e.store(ctx, i); {
-	case lost || stored && !i.State.Open():
-		e.finish(l, i, forget)
-	case stored:
+	switch {
+	case !e.store(ctx, i):
+		e.finish(l, i, leave)
+	case i.State.Open():
 		e.finish(l, i, again)
 	default:
-		e.finish(l, i, leave)
+		e.finish(l, i, forget)
 	}
 }
 
@@ -83,7 +83,7 @@ type whither int
 
 const (
 	again  whither = iota // it waits for its next attempt
-	forget                // it has ended, or another notifier has it
+	forget                // it has ended
 	leave                 // the notifier stops: whoever comes next finds it in the log, so that Floor has to count it
 )
 

@@ -18,8 +18,8 @@
 // Every event that a subscription wants has a delivery, whose record ends DELIVERED, DEAD or SUPPRESSED. Its first
 // record is that of its first outcome, or PENDING if that does not come soon (late). An event counts as matched
 // when all its deliveries have a record (Matched): only then is it acknowledged and passed by the stored position, so
-// what a crash takes from memory is matched again. What has no record is bounded: by mostWaiting, what one event makes of it, and the requests that run; Match
-// waits for room.
+// what a crash takes from memory is matched again. What has no record is bounded: mostWaiting, what one event makes
+// on top of that, and the requests that run; Match waits for room.
 //
 // A record says when the next attempt is due and which attempts there were; it is
 // written after every attempt by compare-and-set, so an attempt is counted once and only if it was made:
@@ -45,11 +45,11 @@
 //	sink away                                 the circuit opens: one probe in 30 s, up to 15 min
 //	bus away                                  finished attempts wait with their slot until they are recorded; Match waits
 //	record stored, its answer lost            the next write of it finds it and takes it over (adopt)
-//	a record cannot be written                it is tried again, less and less often; Matched stays below it, nobody else waits
+//	a record cannot be written                it is tried again, less and less often; Matched stays below it
 //	a record cannot be read                   reported: its delivery ends here, and is lost to whoever takes over
 //	an event is in the log twice              if its first delivery has ended, one more is sent; its record stays as it was
-//	lease lost without noticing               no request begins; what the successor has ended is not overwritten, what its
-//	                                          predecessor left PENDING late is, by the outcome that goes beyond it
+//	lease lost without noticing               no request begins; no record of the successor is overwritten
+//	a write of the one before lands late      who leads takes it over, or writes its outcome over it if that goes beyond it
 //	subscription deleted, disabled, stopped   what waits or is put off ends SUPPRESSED; until that is stored Floor stays below it
 //
 // An event about a subscription or a delivery is never sent to the subscription that it is about, and

@@ -52,15 +52,12 @@ func (e *Engine) storeEnds(ctx context.Context) {
 	var failed []error
 	for n, err := range e.Log.Put(ctx, records) {
 		i, r := list[n], records[n]
-		bare := r.Seq == 0
-		switch {
-		case err == nil:
-		case errors.Is(err, events.ErrContended) && bare:
+		if errors.Is(err, events.ErrContended) && e.Held() {
 			if _, err = e.adopt(ctx, i); err == nil {
 				continue // if it is open its end is stored with the next
 			}
-			fallthrough
-		case !errors.Is(err, events.ErrContended):
+		}
+		if err != nil {
 			failed = append(failed, err)
 			continue
 		}

@@ -96,10 +96,10 @@ func bounded(write func(ctx context.Context) error) func(ctx context.Context) er
 	}
 }
 
-// store writes the record of an attempt. lost means that somebody else has the delivery; neither, that the process
-// stops. Of one that had no record, what somebody else has stored meanwhile is taken over, unless this goes beyond it.
-func (e *Engine) store(ctx context.Context, i *item) (stored, lost bool) {
-	held := e.keep(ctx, func(ctx context.Context) error {
+// store writes the record of an attempt; false means that the process stops. What another notifier has stored meanwhile
+// is taken over, unless this goes beyond it.
+func (e *Engine) store(ctx context.Context, i *item) bool {
+	return e.keep(ctx, func(ctx context.Context) error {
 		for {
 			r := i.Record // others look at the item's place meanwhile
 			err := e.recorder.put(ctx, &r)
@@ -111,9 +111,9 @@ func (e *Engine) store(ctx context.Context, i *item) (stored, lost bool) {
 			if !errors.Is(err, events.ErrContended) {
 				return err
 			}
-			e.Logger.WarnContext(ctx, "delivery was taken over by another notifier", "delivery_id", i.DeliveryID)
-			if lost = r.Seq != 0; lost {
-				return nil
+			e.Logger.WarnContext(ctx, "record of a delivery was written by another notifier", "delivery_id", i.DeliveryID)
+			if !e.Held() { // that is the one who leads: what it has is not ours to change
+				return errNotHeld
 			}
 			var ours bool
 			err = bounded(func(ctx context.Context) (err error) {
@@ -125,5 +125,4 @@ func (e *Engine) store(ctx context.Context, i *item) (stored, lost bool) {
 			}
 		}
 	})
-	return held && !lost, lost
 }
