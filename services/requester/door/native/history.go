@@ -49,6 +49,8 @@ func (d *Door) reset(ctx context.Context, f *feed) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
+	case first <= 1: // the log is younger than the limit
+		return "", nil
 	case !f.start.Time.IsZero() && f.start.Time.Before(since), f.start.Time.IsZero() && max(f.start.Seq, 1) < first:
 		return historyCompacted, nil
 	}
