@@ -111,11 +111,11 @@ func TestRing_WithoutGrantsAnybodyMayDoEverything(t *testing.T) {
 	}
 	for _, r := range []*access.Ring{nil, empty} {
 		who, err := r.Bearer("whatever it is", time.Now())
-		if err != nil || !r.Anyone() || !who.Anybody() || !who.May("p", "cloudsql.instances.get") || who.Name() != "" {
+		if err != nil || !r.Anyone() || !who.May("p", "cloudsql.instances.get") || who.Name() != "" {
 			t.Errorf("%v, %v", who, err)
 		}
 	}
-	if nobody := (access.Caller{}); nobody.In("p") || nobody.Holds("x") || nobody.Anybody() || access.From(t.Context()).May("p", "x") {
+	if nobody := (access.Caller{}); nobody.In("p") || nobody.Holds("x") || access.From(t.Context()).May("p", "x") {
 		t.Error("the zero caller may do something")
 	}
 }
@@ -147,7 +147,7 @@ func TestRing_Tokens(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if !ci.May("other", "x", "spanner.backups.get") || ci.May("third", "spanner.backups.get") || ci.May("*", "spanner.backups.get") {
+	if !ci.May("other", "spanner.backups.get") || !ci.Holds("x", "spanner.backups.get") || ci.May("third", "spanner.backups.get") || ci.May("*", "spanner.backups.get") {
 		t.Error("the projects are wrong")
 	}
 	if projects, region := ci.Projects(); len(projects) != 2 || region != "eu-1" {
@@ -170,6 +170,40 @@ func TestRing_Tokens(t *testing.T) {
 	}
 	if _, ok := ring.Key("AK2"); ok || ring.Anyone() {
 		t.Error("a key that is not there")
+	}
+}
+
+func TestRing_AdmitSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	const one, old = "0123456789abcdef", "fedcba9876543210"
+	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	ring, err := access.Open(access.Grants{
+		{Name: "ci", TokenRef: "env:ONE", Projects: []string{"shop"}, Permissions: []string{"backupbus.backups.*"}},
+		{TokenRef: "env:OLD", Projects: []string{"shop"}, Permissions: []string{"*"}, Expires: now},
+	}, env(map[string]string{"ONE": one, "OLD": old}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		authorization, project, permission, detail string
+		status                                     int
+	}{
+		{"Bearer " + one, "shop", "backupbus.backups.get", "", 0}, {"Bearer " + one, "shop", "", "", 0},
+		{"", "shop", "", "send a token as Authorization: Bearer", 401}, {"Basic " + one, "shop", "", "send a token as Authorization: Bearer", 401},
+		{"Bearer nobody", "shop", "", "the token is not known here: ask for another one", 401},
+		{"Bearer " + old, "shop", "", "the token expired at 2026-12-01T00:00:00Z: ask for another one", 401},
+		{"Bearer " + one, "other", "backupbus.backups.get", "you may not speak for this project", 403},
+		{"Bearer " + one, "shop", "backupbus.events.get", "you do not hold backupbus.events.get", 403},
+	} {
+		who, denied := ring.Admit(c.authorization, c.project, c.permission, now)
+		switch {
+		case c.status == 0:
+			if denied != nil || who.Name() != "ci" {
+				t.Errorf("%+v: %+v", c, denied)
+			}
+		case denied == nil || denied.Status != c.status || denied.Detail != c.detail || (denied.Reason == "UNAUTHENTICATED") != (c.status == 401):
+			t.Errorf("%+v: %+v", c, denied)
+		}
 	}
 }
 

@@ -23,9 +23,6 @@ func Anybody() Caller { return Caller{anybody: true} }
 // Name is an opaque reference to the caller, which events carry (events.md 2.1); empty for Anybody.
 func (c Caller) Name() string { return c.name }
 
-// Anybody tells that nobody was asked to prove anything.
-func (c Caller) Anybody() bool { return c.anybody }
-
 // In tells whether the caller may speak for a project at all, however its name is composed: as one and the same it is
 // stored (events.md 1.3).
 func (c Caller) In(project string) bool {
@@ -45,13 +42,12 @@ func (c Caller) Expires() time.Time {
 	return c.grant.Expires
 }
 
-// May tells whether the caller holds a permission in a project. One permission may have several names, any of which is
-// enough.
-func (c Caller) May(project string, names ...string) bool {
-	return c.In(project) && c.Holds(names...)
+// May tells whether the caller holds a permission in a project.
+func (c Caller) May(project, permission string) bool {
+	return c.In(project) && c.Holds(permission)
 }
 
-// Holds is May where no project is at hand.
+// Holds is May where the project is looked at apart. One permission may have several names, any of which is enough.
 func (c Caller) Holds(names ...string) bool {
 	if c.anybody {
 		return true

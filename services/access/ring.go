@@ -13,7 +13,6 @@ import (
 // Ring holds the grants with their secrets at hand. It does not change, so it is safe for concurrent use. The nil Ring
 // is an open one.
 type Ring struct {
-	grants Grants
 	keys   map[string]*Key
 	tokens map[[sha256.Size]byte]Caller // by hash, so that the time of a look-up says nothing of a token
 }
@@ -32,7 +31,7 @@ func Open(g Grants, env func(string) (string, bool)) (*Ring, error) {
 	if err := g.Validate(); err != nil {
 		return nil, err
 	}
-	r := &Ring{grants: g, keys: map[string]*Key{}, tokens: map[[sha256.Size]byte]Caller{}}
+	r := &Ring{keys: map[string]*Key{}, tokens: map[[sha256.Size]byte]Caller{}}
 	var errs []error
 	for n, one := range g {
 		read := func(field, ref string) secret.Value {
@@ -75,14 +74,6 @@ func (r *Ring) hold(v secret.Value, g *Grant) error {
 	}
 	r.tokens[sum] = Caller{name: nameOf("bearer", g.TokenRef, *g), grant: g}
 	return nil
-}
-
-// Check is that of the grants.
-func (r *Ring) Check(known []string) error {
-	if r == nil {
-		return nil
-	}
-	return r.grants.Check(known)
 }
 
 // Anyone tells that nobody has to prove anything: there is no grant.

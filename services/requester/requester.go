@@ -106,7 +106,7 @@ func New(d Deps, c Config) (*Requester, error) {
 	evaluator := command.NewEvaluator(in, d.Bus, d.Now)
 	ring, err := access.Open(d.Access, d.Env)
 	if err == nil {
-		err = ring.Check(Permissions())
+		err = d.Access.Check(Permissions())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("requester: %w", err)

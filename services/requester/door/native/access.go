@@ -3,7 +3,6 @@ package native
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -45,14 +44,14 @@ func commandPermission(verb events.Verb) string { return "backupbus.backups." + 
 // admit stands before every operation: it finds out who asks, and whether they may, before anything of the request is
 // read. A token in the query is refused, as it is none there (events.md 6.2).
 func (d *Door) admit(hc huma.Context, next func(huma.Context)) {
-	who, err := d.ring.Bearer(access.FromHeader(hc.Header("Authorization")), d.now())
 	project := hc.Param("project")
 	permission, _ := hc.Operation().Extensions[permissionKey].(string)
-	p := refusalOf(who, err, project, permission)
-	if p == nil || project == "" { // operations of no project are open
+	who, denied := d.ring.Admit(hc.Header("Authorization"), project, permission, d.now())
+	if denied == nil || project == "" { // operations of no project are open
 		next(huma.WithContext(hc, access.With(hc.Context(), who)))
 		return
 	}
+	p := toProblem(denied)
 	if p.Status == http.StatusUnauthorized {
 		hc.SetHeader("WWW-Authenticate", "Bearer")
 	}
@@ -61,22 +60,8 @@ func (d *Door) admit(hc huma.Context, next func(huma.Context)) {
 	_ = json.NewEncoder(hc.BodyWriter()).Encode(p) // a client that has gone cannot be told
 }
 
-func unauthenticated(err error) *problem {
-	p := &problem{Title: http.StatusText(http.StatusUnauthorized), Status: http.StatusUnauthorized, Reason: "UNAUTHENTICATED"}
-	var expired *access.ExpiredError
-	switch {
-	case errors.Is(err, access.ErrMissing):
-		p.Detail = "send a token as Authorization: Bearer"
-	case errors.As(err, &expired):
-		p.Detail = err.Error() + ": ask for another one"
-	default:
-		p.Detail = "the token is not known here"
-	}
-	return p
-}
-
-func denied(detail string) *problem {
-	return &problem{Title: http.StatusText(http.StatusForbidden), Status: http.StatusForbidden, Reason: "PERMISSION_DENIED", Detail: detail}
+func toProblem(d *access.Denied) *problem {
+	return &problem{Title: http.StatusText(d.Status), Status: d.Status, Reason: d.Reason, Detail: d.Detail}
 }
 
 // AdmitSubscriptions stands before the notifier's part of the API, which answers for itself: a notifier whose settings
@@ -84,38 +69,22 @@ func denied(detail string) *problem {
 func AdmitSubscriptions(ring *access.Ring, now func() time.Time, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		project, permission := subscriptionPermission(r.Method, r.URL.EscapedPath())
-		who, err := ring.Bearer(access.FromHeader(r.Header.Get("Authorization")), now())
-		p := refusalOf(who, err, project, permission)
-		if p == nil {
+		_, denied := ring.Admit(r.Header.Get("Authorization"), project, permission, now())
+		if denied == nil {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if p.Status == http.StatusUnauthorized {
+		if denied.Status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
-		w.Header().Set("Content-Type", p.ContentType(""))
-		w.WriteHeader(p.Status)
-		_ = json.NewEncoder(w).Encode(p) // a client that has gone cannot be told
+		toProblem(denied).write(w)
 	})
-}
-
-// refusalOf who may not do that, nil for who may; an empty permission needs the project alone.
-func refusalOf(who access.Caller, err error, project, permission string) *problem {
-	switch {
-	case err != nil:
-		return unauthenticated(err)
-	case !who.In(project):
-		return denied("you may not speak for this project")
-	case permission != "" && !who.Holds(permission):
-		return denied("you do not hold " + permission)
-	}
-	return nil
 }
 
 // mayCommand tells whether who asks may do what a command says.
 func mayCommand(ctx context.Context, verb events.Verb) error {
-	if permission := commandPermission(verb); !access.From(ctx).Holds(permission) {
-		return denied("you do not hold " + permission)
+	if denied := access.From(ctx).Lacks(commandPermission(verb)); denied != nil {
+		return toProblem(denied)
 	}
 	return nil
 }

@@ -62,6 +62,10 @@ func (d *Door) problem(ctx context.Context, err error) error {
 func unknown(w http.ResponseWriter, _ *http.Request) {
 	p := &problem{Title: http.StatusText(http.StatusNotFound), Status: http.StatusNotFound, Reason: "NOT_FOUND",
 		Detail: "no such method: /api/openapi.json lists all"}
+	p.write(w)
+}
+
+func (p *problem) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // a client that has gone cannot be told
