@@ -121,7 +121,9 @@ func (d *Door) amendInstance(ctx context.Context, in *amendInstanceInput) (*inst
 		return nil, d.problem(ctx, err)
 	}
 	i, outcome, err := d.intake.Apply(ctx, intake.Apply{Caller: caller(ctx, "", "", in.Traced), Project: in.Project, Provider: i.Provider, Instance: i.Instance,
-		Merge: func(before events.InstanceConfig) (events.InstanceConfig, error) { return mergeInstance(before, patch) }})
+		Merge: func(before events.InstanceConfig) (events.InstanceConfig, error) {
+			return d.mergeInstance(before, patch)
+		}})
 	if err != nil {
 		return nil, d.problem(ctx, err)
 	}

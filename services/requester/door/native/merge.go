@@ -1,9 +1,11 @@
 package native
 
 import (
-	"bytes"
 	"encoding/json"
-	"strings"
+	"errors"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/mergepatch"
@@ -26,8 +28,9 @@ func mergePatch(c scheduleConfig, patch json.RawMessage) (scheduleConfig, error)
 	return out, json.Unmarshal(doc, &out)
 }
 
-// mergeInstance is the same on what is known of an instance. Its members were not checked before.
-func mergeInstance(c events.InstanceConfig, patch json.RawMessage) (out events.InstanceConfig, err error) {
+// mergeInstance is the same on what is known of an instance. The patch may have any members, so what comes of it is
+// checked against the schema that a whole one has.
+func (d *Door) mergeInstance(c events.InstanceConfig, patch json.RawMessage) (out events.InstanceConfig, err error) {
 	doc, err := json.Marshal(configBody(c))
 	if err != nil {
 		return out, err
@@ -35,11 +38,18 @@ func mergeInstance(c events.InstanceConfig, patch json.RawMessage) (out events.I
 	if doc, err = mergepatch.Merge(doc, patch); err != nil {
 		return out, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(doc))
-	dec.DisallowUnknownFields()
-	var body configBody
-	if err := dec.Decode(&body); err != nil {
-		return out, &intake.Error{Kind: intake.Invalid, Reason: intake.SchemaViolation, Message: "config: " + strings.TrimPrefix(err.Error(), "json: ")}
+	var merged any
+	if err := json.Unmarshal(doc, &merged); err != nil {
+		return out, err
 	}
-	return events.InstanceConfig(body), nil
+	schemas, found := d.api.Components.Schemas, &huma.ValidateResult{}
+	huma.Validate(schemas, schemas.Schema(reflect.TypeFor[configBody](), true, ""), huma.NewPathBuffer([]byte("config"), len("config")), huma.ModeWriteToServer, merged, found)
+	if len(found.Errors) > 0 {
+		return out, &intake.Error{Kind: intake.Invalid, Reason: intake.SchemaViolation, Message: events.Clip(errors.Join(found.Errors...).Error(), maxDetail)}
+	}
+	var body configBody
+	err = json.Unmarshal(doc, &body)
+	return events.InstanceConfig(body), err
 }
+
+const maxDetail = 1 << 10 // bytes of the text that says what is wrong

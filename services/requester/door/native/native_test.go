@@ -183,14 +183,14 @@ func TestInstances_ChangedInPartAndTakenOut(t *testing.T) {
 	if got := pipelinetest.JSON[shown](p, http.MethodPatch, one, `{"config":{"labels":{"team":"core"}}}`); got.Outcome != "unchanged" || got.Generation != 2 {
 		t.Errorf("%+v", got)
 	}
-	for body, reason := range map[string]string{`{"config":{"flie":"/x"}}`: "SCHEMA_VIOLATION", `{"config":{"file":7}}`: "SCHEMA_VIOLATION", `{"config":{"file":"relative"}}`: "SCHEMA_VIOLATION", `{"conf":{}}`: "SCHEMA_VIOLATION"} {
-		status := 400
-		if body == `{"conf":{}}` {
-			status = 422
+	for config, named := range map[string]string{`{"flie":"/x"}`: "flie", `{"file":7}`: "file", `{"file":"relative"}`: "file", `{"engine":"` + strings.Repeat("x", 65) + `"}`: "engine",
+		`{"databases":["` + strings.Repeat(`a","`, 200) + `b"]}`: "databases"} {
+		if e := refused(t, p, http.MethodPatch, one, `{"config":`+config+`}`, 400, "SCHEMA_VIOLATION"); !strings.Contains(e.Detail, named) || strings.Contains(e.Detail, "configBody") {
+			t.Errorf("%.40s: %s", config, e.Detail)
 		}
-		if code, raw := p.Call(http.MethodPatch, one, body); code != status && code != 400 || !strings.Contains(string(raw), reason) {
-			t.Errorf("%s: %d %s", body, code, raw)
-		}
+	}
+	if e := refused(t, p, http.MethodPatch, one, `{"conf":{}}`, 422, "SCHEMA_VIOLATION"); len(e.Violations) == 0 {
+		t.Errorf("%+v", e)
 	}
 	refused(t, p, http.MethodPatch, base+"/instances/none", `{"config":{}}`, 404, "INSTANCE_NOT_FOUND")
 	refused(t, p, http.MethodDelete, base+"/instances/none", "", 404, "INSTANCE_NOT_FOUND")
