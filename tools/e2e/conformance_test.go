@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/backupbus/backupbus/services/requester/door/doortest"
 )
 
 // The conformance cases of events.md 9, and who holds them: a folder and its tests.
@@ -110,7 +112,7 @@ func TestConformance_EveryCaseHasItsTest(t *testing.T) {
 		for _, h := range holder.FindAllStringSubmatch(holders, -1) {
 			folder, test := h[1], h[2]
 			if _, read := sources[folder]; !read {
-				sources[folder] = testsOf(t, filepath.Join("..", "..", folder))
+				sources[folder] = doortest.Tests(t, filepath.Join("..", "..", folder))
 			}
 			if !strings.Contains(sources[folder], "\nfunc "+test+"(") {
 				t.Errorf("%s: %s has no %s", cases, folder, test)
@@ -130,20 +132,3 @@ func TestConformance_EveryCaseHasItsTest(t *testing.T) {
 }
 
 var holder = regexp.MustCompile(`((?:events|services|tools)[\w/-]*) (Test\w+)`)
-
-func testsOf(t *testing.T, folder string) string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all strings.Builder
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all.Write(b)
-	}
-	return all.String()
-}

@@ -29,7 +29,7 @@ func Covers(t *testing.T, rows map[string]int) {
 		t.Fatal(err)
 	}
 	table, _, _ := strings.Cut(string(here), "\nfunc ")
-	tests := sources(t)
+	tests := Tests(t, ".")
 	for _, name := range testName.FindAllString(table, -1) {
 		if !strings.Contains(tests, "\nfunc "+name+"(") {
 			t.Errorf("the table names %s, which is not there", name)
@@ -50,10 +50,10 @@ func Covers(t *testing.T, rows map[string]int) {
 	}
 }
 
-// sources are all tests of the package.
-func sources(t *testing.T) string {
+// Tests are the sources of all tests of a folder.
+func Tests(t *testing.T, folder string) string {
 	t.Helper()
-	files, err := filepath.Glob("*_test.go")
+	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
