@@ -122,11 +122,9 @@ func (z Compression) child(ctx context.Context, to io.Writer) (*packer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up zstd: %w", err)
 	}
-	tool.WidenPipe(w)
 	ctx, cancel := context.WithCancel(ctx)
-	// A page of SQLite is a few kilobytes: written one by one, each would be a switch between processes.
-	buf := bufio.NewWriterSize(pipeTo{w}, pipeBuffer)
-	c := &child{buf: buf, pipe: w, cancel: cancel, done: make(chan struct{})}
+	in := newPipeTo(w)
+	c := &child{in: in, pipe: w, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
 		_, c.err = tool.Run(ctx, tool.Command{
@@ -134,18 +132,41 @@ func (z Compression) child(ctx context.Context, to io.Writer) (*packer, error) {
 			Stdin: r, Stdout: to,
 		})
 	}()
-	return &packer{Writer: buf, closers: []io.Closer{c}, stop: c.abort, why: c.died}, nil
+	return &packer{Writer: in, closers: []io.Closer{c}, stop: c.abort, why: c.died}, nil
 }
 
 // pipeTo is the pipe to the program. That it broke is told from the broken pipes of whoever produces.
-type pipeTo struct{ f *os.File }
+type pipeTo struct {
+	*bufio.Writer // a page of SQLite is a few kilobytes: written one by one, each would be a switch between processes
+	pipe          *tool.Pipe
+}
 
-func (p pipeTo) Write(b []byte) (int, error) {
-	n, err := p.f.Write(b)
-	if errors.Is(err, syscall.EPIPE) {
-		err = &goneError{err}
+func newPipeTo(f *os.File) *pipeTo {
+	p := tool.WritePipe(f)
+	return &pipeTo{bufio.NewWriterSize(toldGone{p}, pipeBuffer), p}
+}
+
+// Pass implements tool.Passer.
+func (p *pipeTo) Pass(from *os.File, look func([]byte) error) (int64, error) {
+	if err := p.Flush(); err != nil {
+		return 0, err
 	}
-	return n, err
+	n, err := p.pipe.Pass(from, look)
+	return n, gone(err)
+}
+
+type toldGone struct{ io.Writer }
+
+func (w toldGone) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	return n, gone(err)
+}
+
+func gone(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return &goneError{err}
+	}
+	return err
 }
 
 // goneError says that the program does not read any more.
@@ -155,7 +176,7 @@ func (e *goneError) Unwrap() error { return e.error }
 
 // child is a running zstd.
 type child struct {
-	buf    *bufio.Writer
+	in     *pipeTo
 	pipe   *os.File
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -164,7 +185,7 @@ type child struct {
 
 // Close ends the input and waits for the output.
 func (c *child) Close() error {
-	err := c.buf.Flush()
+	err := c.in.Flush()
 	err = errors.Join(err, c.pipe.Close())
 	<-c.done
 	c.cancel()

@@ -17,6 +17,7 @@ import (
 	"gocloud.dev/gcerrors"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/tool"
 )
 
 // cleanupTime bounds the removal of what a failed write left, which goes on when the caller's context
@@ -78,7 +79,7 @@ func (c *Copy) write(ctx context.Context, s Stream, produce func(io.Writer) erro
 		pack.abort()
 		out.abort()
 	}()
-	in := &counting{ctx: ctx, to: pack}
+	in := &counting{ctx: ctx, to: pack.Writer}
 	if err := produce(in); err != nil {
 		return Object{}, pack.reason(err)
 	}
@@ -268,6 +269,16 @@ func (w *counting) Write(p []byte) (int, error) {
 	}
 	n, err := w.to.Write(p)
 	w.n += int64(n)
+	return n, err
+}
+
+// Pass implements tool.Passer.
+func (w *counting) Pass(from *os.File, look func([]byte) error) (int64, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := tool.PassTo(w.to, from, look)
+	w.n += n
 	return n, err
 }
 

@@ -124,7 +124,7 @@ func (x *Executor) store(ctx context.Context, c *archive.Copy, src *opened, j ex
 	for _, part := range parts {
 		var content archive.Content
 		o, err := c.Write(ctx, archive.Stream{Name: part.Name, EncryptTo: j.Config.EncryptTo, Expect: part.Bytes}, func(w io.Writer) (err error) {
-			content, err = part.Stream(ctx, io.MultiWriter(w, p))
+			content, err = part.Stream(ctx, p.counting(w))
 			return err
 		})
 		if err != nil {

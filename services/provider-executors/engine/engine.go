@@ -130,7 +130,7 @@ func (r *reading) Unpack(ctx context.Context, o archive.Object, w io.Writer) err
 	if r.pace != nil {
 		r.pace.tell(events.Copying)
 		defer r.pace.tell(events.Finalizing)
-		w = io.MultiWriter(w, r.pace)
+		w = r.pace.counting(w)
 	}
 	if _, err := r.from.Extract(ctx, o, w); err != nil {
 		return err

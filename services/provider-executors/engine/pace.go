@@ -1,11 +1,14 @@
 package engine
 
 import (
+	"io"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/provider-executors/tool"
 )
 
 const (
@@ -31,16 +34,36 @@ func (p *pace) expect(bytes int64) {
 	p.total += bytes
 }
 
-// Write counts bytes of the phase COPYING.
-func (p *pace) Write(b []byte) (int, error) {
+// moved counts bytes of the phase COPYING.
+func (p *pace) moved(n int64) {
 	p.mu.Lock()
-	p.done += int64(len(b))
+	p.done += n
 	due := p.done-p.shown >= reportEvery
 	p.mu.Unlock()
 	if due {
 		p.tell(events.Copying)
 	}
-	return len(b), nil
+}
+
+// counting is to, with what it took counted.
+func (p *pace) counting(to io.Writer) io.Writer { return &paced{to, p} }
+
+type paced struct {
+	io.Writer
+	pace *pace
+}
+
+func (w *paced) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	w.pace.moved(int64(n))
+	return n, err
+}
+
+// Pass implements tool.Passer.
+func (w *paced) Pass(from *os.File, look func([]byte) error) (int64, error) {
+	n, err := tool.PassTo(w.Writer, from, look)
+	w.pace.moved(n)
+	return n, err
 }
 
 // alive says that the work goes on in the phase where it is.

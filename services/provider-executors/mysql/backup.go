@@ -213,9 +213,14 @@ func (d *dump) stream(ctx context.Context, w io.Writer) (content archive.Content
 		return content, err
 	}
 	seen := &ends{}
+	rows := &loadable{limit: largestLine}
 	d.began = d.now()
 	_, err = tool.Run(ctx, tool.Command{
-		Path: d.program.path, Stdout: io.MultiWriter(&loadable{limit: largestLine}, w, seen), Files: []tool.File{{Content: r.options()}},
+		Path: d.program.path, Stdout: tool.Looking(w, func(p []byte) error {
+			_, _ = seen.Write(p)
+			_, err := rows.Write(p)
+			return err
+		}), Files: []tool.File{{Content: r.options()}},
 		Args:  append(append([]string{"--defaults-file={0}"}, d.flags()...), "--"),
 		Plain: namesOf(d.databases),
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 
 	"github.com/backupbus/backupbus/events"
@@ -100,10 +101,22 @@ type head struct {
 }
 
 func (h *head) Write(p []byte) (int, error) {
-	if missing := len(h.want) - len(h.got); missing > 0 {
-		h.got = append(h.got, p[:min(missing, len(p))]...)
-	}
+	_ = h.look(p)
 	return h.to.Write(p)
+}
+
+func (h *head) look(p []byte) error {
+	missing := len(h.want) - len(h.got)
+	h.got = append(h.got, p[:min(missing, len(p))]...)
+	return nil
+}
+
+// Pass implements tool.Passer: behind the first bytes it looks at none.
+func (h *head) Pass(from *os.File, look func([]byte) error) (int64, error) {
+	if len(h.got) < len(h.want) {
+		return tool.Looking(h.to, h.look).Pass(from, look)
+	}
+	return tool.PassTo(h.to, from, look)
 }
 
 func (h *head) right() bool { return bytes.Equal(h.got, h.want) }

@@ -14,9 +14,6 @@ import (
 // isolate puts the child into a group of its own.
 func isolate(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
-// WidenPipe does nothing here.
-func WidenPipe(syscall.Conn) {}
-
 // expose writes each file into a private folder, which close removes.
 func expose(all []File, as *Account) (*files, error) {
 	f := &files{}

@@ -2,6 +2,7 @@ package tool
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"time"
@@ -24,7 +25,7 @@ var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c
 // after a small piece is left to gather for a moment, in which a pipe of pipeSize does not fill up.
 type gathering struct {
 	from io.Reader
-	few  bool // the last piece was a small one
+	last int64 // bytes of the last piece
 }
 
 const (
@@ -33,12 +34,19 @@ const (
 )
 
 func (g *gathering) Read(p []byte) (int, error) {
-	if g.few {
-		time.Sleep(gatherFor)
+	if g.last > 0 {
+		gather(g.last)
 	}
 	n, err := g.from.Read(p)
-	g.few = n < small
+	g.last = int64(n)
 	return n, err
+}
+
+// gather waits after a piece of n bytes.
+func gather(n int64) {
+	if n < small {
+		time.Sleep(gatherFor)
+	}
 }
 
 func newCopying(to io.Writer) (*copying, error) {
@@ -51,10 +59,25 @@ func newCopying(to io.Writer) (*copying, error) {
 	go func() {
 		defer close(c.done)
 		defer r.Close()
-		// Hidden, so that io.CopyBuffer looks for no other way.
-		_, _ = io.CopyBuffer(struct{ io.Writer }{to}, &gathering{from: r}, make([]byte, copyBuffer))
+		carry(to, r)
 	}()
 	return c, nil
+}
+
+// carry ends when the pipe does or to fails.
+func carry(to io.Writer, from *os.File) {
+	for {
+		n, err := PassTo(to, from, nil)
+		switch {
+		case errors.Is(err, errors.ErrUnsupported):
+			// Hidden, so that io.CopyBuffer looks for no other way.
+			_, _ = io.CopyBuffer(struct{ io.Writer }{to}, &gathering{from: from}, make([]byte, copyBuffer))
+			return
+		case err != nil:
+			return
+		}
+		gather(n)
+	}
 }
 
 // end waits until everything has been carried. When ctx ends first, no more is read; what is being written is

@@ -1,6 +1,9 @@
 package tool
 
 import (
+	"errors"
+	"io"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,4 +19,60 @@ func WidenPipe(f syscall.Conn) {
 		return
 	}
 	_ = c.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
+}
+
+// Pass implements Passer: splice(2), and tee(2) where somebody looks.
+func (p *Pipe) Pass(from *os.File, look func([]byte) error) (int64, error) {
+	in, err := from.SyscallConn()
+	if err == nil {
+		err = in.Read(readable)
+	}
+	if err != nil {
+		return 0, io.EOF
+	}
+	out, err := p.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var n int64
+	var failed error
+	err = out.Write(func(to uintptr) (done bool) {
+		if closed := in.Control(func(from uintptr) { n, failed = move(int(from), int(to), look != nil) }); closed != nil {
+			failed = io.EOF
+		}
+		return !errors.Is(failed, unix.EAGAIN) // something lies in from, so the other one is full
+	})
+	switch {
+	case err != nil:
+		return 0, os.ErrClosed
+	case failed != nil:
+		return 0, failed
+	case n == 0:
+		return 0, io.EOF
+	case look == nil:
+		return n, nil
+	}
+	return n, p.passed(from, n, look)
+}
+
+// readable tells whether something lies in a pipe, or it has ended.
+func readable(fd uintptr) bool {
+	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor
+	n, err := unix.Poll(poll, 0)
+	return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
+}
+
+// move lets what lies in a pipe go into another, or go there too and stay.
+func move(from, to int, stay bool) (int64, error) {
+	for {
+		n, err := int64(0), error(nil)
+		if stay {
+			n, err = unix.Tee(from, to, pipeSize, unix.SPLICE_F_NONBLOCK)
+		} else {
+			n, err = unix.Splice(from, nil, to, nil, pipeSize, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return n, os.NewSyscallError("splice", err)
+		}
+	}
 }

@@ -24,7 +24,7 @@ type Command struct {
 	Env    []string  // NAME=value beside the fixed ones; {0} as in Args. Nothing secret
 	Dir    string    // empty: /
 	Stdin  io.Reader // nil: nothing. An *os.File is handed over: Run closes it. Any other reader must not block
-	Stdout io.Writer // nil: thrown away
+	Stdout io.Writer // nil: thrown away. What a Passer gets need not be copied
 	Files  []File    // what the child may read and nobody else
 	As     *Account  // another user than the executor's; only root can
 }
@@ -214,11 +214,24 @@ type watched struct {
 
 func (w *watched) Write(p []byte) (int, error) {
 	n, err := w.to.Write(p)
+	w.met(err)
+	return n, err
+}
+
+// Pass implements Passer.
+func (w *watched) Pass(from *os.File, look func([]byte) error) (int64, error) {
+	n, err := PassTo(w.to, from, look)
+	if !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, io.EOF) {
+		w.met(err)
+	}
+	return n, err
+}
+
+func (w *watched) met(err error) {
 	if err != nil && w.err == nil {
 		w.err = err
 		w.broken(err)
 	}
-	return n, err
 }
 
 // source remembers why a reader failed.

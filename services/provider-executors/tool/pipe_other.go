@@ -1,0 +1,15 @@
+//go:build !linux
+
+package tool
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// WidenPipe does nothing here.
+func WidenPipe(syscall.Conn) {}
+
+// Pass implements Passer.
+func (p *Pipe) Pass(*os.File, func([]byte) error) (int64, error) { return 0, errors.ErrUnsupported }
