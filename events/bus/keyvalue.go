@@ -72,6 +72,29 @@ func (k *KeyValue) Put(ctx context.Context, key string, value []byte, revision u
 	return n, k.written(ctx, key, err)
 }
 
+// PutAfter stores a value if nothing of the whole bucket was written after the revision last. ErrConflict means that
+// something was: Last, and another look at what that decides, come before the next try.
+func (k *KeyValue) PutAfter(ctx context.Context, key string, value []byte, last uint64) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	ack, err := k.bus.js.Publish(ctx, "$KV."+k.bucket+"."+key, value, jetstream.WithExpectLastSequence(last))
+	if err != nil {
+		return 0, k.written(ctx, key, err)
+	}
+	return ack.Sequence, nil
+}
+
+// Last is the revision of the newest write of the whole bucket, 0 if there was none.
+func (k *KeyValue) Last(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	s, err := k.bus.js.Stream(ctx, "KV_"+k.bucket)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", k.bucket, k.bus.answer(ctx, err))
+	}
+	return s.CachedInfo().State.LastSeq, nil
+}
+
 // Delete removes a value of that revision, its history too.
 func (k *KeyValue) Delete(ctx context.Context, key string, revision uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)

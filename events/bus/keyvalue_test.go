@@ -119,3 +119,30 @@ func TestTable_KeepsTheNewestOfEachSubject(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestKeyValue_PutAfterSeesTheWholeBucket(t *testing.T) {
+	t.Parallel()
+	ctx, _, b := setup(t)
+	kv := must[*bus.KeyValue](t)(b.KeyValue(ctx, bus.SubscriptionBucket))
+	if last := must[uint64](t)(kv.Last(ctx)); last != 0 {
+		t.Errorf("empty and its last is %d", last)
+	}
+	first := must[uint64](t)(kv.PutAfter(ctx, "su_a", []byte("1"), 0))
+	if _, err := kv.PutAfter(ctx, "su_b", []byte("1"), 0); !errors.Is(err, bus.ErrConflict) {
+		t.Errorf("another key was written: %v", err)
+	}
+	second := must[uint64](t)(kv.PutAfter(ctx, "su_b", []byte("1"), first))
+	if last := must[uint64](t)(kv.Last(ctx)); last != second {
+		t.Errorf("the last is %d, not %d", last, second)
+	}
+	if err := kv.Delete(ctx, "su_b", second); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.PutAfter(ctx, "su_a", []byte("2"), second); !errors.Is(err, bus.ErrConflict) {
+		t.Errorf("a key was deleted: %v", err)
+	}
+	e, _, err := kv.Get(ctx, "su_a")
+	if string(e.Value) != "1" || err != nil {
+		t.Errorf("%q, %v", e.Value, err)
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/text/unicode/norm"
@@ -53,7 +52,6 @@ type API struct {
 	log     *slog.Logger
 	most    int
 	tests   limiter
-	making  sync.Mutex // quota and names hold until what was judged by them is stored
 }
 
 var _ http.Handler = (*API)(nil)

@@ -31,7 +31,7 @@ func (a *API) create(w http.ResponseWriter, r *http.Request, c call) error {
 	if err := a.fill(&d, s); err != nil {
 		return err
 	}
-	if err := a.room(d); err != nil { // before the sink is asked, which takes long
+	if err := a.room(d, a.store.List(c.project)); err != nil { // before the sink is asked, which takes long
 		return err
 	}
 	if d.Spec.Disabled {
@@ -39,12 +39,7 @@ func (a *API) create(w http.ResponseWriter, r *http.Request, c call) error {
 	} else if err := a.backend.Ask(r.Context(), &d); err != nil {
 		return err
 	}
-	a.making.Lock()
-	if err = a.room(d); err == nil {
-		d, err = a.store.Create(r.Context(), d)
-	}
-	a.making.Unlock()
-	if err != nil {
+	if d, err = a.store.Create(r.Context(), d, a.room); err != nil {
 		return err
 	}
 	out := show(d, delivery.Health{}, a.now())
@@ -78,9 +73,9 @@ func (a *API) fill(d *subscription.Document, s spec) error {
 }
 
 // room refuses one subscription too many, and a name that another one has.
-func (a *API) room(d subscription.Document) error {
-	have := a.store.List(d.Project)
-	if d.Generation == 0 && len(have) >= a.most {
+func (a *API) room(d subscription.Document, have []subscription.Document) error {
+	isNew := !slices.ContainsFunc(have, func(o subscription.Document) bool { return o.ID == d.ID })
+	if isNew && len(have) >= a.most {
 		return conflict("QUOTA_EXCEEDED", "the project has "+strconv.Itoa(len(have))+" subscriptions, which is the most: delete one")
 	}
 	for _, o := range have {
@@ -212,13 +207,8 @@ func (a *API) patch(w http.ResponseWriter, r *http.Request, c call) error {
 	if next.Spec.Disabled && !before.Spec.Disabled {
 		step = events.Disabled
 	}
-	a.making.Lock()
-	defer a.making.Unlock()
-	if err := a.room(next); err != nil {
-		return err
-	}
 	// What was asked of the sink was asked for this generation: another change in between means again.
-	d, err := a.store.Change(r.Context(), c.project, c.id, before.Generation, step, func(d *subscription.Document) ([]string, error) {
+	d, err := a.store.ChangeWithin(r.Context(), a.room, c.project, c.id, before.Generation, step, func(d *subscription.Document) ([]string, error) {
 		kept := *d
 		*d = next
 		d.Generation, d.CreateTime = kept.Generation, kept.CreateTime
@@ -246,7 +236,7 @@ func (a *API) amended(ctx context.Context, before subscription.Document, patch [
 	if err := a.fill(&next, s); err != nil {
 		return before, nil, err
 	}
-	if err := a.room(next); err != nil {
+	if err := a.room(next, a.store.List(before.Project)); err != nil {
 		return before, nil, err
 	}
 	fields := changes(before, next)

@@ -39,7 +39,15 @@ type Store struct {
 	told    map[string]int  // generation whose event is known to be stored, by id
 	sealed  map[string]bool // documents that the key does not open, by id
 	changed func(id string) // told of every change; may be nil
+	seen    uint64          // revision up to which the whole bucket is known
+	news    chan struct{}   // closed when seen rises
+
+	making sync.Mutex // of those that are judged by all others, one is written at a time
 }
+
+// Room judges a document by all that its project has, itself included if it is there. Which process ever writes, what it
+// allowed is stored only while it still holds.
+type Room func(d Document, all []Document) error
 
 // held is a document as it was last seen. gone: deleted at that revision.
 type held struct {
@@ -50,13 +58,22 @@ type held struct {
 
 // NewStore makes a store over a bucket. Nothing is known before Run is ready.
 func NewStore(kv *bus.KeyValue, s *Sealer, a Appender, now func() time.Time, log *slog.Logger) *Store {
-	return &Store{kv: kv, sealer: s, appender: a, now: now, log: log, known: map[string]held{},
+	return &Store{kv: kv, sealer: s, appender: a, now: now, log: log, known: map[string]held{}, news: make(chan struct{}),
 		told: map[string]int{}, sealed: map[string]bool{}}
 }
 
 // Run follows the bucket until ctx ends and calls ready when all that is there is known.
 func (s *Store) Run(ctx context.Context, ready func()) error {
-	return s.kv.Watch(ctx, ready, func(e bus.Entry) {
+	last, err := s.kv.Last(ctx)
+	if err != nil {
+		return err
+	}
+	all := func() { // nothing stands in the bucket for what was removed for good
+		s.saw(last)
+		ready()
+	}
+	return s.kv.Watch(ctx, all, func(e bus.Entry) {
+		defer s.saw(e.Revision)
 		h := held{revision: e.Revision, gone: true}
 		if e.Value != nil {
 			d, err := s.sealer.open(e.Key, e.Value)
@@ -113,6 +130,42 @@ func (s *Store) learn(id string, h held) {
 	}
 }
 
+// saw notes that everything up to a revision is known.
+func (s *Store) saw(revision uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if revision > s.seen {
+		s.seen = revision
+		close(s.news)
+		s.news = make(chan struct{})
+	}
+}
+
+// catchUp waits until everything is known that is stored now.
+func (s *Store) catchUp(ctx context.Context) error {
+	last, err := s.kv.Last(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, catchUpTime)
+	defer cancel()
+	for {
+		s.mu.Lock()
+		seen, news := s.seen, s.news
+		s.mu.Unlock()
+		if seen >= last {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return fmt.Errorf("subscriptions are known up to %d of %d: %w", seen, last, events.ErrUnavailable)
+		}
+	}
+}
+
+const catchUpTime = 5 * time.Second
+
 // Known is a document as it is at hand; false if there is none, or no longer.
 func (s *Store) Known(id string) (Document, bool) {
 	s.mu.Lock()
@@ -167,17 +220,28 @@ func (s *Store) read(ctx context.Context, id string) (held, error) {
 	return held{d, e.Revision, d.Step == events.Deleted}, nil
 }
 
-// Create stores a new document and tells of it.
-func (s *Store) Create(ctx context.Context, d Document) (Document, error) {
+// Create stores a new document for which there is room, if that is not nil, and tells of it.
+func (s *Store) Create(ctx context.Context, d Document, room Room) (Document, error) {
 	now := s.now()
 	d.Generation, d.Step, d.CreateTime, d.UpdateTime = 1, events.Created, now, now
-	return d, s.put(ctx, d, 0)
+	for range 10 {
+		if err := s.put(ctx, d, 0, room); !errors.Is(err, bus.ErrConflict) {
+			return d, err
+		}
+	}
+	return d, fmt.Errorf("subscription: %w", events.ErrContended)
 }
 
 // Change applies change to the newest document, if its generation is the one wanted (0: any), stores it, and
 // tells of it by step. change returns the fields that changed; none changes nothing. With no step nothing is
 // told and the generation stays. It may be called several times.
 func (s *Store) Change(ctx context.Context, project, id string, wanted int, step events.Step,
+	change func(d *Document) ([]string, error)) (Document, error) {
+	return s.ChangeWithin(ctx, nil, project, id, wanted, step, change)
+}
+
+// ChangeWithin is Change, if there is room for what comes of it.
+func (s *Store) ChangeWithin(ctx context.Context, room Room, project, id string, wanted int, step events.Step,
 	change func(d *Document) ([]string, error)) (Document, error) {
 	for range 10 {
 		h, err := s.read(ctx, id)
@@ -202,7 +266,7 @@ func (s *Store) Change(ctx context.Context, project, id string, wanted int, step
 			d.Generation, d.Step, d.ChangedFields = d.Generation+1, step, fields
 			d.UpdateTime = s.now()
 		}
-		if err = s.put(ctx, d, h.revision); !errors.Is(err, bus.ErrConflict) {
+		if err = s.put(ctx, d, h.revision, room); !errors.Is(err, bus.ErrConflict) {
 			return d, err
 		}
 	}
@@ -257,12 +321,17 @@ func (s *Store) Repair(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) put(ctx context.Context, d Document, revision uint64) error {
+func (s *Store) put(ctx context.Context, d Document, revision uint64, room Room) error {
 	sealed, err := s.sealer.seal(d)
 	if err != nil {
 		return err
 	}
-	next, err := s.kv.Put(ctx, d.ID, sealed, revision)
+	var next uint64
+	if room == nil {
+		next, err = s.kv.Put(ctx, d.ID, sealed, revision)
+	} else {
+		next, err = s.putWithin(ctx, d, sealed, room)
+	}
 	if err != nil {
 		return err
 	}
@@ -271,6 +340,26 @@ func (s *Store) put(ctx context.Context, d Document, revision uint64) error {
 		s.log.WarnContext(ctx, "change of a subscription not told yet", "subscription_id", d.ID, "error", events.Redact(err.Error()))
 	}
 	return nil
+}
+
+// putWithin stores a document for which there is room, if nothing else was stored since that was looked at: not by this
+// process, nor by another one. That covers the document itself.
+func (s *Store) putWithin(ctx context.Context, d Document, sealed []byte, room Room) (uint64, error) {
+	s.making.Lock()
+	defer s.making.Unlock()
+	s.mu.Lock()
+	seen := s.seen
+	s.mu.Unlock()
+	if err := room(d, s.List(d.Project)); err != nil {
+		return 0, err
+	}
+	next, err := s.kv.PutAfter(ctx, d.ID, sealed, seen)
+	if errors.Is(err, bus.ErrConflict) {
+		if late := s.catchUp(ctx); late != nil {
+			return 0, late
+		}
+	}
+	return next, err
 }
 
 // untold tells whether it is unknown that the event of a document's generation is stored.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +27,14 @@ func (silent) Append(context.Context, events.Draft) (events.Appended, error) {
 
 func setup(t *testing.T) (*bus.Bus, func(a Appender) *Store) {
 	t.Helper()
-	b := bustest.Run(t).Connect(t)
+	_, b, open := setupOn(t)
+	return b, open
+}
+
+func setupOn(t *testing.T) (*bustest.Server, *bus.Bus, func(a Appender) *Store) {
+	t.Helper()
+	srv := bustest.Run(t)
+	b := srv.Connect(t)
 	bustest.Provision(t, b)
 	kv, err := b.KeyValue(t.Context(), bus.SubscriptionBucket)
 	if err != nil {
@@ -34,7 +44,7 @@ func setup(t *testing.T) (*bus.Bus, func(a Appender) *Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b, func(a Appender) *Store { return NewStore(kv, sealer, a, time.Now, slog.New(slog.DiscardHandler)) }
+	return srv, b, func(a Appender) *Store { return NewStore(kv, sealer, a, time.Now, slog.New(slog.DiscardHandler)) }
 }
 
 func document() Document {
@@ -74,7 +84,7 @@ func TestStore_UntoldChangeIsToldByRepair(t *testing.T) {
 	<-ready
 	seen := make(chan string, 10)
 	active.OnChange(func(id string) { seen <- id })
-	d, err := dying.Create(ctx, document())
+	d, err := dying.Create(ctx, document(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +104,7 @@ func TestStore_UntoldChangeIsToldByRepair(t *testing.T) {
 func TestStore_CountsWhatItCannotOpen(t *testing.T) {
 	t.Parallel()
 	b, open := setup(t)
-	if _, err := open(b).Create(t.Context(), document()); err != nil {
+	if _, err := open(b).Create(t.Context(), document(), nil); err != nil {
 		t.Fatal(err)
 	}
 	other := open(b)
@@ -119,7 +129,7 @@ func TestStore_WhatADeadWriterLeftUntoldIsTold(t *testing.T) {
 	s, dying := open(b), open(silent{})
 	d := document()
 	// The document is stored: an error would have its secret thrown away, or the call made again.
-	if _, err := dying.Create(ctx, d); err != nil {
+	if _, err := dying.Create(ctx, d, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Change(ctx, "shop", d.ID, 1, events.Updated, describe); err != nil { // tells of the creation first
@@ -160,5 +170,111 @@ func TestStore_WhatADeadWriterLeftUntoldIsTold(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"created-1", "updated-2", "deleted-3"}, steps(t, b, d.ID)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Two processes that hear late of each other keep names unique and the number within its bound.
+func TestStore_RoomHoldsOverSeveralProcesses(t *testing.T) {
+	t.Parallel()
+	b, open := setup(t)
+	const most, tries = 3, 8
+	full, taken := errors.New("full"), errors.New("taken")
+	room := func(d Document, all []Document) error {
+		others := slices.DeleteFunc(all, func(o Document) bool { return o.ID == d.ID })
+		if len(others) >= most {
+			return full
+		}
+		if slices.ContainsFunc(others, func(o Document) bool { return o.Spec.Config.Name == d.Spec.Config.Name }) {
+			return taken
+		}
+		return nil
+	}
+	var stores [2]*Store
+	for i := range stores {
+		stores[i] = open(b)
+		ready := make(chan struct{})
+		go func() { _ = stores[i].Run(t.Context(), func() { close(ready) }) }()
+		<-ready
+	}
+	made := func(name func(i int) string) (list []Document, refused []error) {
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for i := range tries {
+			all.Go(func() {
+				d := document()
+				d.Spec.Config.Name = name(i)
+				d, err := stores[i%2].Create(t.Context(), d, room)
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					refused = append(refused, err)
+				} else {
+					list = append(list, d)
+				}
+			})
+		}
+		all.Wait()
+		return list, refused
+	}
+	one, refused := made(func(int) string { return "same" })
+	if len(one) != 1 || len(refused) != tries-1 {
+		t.Fatalf("%d have one name, refused: %v", len(one), refused)
+	}
+	for _, err := range refused {
+		if !errors.Is(err, taken) {
+			t.Error(err)
+		}
+	}
+	rest, refused := made(strconv.Itoa)
+	if len(rest) != most-1 || len(refused) != tries-len(rest) {
+		t.Fatalf("%d more, refused: %v", len(rest), refused)
+	}
+	for _, err := range refused {
+		if !errors.Is(err, full) {
+			t.Error(err)
+		}
+	}
+	// A change takes no room and no name that another one has.
+	rename := func(s *Store, id, name string) error {
+		_, err := s.ChangeWithin(t.Context(), room, "shop", id, 0, events.Updated, func(d *Document) ([]string, error) {
+			d.Spec.Config.Name = name
+			return []string{"config.name"}, nil
+		})
+		return err
+	}
+	if err := rename(stores[1], one[0].ID, rest[0].Spec.Config.Name); !errors.Is(err, taken) {
+		t.Error(err)
+	}
+	if err := rename(stores[1], one[0].ID, "other"); err != nil {
+		t.Error(err)
+	}
+	if err := rename(stores[0], rest[0].ID, "same"); err != nil { // which is free now
+		t.Error(err)
+	}
+	if _, err := stores[0].Delete(t.Context(), "shop", one[0].ID, 0); err != nil {
+		t.Error(err)
+	}
+	d := document()
+	d.Spec.Config.Name = "other"
+	if _, err := stores[1].Create(t.Context(), d, room); err != nil {
+		t.Error(err)
+	}
+}
+
+// What was removed for good stands in the bucket no more, and is waited for by nobody.
+func TestStore_RoomIsJudgedAfterRemovalsForGood(t *testing.T) {
+	t.Parallel()
+	srv, _, open := setupOn(t)
+	allow := func(Document, []Document) error { return nil }
+	if _, err := open(silent{}).Create(t.Context(), document(), nil); err != nil {
+		t.Fatal(err)
+	}
+	srv.Purge(t, "KV_"+bus.SubscriptionBucket)
+	later := open(silent{})
+	ready := make(chan struct{})
+	go func() { _ = later.Run(t.Context(), func() { close(ready) }) }()
+	<-ready
+	if _, err := later.Create(t.Context(), document(), allow); err != nil {
+		t.Error(err)
 	}
 }
