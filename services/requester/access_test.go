@@ -24,10 +24,11 @@ func TestAccess_BesideTheDoors(t *testing.T) {
 	}
 	notifier := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	defer notifier.Close()
-	f, err := newForwarding(notifier.URL, slog.New(slog.DiscardHandler))
+	to, err := Config{Notifier: notifier.URL}.notifiers()
 	if err != nil {
 		t.Fatal(err)
 	}
+	f := newForwarding(to, slog.New(slog.DiscardHandler))
 	ok := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	ops, own := fallback(ok, ring, time.Now), f.around(ok, ring, time.Now)
 	for _, c := range []struct {

@@ -24,8 +24,9 @@ type Config struct {
 	VisibleIn time.Duration `yaml:"visibleIn"`
 	// Providers are those that an executor serves somewhere: others cannot be registered. Default sqlite.
 	Providers []string `yaml:"providers"`
-	// Notifier is where subscriptions are served, as http://127.0.0.1:8082: requests for them are forwarded to it.
-	// Without it there is no API for subscriptions. Only loopback.
+	// Notifier is where subscriptions are served, as http://127.0.0.1:8082: requests for them are forwarded to it. Of
+	// several, comma separated, to the first that can be connected to. Without it there is no API for subscriptions.
+	// Only loopback.
 	Notifier string `yaml:"notifier"`
 	// CloudSQL are the settings of that door.
 	CloudSQL cloudsql.Config `yaml:"cloudsql"`
@@ -48,18 +49,31 @@ func (c Config) Validate() error {
 	if c.VisibleIn < 0 || c.VisibleIn > time.Minute {
 		errs = append(errs, fmt.Errorf("visibleIn: %s is not between 0 and 1m", c.VisibleIn))
 	}
-	if c.Notifier != "" {
-		u, err := url.Parse(c.Notifier)
-		if err != nil || u.Scheme != "http" || u.User != nil || u.RawQuery != "" || strings.Trim(u.Path, "/") != "" {
-			errs = append(errs, errors.New("notifier: has to be an address as http://127.0.0.1:8082"))
-		} else if err := host.CheckListen(u.Host); err != nil {
-			errs = append(errs, fmt.Errorf("notifier: %w", err))
-		}
+	if _, err := c.notifiers(); err != nil {
+		errs = append(errs, fmt.Errorf("notifier: %w", err))
 	}
 	if err := c.CloudSQL.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("cloudsql: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+func (c Config) notifiers() ([]*url.URL, error) {
+	if c.Notifier == "" {
+		return nil, nil
+	}
+	var all []*url.URL
+	for one := range strings.SplitSeq(c.Notifier, ",") {
+		u, err := url.Parse(strings.TrimSpace(one))
+		if err != nil || u.Scheme != "http" || u.User != nil || u.RawQuery != "" || strings.Trim(u.Path, "/") != "" {
+			return nil, errors.New("has to be an address as http://127.0.0.1:8082, or several with commas between")
+		}
+		if err := host.CheckListen(u.Host); err != nil {
+			return nil, err
+		}
+		all = append(all, u)
+	}
+	return all, nil
 }
 
 func (c Config) providers() []string {

@@ -1,8 +1,10 @@
 package requester
 
 import (
-	"fmt"
+	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -16,12 +18,22 @@ import (
 // forwarding sends what is about subscriptions to the notifier, whose part of our API they are.
 type forwarding struct{ proxy *httputil.ReverseProxy }
 
-func newForwarding(to string, log *slog.Logger) (*forwarding, error) {
-	target, err := url.Parse(to)
-	if err != nil {
-		return nil, fmt.Errorf("requester: notifier: %w", err)
-	}
-	transport := &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: time.Minute}
+// newForwarding forwards to the first of the notifiers that can be connected to: all of them answer alike. Nothing was
+// sent before, so no request is made twice.
+func newForwarding(to []*url.URL, log *slog.Logger) *forwarding {
+	target := to[0]
+	transport := &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: time.Minute,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			var errs []error
+			for _, u := range to {
+				c, err := (&net.Dialer{Timeout: connectTime}).DialContext(ctx, network, u.Host)
+				if err == nil {
+					return c, nil
+				}
+				errs = append(errs, err)
+			}
+			return nil, errors.Join(errs...)
+		}}
 	return &forwarding{&httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -33,8 +45,11 @@ func newForwarding(to string, log *slog.Logger) (*forwarding, error) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = w.Write([]byte(`{"title":"Service Unavailable","status":503,"reason":"UNAVAILABLE","detail":"the notifier cannot be reached now: try again"}` + "\n"))
 		},
-	}}, nil
+	}}
 }
+
+// connectTime is how long a notifier has to take a connection before the next is tried.
+const connectTime = 2 * time.Second
 
 // around is the native door with the notifier's part taken out.
 func (f *forwarding) around(door http.Handler, ring *access.Ring, now func() time.Time) http.Handler {

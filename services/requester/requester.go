@@ -116,12 +116,12 @@ func New(d Deps, c Config) (*Requester, error) {
 	if err != nil {
 		return nil, fmt.Errorf("requester: the Spanner door: %w", err)
 	}
-	if c.Notifier != "" {
-		f, err := newForwarding(c.Notifier, d.Log)
-		if err != nil {
-			return nil, err
-		}
-		own = f.around(own, ring, d.Now)
+	notifiers, err := c.notifiers()
+	if err != nil {
+		return nil, fmt.Errorf("requester: notifier: %w", err)
+	}
+	if len(notifiers) > 0 {
+		own = newForwarding(notifiers, d.Log).around(own, ring, d.Now)
 	}
 	// The first that takes a request answers it.
 	h := handler{
