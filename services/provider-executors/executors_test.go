@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -410,4 +411,39 @@ type deafHand struct{ *pipelinetest.Hand }
 func (d *deafHand) Cancel(ctx context.Context, _ executor.Ref) (bool, error) {
 	<-ctx.Done()
 	return true, ctx.Err()
+}
+
+// complete is an executor whose earlier process had finished its copy before it died.
+type complete struct {
+	*pipelinetest.Hand
+	cleaned atomic.Int32
+}
+
+func (c *complete) Recover(_ context.Context, j executor.Job) (executor.Ref, bool, error) {
+	return executor.LocalRef(j), true, nil
+}
+func (c *complete) Cancel(context.Context, executor.Ref) (bool, error) { return true, nil }
+func (c *complete) Clean(context.Context, executor.Job) (int64, error) {
+	c.cleaned.Add(1)
+	return 0, nil
+}
+
+// Whoever cancels wants nothing of it, also where the executor died with a copy that was complete.
+func TestCancel_OfACompleteCopyOfADeadExecutorLeavesNothing(t *testing.T) {
+	t.Parallel()
+	x := &complete{Hand: pipelinetest.NewHand()}
+	p := pipelinetest.Start(t, pipelinetest.Options{Providers: []executors.Provider{{Name: "sqlite",
+		Capabilities: executor.Capabilities{PollEvery: 20 * time.Millisecond, Local: true},
+		Open:         func(context.Context, executors.Shared) (executors.Opened, error) { return x, nil }}}})
+	p.Hand = x.Hand
+	p.Register("shop", "a")
+	id := create(p, "a")
+	started(t, p, id)
+	p.Executors.Stop()
+	cancel(t, p, id)
+	p.Executors.Start()
+	b, err := events.Decode[events.Backup](p.Await("shop", id, events.Cancelled).Event)
+	if err != nil || b.PartialRemains || x.cleaned.Load() != 1 {
+		t.Errorf("remains %v, cleaned %d times, %v", b.PartialRemains, x.cleaned.Load(), err)
+	}
 }

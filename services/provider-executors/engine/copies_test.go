@@ -227,6 +227,7 @@ func TestCopies_LostAttempt_IsClearedEverywhere(t *testing.T) {
 	if p := finish(t, x, j); p.Err != nil {
 		t.Fatal(p.Err)
 	}
+	unfinish(t, store, far)
 	after, err := New("hand", &hand{}, x.Deps) // a process that comes after
 	if err != nil {
 		t.Fatal(err)

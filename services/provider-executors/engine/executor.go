@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -123,11 +124,17 @@ func (x *Executor) end(ctx context.Context, r executor.Ref, how func(context.Con
 	return x.remains(ctx, r)
 }
 
-// Recover implements executor.Recoverer: work of an earlier process is over, since it ran inside it.
+// Recover implements executor.Recoverer: work of an earlier process is over, since it ran inside it. If it had come to
+// a copy that is complete and proven, only what is to follow is done; anything less is removed.
 func (x *Executor) Recover(ctx context.Context, j executor.Job) (executor.Ref, bool, error) {
 	if _, err := x.local.Poll(ctx, executor.LocalRef(j)); err == nil {
 		ref, err := x.ref(j)
 		return ref, true, err
+	}
+	done, err := x.finished(ctx, j)
+	var f *events.Failure
+	if err != nil && (!errors.As(err, &f) || f.Retryable) { // what is there is not known yet
+		return executor.Ref{}, false, err
 	}
 	if err := x.Scratch.clear(scratchName(j)); err != nil {
 		return executor.Ref{}, false, err
@@ -136,6 +143,14 @@ func (x *Executor) Recover(ctx context.Context, j executor.Job) (executor.Ref, b
 		if err := s.Sweep(ctx, j); err != nil { // a server that is away keeps nobody from what lies in the storage
 			x.Log.WarnContext(ctx, "sessions of a lost attempt could not be ended", "backup_id", j.BackupID, "error", events.Redact(err.Error()))
 		}
+	}
+	if done {
+		x.post(ctx, j, copied)
+		if _, err := x.local.StartWith(ctx, j, x.resume); err != nil {
+			return executor.Ref{}, false, err
+		}
+		ref, err := x.ref(j)
+		return ref, true, err
 	}
 	x.post(ctx, j, failed)
 	return executor.Ref{}, false, x.removeLost(ctx, j)
@@ -161,7 +176,21 @@ func (x *Executor) Inspect(ctx context.Context, j executor.Job) []Finding {
 	for _, name := range j.Config.CopyTo {
 		all = append(all, x.inspectStorage(ctx, name))
 	}
+	if level(j) == events.ProofRestored {
+		all = append(all, x.inspectScratch())
+	}
 	return append(all, Finding{Subject: "request", Said: "can be accepted", Err: x.refuse(j)})
+}
+
+func (x *Executor) inspectScratch() Finding {
+	d, err := x.Scratch.make(scratchPrefix+"inspect-"+rand.Text(), 0)
+	if err == nil {
+		if t, ok := x.engine.(ScratchTrier); ok {
+			err = t.TryScratch(d.path())
+		}
+		err = errors.Join(err, d.remove())
+	}
+	return Finding{Subject: "scratch", Said: "copies can be restored there", Err: err}
 }
 
 // inspectStorage looks at one; the empty name is that of instances that name none.

@@ -2,12 +2,14 @@ package engine
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
@@ -25,6 +27,69 @@ func next(t *testing.T, x *Executor) *Executor {
 	return after
 }
 
+// unfinish makes complete copies in these storages those of a process that was killed before their manifests.
+func unfinish(t *testing.T, dirs ...string) {
+	t.Helper()
+	n := 0
+	for _, dir := range dirs {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Name() == "manifest.json" {
+				n++
+				err = os.Remove(path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n == 0 {
+		t.Fatal("there is no manifest")
+	}
+}
+
+// objects are the files in a storage beside the manifests.
+func objects(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	for _, path := range listed(dir) {
+		if filepath.Base(path) != "manifest.json" {
+			all = append(all, path)
+		}
+	}
+	if len(all) == 0 {
+		t.Fatal("there is no object")
+	}
+	return all
+}
+
+func removeObject(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Remove(objects(t, dir)[0]); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func empty(t *testing.T, dir string) {
+	t.Helper()
+	unfinish(t, dir)
+	for range objects(t, dir) {
+		removeObject(t, dir)
+	}
+}
+
+func flip(t *testing.T, dir string) {
+	t.Helper()
+	path := objects(t, dir)[0]
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 1
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // away takes a storage away, and back puts it there again.
 func away(t *testing.T, dir string) (back func()) {
 	t.Helper()
@@ -39,20 +104,96 @@ func away(t *testing.T, dir string) (back func()) {
 	}
 }
 
+// What is complete and proven is not lost with the process that made it: the next one makes the copies that are to
+// follow.
 func TestRecover_KilledBetweenTheFirstAndTheFurtherCopy(t *testing.T) {
 	t.Parallel()
-	far, change := offsite(t)
-	x, store := setup(t, &hand{}, change)
-	only := copiedJob()
-	only.Config.CopyTo = nil
-	if p := finish(t, x, only); p.Err != nil {
+	for name, cut := range map[string]func(t *testing.T, far string){
+		"nothing there":  func(t *testing.T, far string) { empty(t, far) },
+		"a part there":   func(t *testing.T, far string) { unfinish(t, far) },
+		"it was made":    func(*testing.T, string) {},
+		"a damaged part": func(t *testing.T, far string) { unfinish(t, far); flip(t, far) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			far, change := offsite(t)
+			x, store := setup(t, &hand{}, change)
+			j := copiedJob()
+			first := finish(t, x, j)
+			if first.Err != nil {
+				t.Fatal(first.Err)
+			}
+			cut(t, far)
+			after := next(t, x)
+			ref, found, err := after.Recover(t.Context(), j)
+			if err != nil || !found {
+				t.Fatalf("found %v, %v", found, err)
+			}
+			p := executortest.Finish(t, after, ref)
+			if p.Err != nil {
+				t.Fatal(p.Err)
+			}
+			now := cmpopts.IgnoreFields(events.Copy{}, "EndTime")
+			if diff := cmp.Diff(first.Outcome, p.Outcome, now); diff != "" {
+				t.Errorf("another outcome: %s", diff)
+			}
+			if len(files(t, store)) == 0 || len(files(t, far)) == 0 {
+				t.Errorf("%v, %v", files(t, store), files(t, far))
+			}
+			if _, err := after.Verify(t.Context(), j, *p.Outcome.Ref, p.Outcome.Checksum, events.ProofChecked); err != nil {
+				t.Error(err)
+			}
+			if _, err := after.Delete(t.Context(), *p.Outcome.Ref); err != nil {
+				t.Error(err)
+			}
+			wantNothing(t, store)
+			wantNothing(t, far)
+		})
+	}
+}
+
+// A copy that is not what SUCCESSFUL means by now, or not whole, is none.
+func TestRecover_WhatIsNotProvenIsRemoved(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(t *testing.T, store string, j *executor.Job){
+		"no manifest":           func(t *testing.T, store string, _ *executor.Job) { unfinish(t, store) },
+		"an object is missing":  func(t *testing.T, store string, _ *executor.Job) { removeObject(t, store) },
+		"more is asked for now": func(_ *testing.T, _ string, j *executor.Job) { j.Proof = events.ProofRestored },
+		"another attempt's":     func(_ *testing.T, _ string, j *executor.Job) { j.Attempt = 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x, store := setup(t, &hand{}, nil)
+			j := job()
+			if p := finish(t, x, j); p.Err != nil {
+				t.Fatal(p.Err)
+			}
+			change(t, store, &j)
+			if _, found, err := next(t, x).Recover(t.Context(), j); err != nil || found {
+				t.Errorf("found %v, %v", found, err)
+			}
+			wantNothing(t, store)
+		})
+	}
+}
+
+// While the storage does not answer nothing is decided.
+func TestRecover_StorageThatDoesNotAnswerDecidesNothing(t *testing.T) {
+	t.Parallel()
+	x, store := setup(t, &hand{}, nil)
+	j := job()
+	if p := finish(t, x, j); p.Err != nil {
 		t.Fatal(p.Err)
 	}
-	if _, found, err := next(t, x).Recover(t.Context(), copiedJob()); err != nil || found {
+	back := away(t, store)
+	after := next(t, x)
+	if _, found, err := after.Recover(t.Context(), j); err == nil || found {
 		t.Errorf("found %v, %v", found, err)
 	}
-	wantNothing(t, store)
-	wantNothing(t, far)
+	back()
+	if _, found, err := after.Recover(t.Context(), j); err != nil || !found {
+		t.Errorf("found %v, %v", found, err)
+	}
 }
 
 // A further storage is away when the lost attempt is cleared: the deletion of what the next attempt stored
@@ -65,6 +206,7 @@ func TestRecover_StorageThatIsAway_IsClearedWithTheBackup(t *testing.T) {
 	if p := finish(t, x, j); p.Err != nil {
 		t.Fatal(p.Err)
 	}
+	unfinish(t, store)
 	back := away(t, far)
 	after := next(t, x)
 	if _, _, err := after.Recover(t.Context(), j); err != nil {
@@ -91,6 +233,7 @@ func TestRecover_StorageOfTheInstanceWasChangedMeanwhile(t *testing.T) {
 	if p := finish(t, x, copiedJob()); p.Err != nil {
 		t.Fatal(p.Err)
 	}
+	unfinish(t, store, far)
 	moved := copiedJob()
 	moved.Config.Storage, moved.Config.CopyTo = "offsite", nil
 	if _, _, err := next(t, x).Recover(t.Context(), moved); err != nil {
@@ -118,6 +261,7 @@ func TestRecover_UnknownNames_ClearWhatCanBeCleared(t *testing.T) {
 			if p := finish(t, x, j); p.Err != nil {
 				t.Fatal(p.Err)
 			}
+			unfinish(t, store, far)
 			if _, err := x.Scratch.make(scratchName(j), 0); err != nil {
 				t.Fatal(err)
 			}

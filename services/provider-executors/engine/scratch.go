@@ -25,6 +25,12 @@ type scratchDir struct {
 	name string
 }
 
+// ScratchTrier is an Engine that needs more of a scratch folder than that it can be written.
+type ScratchTrier interface {
+	// TryScratch tries it in an empty one, which is removed afterwards.
+	TryScratch(dir string) error
+}
+
 // scratchPrefix begins the name of every folder.
 const scratchPrefix = "backupbus-"
 

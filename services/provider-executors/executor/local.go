@@ -58,7 +58,10 @@ func LocalRef(j Job) Ref {
 // Start begins the work of j unless the same backup and attempt was started before, and returns
 // LocalRef(j) either way. The work keeps the values of ctx and not its end. Ended work of earlier
 // attempts of the backup is forgotten.
-func (l *Local) Start(ctx context.Context, j Job) (Ref, error) {
+func (l *Local) Start(ctx context.Context, j Job) (Ref, error) { return l.StartWith(ctx, j, l.work) }
+
+// StartWith is Start of other work for j than that of the Local.
+func (l *Local) StartWith(ctx context.Context, j Job, work Work) (Ref, error) {
 	ref := LocalRef(j)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,7 +82,7 @@ func (l *Local) Start(ctx context.Context, j Job) (Ref, error) {
 		last: Progress{Phase: events.Preparing},
 	}
 	l.tasks[t.key] = t
-	l.wg.Go(func() { l.run(ctx, t, j) })
+	l.wg.Go(func() { l.run(ctx, t, j, work) })
 	return ref, nil
 }
 
@@ -134,8 +137,8 @@ func (l *Local) Close() error {
 	return nil
 }
 
-func (l *Local) run(ctx context.Context, t *task, j Job) {
-	o, err := l.guarded(ctx, j, t.report)
+func (l *Local) run(ctx context.Context, t *task, j Job, work Work) {
+	o, err := guarded(ctx, j, work, t.report)
 	switch cause := context.Cause(ctx); {
 	case err == nil:
 	case errors.Is(cause, errClosed):
@@ -158,13 +161,13 @@ func (l *Local) run(ctx context.Context, t *task, j Job) {
 }
 
 // guarded keeps a panic of one job from ending the process and every other job in it.
-func (l *Local) guarded(ctx context.Context, j Job, report func(Progress)) (o lifecycle.Outcome, err error) {
+func guarded(ctx context.Context, j Job, work Work, report func(Progress)) (o lifecycle.Outcome, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("work of %s panicked: %v\n%s", j.BackupID, p, debug.Stack())
 		}
 	}()
-	return l.work(ctx, j, report)
+	return work(ctx, j, report)
 }
 
 // forget drops the ended tasks that match. l.mu is held.

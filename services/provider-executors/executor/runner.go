@@ -305,6 +305,10 @@ func (r *Runner) clearUp(ctx context.Context, last events.Stored, b events.Backu
 				return err
 			}
 		}
+		if c, ok := r.exec.(Cleaner); ok && found && remains { // it was complete
+			_, err := c.Clean(ctx, jobOf(b, cfg))
+			remains = err != nil
+		}
 	}
 	return r.report(ctx, last, b, events.Cancelled, 0, anyone, func(b events.Backup) events.Backup {
 		return lifecycle.Stop(b, r.now(), nil, remains)

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/backupbus/backupbus/events"
@@ -69,4 +71,46 @@ func TestInspect_GoesOnAfterWhatIsWrong(t *testing.T) {
 
 	j.Config.Address = "nonsense"
 	executortest.WantCode(t, finding(t, x.Inspect(t.Context(), j), "configuration").Err, events.ProviderRejected)
+}
+
+// A server that proves copies does not run as root, and its account has to get to the scratch folder: this is said
+// before a backup was made for nothing.
+func TestInspect_ScratchFolderThatItsAccountCannotReach(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Log("the executor is not root: its scratch servers are its own")
+	}
+	s, w := server1(t), newWorld(t)
+	closed := filepath.Join(w.dir, "closed")
+	if err := os.Mkdir(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	set := w.settings()
+	set.Scratch = filepath.Join(closed, "below", "scratch")
+	x := opened(t, set)
+	j := uniqueJob(config(s))
+	if f := x.Inspect(t.Context(), j); slices.ContainsFunc(f, func(f engine.Finding) bool { return f.Subject == "scratch" }) {
+		t.Error("looked at for a proof that needs none")
+	}
+	j.Proof = events.ProofRestored
+	f := finding(t, x.Inspect(t.Context(), j), "scratch")
+	if os.Geteuid() != 0 {
+		if f.Err != nil {
+			t.Error(f.Err)
+		}
+		return
+	}
+	executortest.WantCode(t, f.Err, events.ProviderRejected)
+	if left, err := os.ReadDir(set.Scratch); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if err := os.Chmod(closed, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(closed, "below"), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	if f := finding(t, x.Inspect(t.Context(), j), "scratch"); f.Err != nil {
+		t.Error(f.Err)
+	}
 }

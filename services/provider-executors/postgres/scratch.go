@@ -55,6 +55,16 @@ type scratchServer struct {
 	outcome error // when done
 }
 
+// TryScratch implements engine.ScratchTrier: the account of scratch servers has to get there.
+func (e *Engine) TryScratch(dir string) error {
+	as, err := e.account()
+	if err != nil {
+		return err
+	}
+	_, err = handOver(dir, "try", as)
+	return err
+}
+
 // newScratch makes an empty server in dir.
 func (e *Engine) newScratch(ctx context.Context, p serverPrograms, dir string) (*scratchServer, error) {
 	as, err := e.account()

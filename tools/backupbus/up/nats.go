@@ -82,7 +82,11 @@ func (l natsLog) Fatalf(format string, v ...any) {
 
 // lock keeps a second process off the data folder. The system drops it when the process dies.
 func lock(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	mode := os.FileMode(0o700)
+	if os.Geteuid() == 0 { // the account of scratch servers passes through it, and sees nothing: all in it is private
+		mode = 0o711
+	}
+	if err := os.MkdirAll(dir, mode); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
