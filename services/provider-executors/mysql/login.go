@@ -89,7 +89,7 @@ func (l *login) forward(child, srv net.Conn) {
 		}
 		p[3] -= l.shift
 		first := p.payload()[0]
-		if first == answerOK && l.lock != "" && takeLock(srv, l.lock) != nil {
+		if first == answerOK && l.lock != "" && ask(srv, "DO GET_LOCK('"+l.lock+"', 0)", patientServer) != nil {
 			return
 		}
 		if err := p.write(child); err != nil {
@@ -102,16 +102,23 @@ func (l *login) forward(child, srv net.Conn) {
 	}
 }
 
-// takeLock makes a session known by a user-level lock. A server that refuses (some clusters know no such locks)
-// goes on without: the answer is not looked at.
-func takeLock(srv net.Conn, name string) error {
-	statement := "DO GET_LOCK('" + name + "', 0)"
-	request := append(packet{byte(1 + len(statement)), 0, 0, 0, comQuery}, statement...)
-	if err := request.write(srv); err != nil {
-		return err
+// patientServer keeps the server from ending the session of a dump that a slow storage holds up, which it does after a
+// minute: how long that may take is for the executor's stallAfter.
+const patientServer = "SET SESSION net_write_timeout=86400"
+
+// ask makes statements in a session before the child can: the user-level lock by which it is known first. A server that
+// refuses (some clusters know no such locks) goes on without: the answers are not looked at.
+func ask(srv net.Conn, statements ...string) error {
+	for _, s := range statements {
+		request := append(packet{byte(1 + len(s)), 0, 0, 0, comQuery}, s...)
+		if err := request.write(srv); err != nil {
+			return err
+		}
+		if _, err := readPacket(srv); err != nil {
+			return err
+		}
 	}
-	_, err := readPacket(srv)
-	return err
+	return nil
 }
 
 // forwardCommands shifts the packets of the login on. A command begins with number 0, which none of them has.

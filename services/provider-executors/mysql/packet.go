@@ -99,7 +99,7 @@ func (p packet) hideTLS() (offered bool) {
 }
 
 // hideQueryAttributes takes from a greeting that the server knows attributes of queries (MySQL). A client that uses them
-// puts two bytes in front of each query, and takeLock, which speaks in its session, would have to do so as well.
+// puts two bytes in front of each query, and ask, which speaks in its session, would have to do so as well.
 func (p packet) hideQueryAttributes() {
 	if can := p.capabilities(); len(can) >= 7 { // character set and status are in between
 		clearQueryAttributes(can[5:])

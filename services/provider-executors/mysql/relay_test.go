@@ -2,12 +2,17 @@ package mysql
 
 import (
 	"crypto/tls"
+	"database/sql"
 	"errors"
 	"io"
 	"net"
 	"path/filepath"
 	"testing"
 	"time"
+
+	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/backupbus/backupbus/services/provider-executors/mysql/mysqltest"
 )
 
 // relayed is a child's connection through a relay to a server that greets, and then does as told.
@@ -77,6 +82,30 @@ func TestRelay_ChildThatEndsBeforeItAnswersBlamesNoServer(t *testing.T) {
 		r.close()
 		if err := r.reason(); err != nil {
 			t.Errorf("TLS %v: %v", c != nil, err)
+		}
+	}
+}
+
+// The server gives a dump that storage holds up as long as the executor does, not a minute.
+func TestRelay_ServerIsPatient(t *testing.T) {
+	t.Parallel()
+	srv := mysqltest.Start(t, mysqltest.MariaDB)
+	r, err := newRelay(t.Context(), endpoint{network: "unix", address: srv.Address(), timeout: time.Minute}, "m", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.close)
+	for address, want := range map[string]int{filepath.Join(r.dir, "s"): 86400, srv.Address(): 60} {
+		c := driver.NewConfig()
+		c.Net, c.Addr, c.User, c.Passwd = "unix", address, "root", mysqltest.RootPassword
+		connector, err := driver.NewConnector(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := sql.OpenDB(connector)
+		var seconds int
+		if err := errors.Join(db.QueryRowContext(t.Context(), "SELECT @@SESSION.net_write_timeout").Scan(&seconds), db.Close()); err != nil || seconds != want {
+			t.Errorf("%s: %d seconds, %v", address, seconds, err)
 		}
 	}
 }

@@ -24,7 +24,8 @@ var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c
 // woken for it, and wakes who reads from it, which costs more than to carry the bytes (`make bench-data`). So what comes
 // after a small piece is left to gather for a moment, in which a pipe of pipeSize does not fill up.
 type gathering struct {
-	from io.Reader
+	from *os.File
+	wide bool  // it does not fill up meanwhile
 	last int64 // bytes of the last piece
 }
 
@@ -35,7 +36,7 @@ const (
 
 func (g *gathering) Read(p []byte) (int, error) {
 	if g.last > 0 {
-		gather(g.last)
+		g.gather(g.last)
 	}
 	n, err := g.from.Read(p)
 	g.last = int64(n)
@@ -43,40 +44,41 @@ func (g *gathering) Read(p []byte) (int, error) {
 }
 
 // gather waits after a piece of n bytes.
-func gather(n int64) {
-	if n < small {
+func (g *gathering) gather(n int64) {
+	if g.wide && n < small {
 		time.Sleep(gatherFor)
 	}
 }
 
-func newCopying(to io.Writer) (*copying, error) {
+// newCopying copies to a writer. much says that a lot will come, in which case it may gather.
+func newCopying(to io.Writer, much bool) (*copying, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	WidenPipe(r)
+	wide := much && WidenPipe(r)
 	c := &copying{read: r, write: w, done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
 		defer r.Close()
-		carry(to, r)
+		carry(to, &gathering{from: r, wide: wide})
 	}()
 	return c, nil
 }
 
 // carry ends when the pipe does or to fails.
-func carry(to io.Writer, from *os.File) {
+func carry(to io.Writer, g *gathering) {
 	for {
-		n, err := PassTo(to, from, nil)
+		n, err := PassTo(to, g.from, nil)
 		switch {
 		case errors.Is(err, errors.ErrUnsupported):
 			// Hidden, so that io.CopyBuffer looks for no other way.
-			_, _ = io.CopyBuffer(struct{ io.Writer }{to}, &gathering{from: from}, make([]byte, copyBuffer))
+			_, _ = io.CopyBuffer(struct{ io.Writer }{to}, g, make([]byte, copyBuffer))
 			return
 		case err != nil:
 			return
 		}
-		gather(n)
+		g.gather(n)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"testing"
@@ -75,6 +76,28 @@ func TestRun_PassesOnWithoutACopy(t *testing.T) {
 }
 
 const pipeTestSize = 1 << 20
+
+// Where the system does not move (what is at the end is no pipe here) everything is written after all.
+func TestRun_WritesWhatCannotBePassedOn(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "f")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _, err := sh(t, t.Context(), much, Command{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen bytes.Buffer
+	_, _, err = sh(t, t.Context(), much, Command{Stdout: Looking(WritePipe(f), func(p []byte) error { _, err := seen.Write(p); return err })})
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != want || seen.String() != want {
+		t.Errorf("%d written and %d seen of %d, %v", len(b), seen.Len(), len(want), err)
+	}
+}
 
 // Without a pipe at the end everything is written, and looked at all the same.
 func TestLooking_SeesWhatIsWritten(t *testing.T) {

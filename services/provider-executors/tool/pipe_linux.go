@@ -12,13 +12,18 @@ import (
 // pipeSize is what a pipe holds: with the usual 64 KiB two processes wake each other far more often.
 const pipeSize = 1 << 20
 
-// WidenPipe gives a pipe a larger buffer, where the system lets it.
-func WidenPipe(f syscall.Conn) {
+// WidenPipe gives a pipe a larger buffer, and tells whether the system lets it: a user who is not root may have some ten
+// of them.
+func WidenPipe(f syscall.Conn) (wide bool) {
 	c, err := f.SyscallConn()
 	if err != nil {
-		return
+		return false
 	}
-	_ = c.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
+	err = c.Control(func(fd uintptr) {
+		n, err := unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize)
+		wide = err == nil && n >= pipeSize
+	})
+	return wide && err == nil
 }
 
 // Pass implements Passer: splice(2), and tee(2) where somebody looks.
@@ -45,6 +50,8 @@ func (p *Pipe) Pass(from *os.File, look func([]byte) error) (int64, error) {
 	switch {
 	case err != nil:
 		return 0, os.ErrClosed
+	case errors.Is(failed, unix.EPERM), errors.Is(failed, unix.EINVAL), errors.Is(failed, unix.ENOSYS):
+		return 0, errors.ErrUnsupported // a sandbox, or another kind of file: it is written then
 	case failed != nil:
 		return 0, failed
 	case n == 0:
@@ -58,8 +65,12 @@ func (p *Pipe) Pass(from *os.File, look func([]byte) error) (int64, error) {
 // readable tells whether something lies in a pipe, or it has ended.
 func readable(fd uintptr) bool {
 	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor
-	n, err := unix.Poll(poll, 0)
-	return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
+	for {
+		n, err := unix.Poll(poll, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return n > 0 || err != nil
+		}
+	}
 }
 
 // move lets what lies in a pipe go into another, or go there too and stay.

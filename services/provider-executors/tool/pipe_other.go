@@ -9,7 +9,7 @@ import (
 )
 
 // WidenPipe does nothing here.
-func WidenPipe(syscall.Conn) {}
+func WidenPipe(syscall.Conn) (wide bool) { return false }
 
 // Pass implements Passer.
 func (p *Pipe) Pass(*os.File, func([]byte) error) (int64, error) { return 0, errors.ErrUnsupported }

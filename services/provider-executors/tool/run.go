@@ -135,14 +135,14 @@ func runWith(ctx context.Context, cmd *exec.Cmd, handed *os.File, out *watched, 
 			_ = f.Close()
 		}
 	}()
-	stderr, err := newCopying(said)
+	stderr, err := newCopying(said, false)
 	if err != nil {
 		return err
 	}
 	cmd.Stderr, theirs = stderr.write, append(theirs, stderr.write)
 	stdout := &copying{done: closed}
 	if out.to != nil {
-		if stdout, err = newCopying(out); err != nil {
+		if stdout, err = newCopying(out, true); err != nil {
 			return err
 		}
 		cmd.Stdout, theirs = stdout.write, append(theirs, stdout.write)
