@@ -231,26 +231,6 @@ func local(v any) any {
 	return v
 }
 
-// emitters are the rows of events.md 1.5: who appends which step. An executor skips what has not changed.
-var emitters = []struct {
-	who    string
-	entity events.Entity
-	steps  []events.Step // none: all
-}{
-	{"requester", events.Backups, []events.Step{events.Requested, events.Updated, events.Skipped, events.CancelRequested, events.VerificationRequested,
-		events.DeletionRequested, events.Overdue, events.Cancelled, events.Failed}},
-	{"requester", events.Restores, []events.Step{events.Requested}},
-	{"requester", events.Instances, nil},
-	{"requester", events.Schedules, nil},
-	{"requester", events.Requests, nil},
-	{"executor", events.Backups, []events.Step{events.ProgressStep, events.Updated, events.Started, events.Skipped, events.Succeeded, events.Verified, events.Deleted,
-		events.AttemptFailed, events.VerificationFailed, events.DeletionFailed, events.Cancelled, events.Failed}},
-	{"executor", events.Restores, []events.Step{events.Started, events.Succeeded, events.Failed}},
-	{"notifier", events.Subscriptions, nil},
-	{"notifier", events.Deliveries, nil},
-	{"outsider", "command", nil},
-}
-
 // operations are what each role sends and receives.
 func operations(t *testing.T, on map[string][]string) object {
 	t.Helper()
@@ -274,9 +254,11 @@ func operations(t *testing.T, on map[string][]string) object {
 				t.Fatal(err)
 			}
 			emitted := false
-			for _, e := range emitters {
-				if e.entity == typ.Entity && (e.steps == nil || slices.Contains(e.steps, typ.Step)) {
-					sent[e.who], emitted = append(sent[e.who], m), true
+			for _, who := range []events.Emitter{events.ByRequester, events.ByExecutor, events.ByNotifier, events.ByOutsider} {
+				for _, e := range events.EmittedBy(who) {
+					if e.Entity == typ.Entity && (e.Steps == nil || slices.Contains(e.Steps, typ.Step)) {
+						sent[string(who)], emitted = append(sent[string(who)], m), true
+					}
 				}
 			}
 			if !emitted {

@@ -49,7 +49,7 @@ func TestProvision_AddsCommandsToABusThatExists(t *testing.T) {
 // refuseAll is a handler that puts every command among the dead letters.
 func refuseAll(ctx context.Context, t testing.TB, b *bus.Bus, reason string) {
 	t.Helper()
-	router := must[*message.Router](t)(bus.NewRouter(b, "requester", nil))
+	router := must[*message.Router](t)(bus.NewRouter(b, nil))
 	router.AddConsumerHandler("commands", bus.RequesterDurable, b.Subscriber(bus.SubscriberConfig{}), func(msg *message.Message) error {
 		if bus.Headers(msg)["Ce-Id"] == nil {
 			t.Error("headers are gone")

@@ -33,7 +33,8 @@ type Config struct {
 	// InProcess is the embedded server of the single process; it wins over URL.
 	InProcess interface{ InProcessConn() (net.Conn, error) }
 	// Client is the connection's name at the server, for example requester.
-	Client          string
+	Client string
+	// CredentialsFile holds the seed of a nkey, or is a .creds file. Nobody but its owner may read it.
 	CredentialsFile string
 	// User and Password are for an embedded server that has made them at its start.
 	User, Password string
@@ -69,8 +70,16 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 		b.log = slog.Default()
 	}
 	b.cuts.next = make(chan struct{})
+	o := b.options(c)
+	if c.CredentialsFile != "" {
+		proof, err := credentials(c.CredentialsFile)
+		if err != nil {
+			return nil, err
+		}
+		o = append(o, proof)
+	}
 	var err error
-	if b.nc, err = nats.Connect(c.URL, b.options(c)...); err != nil {
+	if b.nc, err = nats.Connect(c.URL, o...); err != nil {
 		return nil, fmt.Errorf("connect to bus: %w", err)
 	}
 	if err := b.waitConnected(ctx); err != nil {
@@ -108,9 +117,6 @@ func (b *Bus) options(c Config) []nats.Option {
 	}
 	if c.InProcess != nil {
 		o = append(o, nats.InProcessServer(c.InProcess))
-	}
-	if c.CredentialsFile != "" {
-		o = append(o, nats.UserCredentials(c.CredentialsFile))
 	}
 	if c.User != "" {
 		o = append(o, nats.UserInfo(c.User, c.Password))

@@ -31,6 +31,7 @@ type Request struct {
 
 const (
 	consumerAPI   = "$JS.API.CONSUMER."
+	directGet     = "$JS.API.DIRECT.GET."
 	outsiderRoot  = "backupbus.v1.outsider"
 	createRequest = outsiderRoot + ".create"
 	listRequest   = outsiderRoot + ".list"

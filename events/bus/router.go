@@ -26,27 +26,26 @@ const closeTimeout = 25 * time.Second
 //
 // Handlers return nil (ack), RetryAfter, Refuse, or any other error: then the message comes again after
 // RetryDelay and is a dead letter `max_deliveries` when the durable's MaxDeliver is reached. Each handler
-// wants a Subscriber of its own, because the router closes it. service is that of dead letters
+// wants a Subscriber of its own, because the router closes it. Dead letters are those of the durable's service
 // (events.md 4.2). log may be nil.
-func NewRouter(b *Bus, service string, log *slog.Logger) (*message.Router, error) {
+func NewRouter(b *Bus, log *slog.Logger) (*message.Router, error) {
 	if log == nil {
 		log = b.log
 	}
 	quiet := watermill.NewSlogLoggerWithLevelMapping(log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})
 	r, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTimeout}, quiet)
 	if err != nil {
-		return nil, fmt.Errorf("router of %s: %w", service, err)
+		return nil, fmt.Errorf("router: %w", err)
 	}
-	s := settler{bus: b, service: service, log: log}
+	s := settler{bus: b, log: log}
 	r.AddMiddleware(s.middleware, recoverer)
 	return r, nil
 }
 
 // settler decides how a message is settled whose handler returned an error.
 type settler struct {
-	bus     *Bus
-	service string
-	log     *slog.Logger
+	bus *Bus
+	log *slog.Logger
 }
 
 func (s settler) middleware(next message.HandlerFunc) message.HandlerFunc {
@@ -91,7 +90,7 @@ func (s settler) bury(ctx context.Context, d *delivery, reason string, cause err
 	// would be done again.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWait)
 	defer cancel()
-	if err := s.bus.DeadLetter(ctx, s.service, reason, d.Message, cause); err != nil {
+	if err := s.bus.DeadLetter(ctx, serviceOf(d.durable), reason, d.Message, cause); err != nil {
 		delay := RetryDelay(d.Deliveries)
 		s.log.ErrorContext(ctx, "dead letter not stored", s.attributes(d, err, delay)...)
 		return verdict{kind: again, delay: delay}
@@ -100,7 +99,7 @@ func (s settler) bury(ctx context.Context, d *delivery, reason string, cause err
 }
 
 func (s settler) attributes(d *delivery, err error, delay time.Duration) []any {
-	return []any{"service", s.service, "durable", d.durable, "event_id", d.id(), "stream_seq", d.Seq,
+	return []any{"service", serviceOf(d.durable), "durable", d.durable, "event_id", d.id(), "stream_seq", d.Seq,
 		"deliveries", d.Deliveries, "again_in", delay.String(), "error", events.Redact(err.Error())}
 }
 

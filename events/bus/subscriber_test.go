@@ -21,7 +21,7 @@ import (
 // handle runs a router with one handler on a durable; stop closes it.
 func handle(ctx context.Context, t testing.TB, b *bus.Bus, sub *bus.Subscriber, durable string, h message.NoPublishHandlerFunc) (stop func()) {
 	t.Helper()
-	r, err := bus.NewRouter(b, "notifier", nil)
+	r, err := bus.NewRouter(b, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

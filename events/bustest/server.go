@@ -20,6 +20,7 @@ type Server struct {
 	Faults *Faults // on every connection of Connect
 
 	options server.Options
+	guard   *guard // nil: anybody may everything
 	proxy   *proxy
 	mu      sync.Mutex
 	running *server.Server
@@ -32,7 +33,12 @@ type Option func(*server.Options)
 // Run starts a server on a free port of the loopback interface.
 func Run(t testing.TB, opts ...Option) *Server {
 	t.Helper()
-	s := &Server{options: server.Options{
+	return run(t, nil, opts...)
+}
+
+func run(t testing.TB, g *guard, opts ...Option) *Server {
+	t.Helper()
+	s := &Server{guard: g, options: server.Options{
 		ServerName: "bustest", Host: "127.0.0.1", Port: server.RANDOM_PORT,
 		JetStream: true, StoreDir: t.TempDir(), DisableJetStreamBanner: true, NoLog: true, NoSigs: true,
 	}}
@@ -56,10 +62,12 @@ func Run(t testing.TB, opts ...Option) *Server {
 func (s *Server) start(t testing.TB) {
 	t.Helper()
 	o := s.options
+	s.guard.admit(t, &o)
 	ns, err := server.NewServer(&o)
 	if err != nil {
 		t.Fatalf("bustest: %v", err)
 	}
+	s.guard.watch(ns)
 	ns.Start()
 	if !ns.ReadyForConnections(patience) {
 		t.Fatal("bustest: server does not start")

@@ -35,10 +35,11 @@ import (
 // Patience is how long a test waits for what must come.
 const Patience = 60 * time.Second
 
-// Pipeline is requester, executors and tracker over one log.
+// Pipeline is requester, executors and tracker over one log, each with its rights on the bus (events.md 4.6). A test in
+// which the server refuses one of them something fails.
 type Pipeline struct {
 	NATS  *bustest.Server
-	Bus   *bus.Bus
+	Bus   *bus.Bus // the test's own: it may do everything
 	View  *view.View
 	Store view.Store
 	Hand  *Hand
@@ -70,9 +71,15 @@ type Options struct {
 // Start runs a pipeline until the test ends; then it validates every event in the log.
 func Start(t testing.TB, o Options) *Pipeline {
 	t.Helper()
-	p := &Pipeline{t: t, NATS: bustest.Run(t), Hand: NewHand(), Store: o.Store, Dir: t.TempDir()}
+	topology := bus.Topology{AckWait: o.AckWait, Executors: append(executors.Providers(), o.Further...)}
+	p := &Pipeline{t: t, NATS: bustest.Guarded(t, topology), Hand: NewHand(), Store: o.Store, Dir: t.TempDir()}
 	p.Bus = p.NATS.Connect(t)
-	bustest.Provision(t, p.Bus, bus.Topology{AckWait: o.AckWait, Executors: append(executors.Providers(), o.Further...)})
+	t.Cleanup(func() {
+		for _, text := range p.NATS.Refused() {
+			t.Errorf("a service lacks a right, or asks for too much: %s", text)
+		}
+	})
+	bustest.Provision(t, p.NATS.ConnectAs(t, bus.ProvisionUser), topology)
 	t.Cleanup(func() { p.validate() })
 	if p.Store == nil {
 		p.Store = view.NewMemory(time.Now)
@@ -108,14 +115,16 @@ func Start(t testing.TB, o Options) *Pipeline {
 	if o.Today == nil {
 		o.Today = time.Now
 	}
+	as := func(user string) *bus.Bus { return p.NATS.ConnectAs(t, user) }
+	track, execute, request := as(bus.TrackerUser), as(bus.ExecutorsUser), as(bus.RequesterUser)
 	p.Tracker = p.service(func() (host.Part, error) {
-		return tracker.New(tracker.Deps{Bus: p.Bus, View: p.View, Log: log, Metrics: prometheus.NewRegistry(), Now: o.Today, LogNow: o.Today}, tracker.Config{})
+		return tracker.New(tracker.Deps{Bus: track, View: p.View, Log: log, Metrics: prometheus.NewRegistry(), Now: o.Today, LogNow: o.Today}, tracker.Config{})
 	})
 	p.Executors = p.service(func() (host.Part, error) {
-		return executors.New(context.Background(), executors.Deps{Bus: p.Bus, Log: log, Now: time.Now, Providers: o.Providers}, o.Executors)
+		return executors.New(context.Background(), executors.Deps{Bus: execute, Log: log, Now: time.Now, Providers: o.Providers}, o.Executors)
 	})
 	p.Requester = p.service(func() (host.Part, error) {
-		r, err := requester.New(requester.Deps{Bus: p.Bus, View: p.View, Log: log, Now: o.Today, Version: "test", Access: o.Access}, o.Requester)
+		r, err := requester.New(requester.Deps{Bus: request, View: p.View, Log: log, Now: o.Today, Version: "test", Access: o.Access}, o.Requester)
 		if err == nil {
 			p.URL = "http://" + r.Addr()
 			o.Requester.Listen = r.Addr() // a restart serves the same address

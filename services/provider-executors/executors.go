@@ -160,7 +160,7 @@ func (s *service) Name() string { return "provider-executors" }
 // stopped and what they had written is removed.
 func (s *service) Run(ctx context.Context, ready func()) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
-	router, err := bus.NewRouter(s.Bus, "provider-executors", s.Log)
+	router, err := bus.NewRouter(s.Bus, s.Log)
 	if err != nil {
 		return err
 	}

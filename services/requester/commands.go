@@ -21,7 +21,7 @@ type commanding struct {
 }
 
 func (c *commanding) run(ctx context.Context) error {
-	router, err := bus.NewRouter(c.bus, "requester", c.log)
+	router, err := bus.NewRouter(c.bus, c.log)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ type scheduling struct {
 const reconcileRetry = 10 * time.Second
 
 func (s *scheduling) run(ctx context.Context) error {
-	router, err := bus.NewRouter(s.bus, "requester", s.log)
+	router, err := bus.NewRouter(s.bus, s.log)
 	if err != nil {
 		return err
 	}

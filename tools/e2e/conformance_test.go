@@ -43,11 +43,11 @@ import (
 //	S18       services/status-tracker/janitor TestClean_LeavesWhatTheTableSays
 //	S19       services/status-tracker/janitor TestClean_WhatIsAppendedMeanwhileStays
 //	N1        events/bus TestSubjects_NamesStayOneToken
-//	N2, N3    tools/backupbus/up TestNATS_OutsidersHaveTheirRightsOnly
-//	N4        nothing: users of the services' own come with their deployment
+//	N2, N3    tools/backupbus/up TestNATS_OutsidersHaveTheirRightsOnly, events/bus TestRights_EachUserHasItsOwnAndNoMore
+//	N4        events/bus TestRights_EachUserHasItsOwnAndNoMore
 //	N5        services/status-tracker TestN5_AHandlerThatDiesEveryTime
 //	N6        events/bus TestProgress_LastOneIsKept
-//	N7        tools/backupbus/up TestNATS_OutsidersHaveTheirRightsOnly (of outsiders); of the other services as N4
+//	N7        events/bus TestRights_PurgeOfTheLog, events/bus TestRights_EachUserHasItsOwnAndNoMore, tools/backupbus/up TestNATS_OutsidersHaveTheirRightsOnly
 //	N8        events/bus TestSubjects_WildcardsOfTheContract
 //	N9        services/status-tracker TestTracker_PutsBadEventsAmongTheDeadLetters
 //	R1        services/requester/door/command TestR1_ACreateCommandIsDoneThenAccepted
