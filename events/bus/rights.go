@@ -123,7 +123,8 @@ func (g grants) tracker() User {
 
 func (g grants) notifier() User {
 	u := service(NotifierUser, "notifier", events.ByNotifier, "")
-	u.publish(directGet + EventStream) // by sequence
+	u.publish(directGet+EventStream, // by sequence
+		directGet+EventStream+"."+events.EventRoot+".*._._.>") // what it appended itself
 	g.reads(&u, EventStream, events.AllEvents, NotifierDurable)
 	rows := DeliveryLogRoot + ".>"
 	u.publish(rows, directGet+DeliveryLogStream+"."+rows)

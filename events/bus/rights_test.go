@@ -67,6 +67,7 @@ func acts() []act {
 		publish("$JS.API.DIRECT.GET."+bus.EventStream+".backupbus.v1.event.other.>", bus.RequesterUser, bus.TrackerUser, other),
 		publish("$JS.API.DIRECT.GET."+bus.EventStream+".backupbus.v1.event.shop.spanner.orders.>", bus.RequesterUser, bus.TrackerUser, bus.ExecutorsUser, shop),
 		publish("$JS.API.DIRECT.GET."+bus.EventStream+".backupbus.v1.event.shop.cloudsql.orders.>", bus.RequesterUser, bus.TrackerUser, shop),
+		publish("$JS.API.DIRECT.GET."+bus.EventStream+".backupbus.v1.event.shop._._.>", bus.RequesterUser, bus.TrackerUser, bus.NotifierUser, shop),
 		publish("$JS.API.DIRECT.GET."+bus.EventStream, bus.TrackerUser, bus.NotifierUser),
 		publish("$JS.API.STREAM.MSG.GET." + bus.EventStream),
 		publish("$JS.API.STREAM.MSG.GET."+bus.CommandStream, bus.TrackerUser),

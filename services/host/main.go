@@ -87,7 +87,7 @@ func run[C any](service string, config C, build func(ctx context.Context, h *Hos
 func (h *Host) serve(ctx context.Context, service string, build func() (Part, error)) error {
 	var err error
 	if h.bus, err = bus.Connect(ctx, bus.Config{URL: h.settings.Bus.URL, Client: service, Bus: h.settings.Bus.Name,
-		CredentialsFile: h.settings.Bus.CredentialsFile, Log: h.log}); err != nil {
+		CredentialsFile: h.settings.Bus.CredentialsFile, InboxPrefix: bus.InboxPrefix(service), Log: h.log}); err != nil {
 		return err
 	}
 	defer h.bus.Close()

@@ -97,6 +97,7 @@ func newLoad(b *testing.B) *load {
 	l := &load{world: newWorld(b), arrived: func(string) {}}
 	// The line of other tests goes through a proxy that looks at every frame, and their log is kept.
 	l.bus = l.server.ConnectWith(b, bus.Config{InProcess: l.server})
+	l.connect = func() *bus.Bus { return l.bus }
 	l.handler = slog.NewJSONHandler(io.Discard, nil) //nolint:sloglint // to encode the lines is part of the work
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		_, _ = io.Copy(io.Discard, req.Body)

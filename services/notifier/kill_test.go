@@ -20,14 +20,14 @@ import (
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
 
-// childEnv makes this test program a notifier: the address of the bus, the sink of its subscription and its rate.
+// childEnv makes this test program a notifier: the address of the bus, the sink of its subscription, its rate and its key.
 const childEnv = "BACKUPBUS_TEST_NOTIFIER"
 
 func TestMain(m *testing.M) {
 	if to := os.Getenv(childEnv); to != "" {
 		args := strings.Fields(to)
 		rate, _ := strconv.Atoi(args[2])
-		if err := child(args[0], args[1], rate); err != nil {
+		if err := child(args[0], args[1], rate, args[3]); err != nil {
 			slog.Error("notifier", "error", err)
 			os.Exit(1)
 		}
@@ -37,9 +37,9 @@ func TestMain(m *testing.M) {
 }
 
 // child is a notifier in a process of its own, until it is killed.
-func child(url, sink string, rate int) error {
+func child(url, sink string, rate int, key string) error {
 	ctx := context.Background()
-	b, err := bus.Connect(ctx, bus.Config{URL: url, Client: "notifier"})
+	b, err := bus.Connect(ctx, bus.Config{URL: url, Client: "notifier", CredentialsFile: key, InboxPrefix: bus.InboxPrefix(bus.NotifierUser)})
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func child(url, sink string, rate int) error {
 func (w *world) child(sink string, rate int) (p *os.Process, kill func()) {
 	w.t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %d", childEnv, w.server.URL(), sink, rate))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %d %s", childEnv, w.server.URL(), sink, rate, w.server.Key(bus.NotifierUser)))
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)

@@ -42,7 +42,8 @@ func quick() delivery.Plan {
 type world struct {
 	t       testing.TB
 	server  *bustest.Server
-	bus     *bus.Bus
+	bus     *bus.Bus        // the test's own: it may do everything
+	connect func() *bus.Bus // of a notifier, with its rights
 	config  Config
 	key     string // under which subscriptions are sealed
 	plan    delivery.Plan
@@ -57,11 +58,17 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	s := bustest.Run(t)
+	s := bustest.Guarded(t, bus.Topology{})
+	t.Cleanup(func() {
+		for _, text := range s.Refused() {
+			t.Errorf("the notifier lacks a right, or asks for too much: %s", text)
+		}
+	})
 	w := &world{t: t, server: s, bus: s.Connect(t), plan: quick(), lease: time.Second, log: &safeBuffer{},
 		config:  Config{AllowCIDRs: []string{"127.0.0.1/32", "::1/128"}},
 		lookups: func(string) ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil }}
 	w.handler = slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})
+	w.connect = func() *bus.Bus { return s.ConnectAs(t, bus.NotifierUser) }
 	bustest.Provision(t, w.bus)
 	return w
 }
@@ -95,7 +102,7 @@ func (w *world) subscribe(project, name, sink string, change ...func(*subscripti
 	return id
 }
 
-func (w *world) build() *notifier { return w.buildOn(w.bus) }
+func (w *world) build() *notifier { return w.buildOn(w.connect()) }
 
 // buildOn makes a notifier with a connection of its own.
 func (w *world) buildOn(b *bus.Bus) *notifier {

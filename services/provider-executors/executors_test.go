@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/bus"
 	"github.com/backupbus/backupbus/services/pipelinetest"
 	executors "github.com/backupbus/backupbus/services/provider-executors"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
@@ -280,7 +281,7 @@ func TestBackup_TwoExecutorsOneStart(t *testing.T) {
 	p.Hand.Auto()
 	done := make(chan error, 2)
 	for range 2 {
-		r := executor.NewRunner(p.Hand, executor.Capabilities{PollEvery: time.Millisecond}, p.Bus, time.Now, pipelinetest.Logger(t), executor.Config{})
+		r := executor.NewRunner(p.Hand, executor.Capabilities{PollEvery: time.Millisecond}, p.NATS.ConnectAs(t, bus.ExecutorsUser), time.Now, pipelinetest.Logger(t), executor.Config{})
 		go func() { done <- r.Handle(t.Context(), request) }()
 	}
 	for range 2 {
@@ -377,7 +378,7 @@ func TestBackup_LiveWorkIsNotTakenOver(t *testing.T) {
 	id := create(p, "a")
 	request := p.Await("shop", id, events.Requested)
 	started(t, p, id)
-	other := executor.NewRunner(p.Hand, executor.Capabilities{}, p.Bus, time.Now, pipelinetest.Logger(t), executor.Config{})
+	other := executor.NewRunner(p.Hand, executor.Capabilities{}, p.NATS.ConnectAs(t, bus.ExecutorsUser), time.Now, pipelinetest.Logger(t), executor.Config{})
 	var later executor.Later
 	if err := other.Handle(t.Context(), request); !errors.As(err, &later) {
 		t.Errorf("the other executor: %v", err)

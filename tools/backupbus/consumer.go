@@ -17,15 +17,18 @@ import (
 // consumerFlags say where the bus is; the project is that of every command.
 type consumerFlags struct {
 	*options
-	nats string
+	nats        string
+	credentials string
 }
 
 func newEventsConsumer(o *options) *cobra.Command {
 	f := &consumerFlags{options: o}
 	c := &cobra.Command{Use: "consumer", Short: "Durable consumers of the events for plain NATS clients",
 		Long: "Durable pull consumers of the events of a project, for programs with a plain NATS client.\n" +
-			"The server keeps the position of each. It has to listen for them: backupbus up --nats 127.0.0.1:4222"}
+			"The server keeps the position of each. It has to listen for them: backupbus up --nats 127.0.0.1:4222\n" +
+			"On a NATS of your own the operator makes them: --nats-credentials keys/provision.nk"}
 	c.PersistentFlags().StringVar(&f.nats, "nats", env("BACKUPBUS_NATS", "nats://127.0.0.1:4222"), "address of NATS (BACKUPBUS_NATS)")
+	c.PersistentFlags().StringVar(&f.credentials, "nats-credentials", "", "file of mode 0600 with a NATS seed or credentials, as provision.nk of nats-config")
 	c.AddCommand(newConsumerCreate(f), newConsumerList(f), newConsumerDelete(f))
 	return c
 }
@@ -37,7 +40,11 @@ const natsWait = 5 * time.Second
 func (f *consumerFlags) with(ctx context.Context, fn func(context.Context, *bus.Bus) error) error {
 	ctx, cancel := context.WithTimeout(ctx, natsWait)
 	defer cancel()
-	b, err := bus.Connect(ctx, bus.Config{URL: f.nats, Client: "backupbus events consumer", Log: slog.New(slog.DiscardHandler)})
+	conf := bus.Config{URL: f.nats, Client: "backupbus events consumer", CredentialsFile: f.credentials, Log: slog.New(slog.DiscardHandler)}
+	if f.credentials != "" {
+		conf.InboxPrefix = bus.InboxPrefix(bus.ProvisionUser)
+	}
+	b, err := bus.Connect(ctx, conf)
 	if err == nil {
 		defer b.Close()
 		err = fn(ctx, b)

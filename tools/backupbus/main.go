@@ -127,7 +127,7 @@ func newRoot() *cobra.Command {
 	f.StringVar(&o.tokenRef, "token-ref", env("BACKUPBUS_TOKEN_REF", ""), "where the token for the API is, as file:/path or env:NAME (BACKUPBUS_TOKEN_REF)")
 	f.StringVarP(&o.output, "output", "o", "table", "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exit{exitUsage, err} })
-	root.AddCommand(newUp(), newApply(o), newInstance(o), newDoctor(o), newBackup(o), newRestore(o), newSchedule(o), newSubscription(o), newRetention(o), newEvents(o), newDeadLetter(o), newProvision(), newPermissions(), newVersion())
+	root.AddCommand(newUp(), newApply(o), newInstance(o), newDoctor(o), newBackup(o), newRestore(o), newSchedule(o), newSubscription(o), newRetention(o), newEvents(o), newDeadLetter(o), newProvision(), newNATSConfig(), newPermissions(), newVersion())
 	wrapArgs(root)
 	return root
 }

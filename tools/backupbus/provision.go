@@ -22,7 +22,7 @@ func newProvision() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
 			defer cancel()
-			c.Client = "backupbus-provision"
+			c.Client, c.InboxPrefix = "backupbus-provision", bus.InboxPrefix(bus.ProvisionUser)
 			t.Executors = executors.Providers()
 			b, err := bus.Connect(ctx, c)
 			if err != nil {
@@ -42,7 +42,7 @@ func newProvision() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.URL, "nats", "nats://127.0.0.1:4222", "address of NATS")
-	f.StringVar(&c.CredentialsFile, "nats-credentials", "", "file with NATS credentials")
+	f.StringVar(&c.CredentialsFile, "nats-credentials", "", "file of mode 0600 with a NATS seed or credentials, as provision.nk of nats-config")
 	f.IntVar(&t.Replicas, "replicas", 1, "of each stream: 3 in a cluster")
 	f.IntVar(&t.ViewShards, "view-shards", 0, "slots of the view in a Redis Cluster; fixed for ever by the first call (default 16)")
 	f.IntVar(&t.HistoryDays, "history-days", 0, "keep all events of a backup for so long after its last one; may be raised, never lowered (default 90)")

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/backupbus/backupbus/events/bus"
 	"github.com/backupbus/backupbus/events/bustest"
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 	"github.com/backupbus/backupbus/services/status-tracker/view/viewtest"
@@ -35,10 +37,11 @@ var services = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// apart is the four services as processes of their own, over a NATS and a real Redis.
+// apart is the four services as processes of their own, each with its rights on NATS, over a real Redis.
 type apart struct {
 	*program
-	settings string
+	nats     *bustest.Server
+	settings string // KEY stands for the file with a service's key
 	dir      string
 	cmds     map[string]*exec.Cmd
 }
@@ -47,7 +50,6 @@ type apart struct {
 func startApart(t *testing.T, ports ...int) *apart {
 	t.Helper()
 	redis := viewtest.Redis(t)
-	nats := bustest.Run(t)
 	dir, err := services()
 	if err != nil {
 		t.Fatal(err)
@@ -58,9 +60,10 @@ func startApart(t *testing.T, ports ...int) *apart {
 	if a.log, err = os.Create(filepath.Join(data, "log")); err != nil {
 		t.Fatal(err)
 	}
-	text := strings.NewReplacer("NATS", nats.URL(), "SOCKET", redis.Socket, "ADDR", a.addr, "DATA", data,
+	a.guard()
+	text := strings.NewReplacer("NATS", a.nats.URL(), "SOCKET", redis.Socket, "ADDR", a.addr, "DATA", data,
 		"NOTIFIER", freeAddress(t), "PORTS", strings.Join(strings.Fields(fmt.Sprint(ports)), ", ")).Replace(`
-bus: {url: "NATS"}
+bus: {url: "NATS", credentialsFile: KEY}
 view: {redisURL: "unix://SOCKET"}
 requester: {listen: "ADDR", notifier: "http://NOTIFIER"}
 provider-executors:
@@ -79,8 +82,11 @@ notifier:
 	if err := os.WriteFile(a.settings, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a.must("provision", "--nats", nats.URL(), "--take-over-after", "1s")
+	a.must("provision", "--nats", a.nats.URL(), "--take-over-after", "1s", "--nats-credentials", a.nats.Key(bus.ProvisionUser))
 	t.Cleanup(func() {
+		for _, text := range a.nats.Refused() {
+			t.Errorf("a service lacks a right, or asks for too much: %s", text)
+		}
 		for name := range a.cmds {
 			a.killService(name)
 		}
@@ -105,6 +111,18 @@ notifier:
 	}
 }
 
+// guard starts NATS as an operator does, with the configuration that the program prints.
+func (a *apart) guard() {
+	a.t.Helper()
+	keys := filepath.Join(a.data, "keys")
+	config := filepath.Join(keys, "rights.conf")
+	rights := a.must("nats-config", "--keys", keys, "--outsider", "shop=warehouse", "--outsider", "other")
+	if err := os.WriteFile(config, []byte(rights), 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+	a.nats = bustest.GuardedBy(a.t, config)
+}
+
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -123,7 +141,15 @@ func (a *apart) startService(name string) {
 // startWith starts a service under a name of its own.
 func (a *apart) startWith(name, service, settings string) {
 	a.t.Helper()
-	cmd := exec.Command(filepath.Join(a.dir, service), "--config", settings)
+	text, err := os.ReadFile(settings)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	own := filepath.Join(a.t.TempDir(), "settings.yaml")
+	if err := os.WriteFile(own, bytes.ReplaceAll(text, []byte("KEY"), []byte(a.nats.Key(service))), 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(a.dir, service), "--config", own)
 	cmd.Stderr = a.log
 	if err := cmd.Start(); err != nil {
 		a.t.Fatal(err)

@@ -13,10 +13,20 @@ import (
 	"github.com/backupbus/backupbus/events/bus"
 )
 
-// Dial makes an outsider at an address; it ends with the test.
-func Dial(t testing.TB, url string) *Outsider {
+// DialAs is Dial with the key of a project's user.
+func DialAs(t testing.TB, url, key, project string) *Outsider {
 	t.Helper()
-	nc, err := nats.Connect(url)
+	proof, err := nats.NkeyOptionFromSeed(key)
+	if err != nil {
+		t.Fatalf("commandtest: %v", err)
+	}
+	return Dial(t, url, proof, nats.CustomInboxPrefix(bus.InboxPrefix(project)))
+}
+
+// Dial makes an outsider at an address; it ends with the test.
+func Dial(t testing.TB, url string, opts ...nats.Option) *Outsider {
+	t.Helper()
+	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		t.Fatalf("commandtest: %v", err)
 	}
