@@ -10,6 +10,7 @@
 //	  Listen                  plain subscription, nothing is kept       (cancel requests)
 //	KeyValue, Table           the newest value of a key or subject, by compare-and-set (notifier)
 //	KeyValue.Lead             one active process of several             (notifier)
+//	Users, WriteServerConfig  who may what, for the server              (operator)
 //
 // # Promise
 //

@@ -51,6 +51,12 @@ func (o Outsider) resolve() (project, error) {
 	return project{"PROJECT_" + token, u, r}, nil
 }
 
+// CheckOutsiders refuses what has no name of a project or consumer, or names one twice.
+func CheckOutsiders(outsiders []Outsider) error {
+	_, _, err := resolveAll(outsiders)
+	return err
+}
+
 // resolveAll wants each project once, and each consumer in one of them.
 func resolveAll(outsiders []Outsider) (all []project, consumers []string, err error) {
 	owner, seen := map[string]string{}, map[string]bool{}

@@ -87,7 +87,7 @@ func run[C any](service string, config C, build func(ctx context.Context, h *Hos
 func (h *Host) serve(ctx context.Context, service string, build func() (Part, error)) error {
 	var err error
 	if h.bus, err = bus.Connect(ctx, bus.Config{URL: h.settings.Bus.URL, Client: service, Bus: h.settings.Bus.Name,
-		CredentialsFile: h.settings.Bus.CredentialsFile, InboxPrefix: bus.InboxPrefix(service), Log: h.log}); err != nil {
+		CredentialsFile: credentialsOf(service, h.settings.Bus.CredentialsFile), InboxPrefix: bus.InboxPrefix(service), Log: h.log}); err != nil {
 		return err
 	}
 	defer h.bus.Close()
@@ -114,6 +114,14 @@ func (h *Host) serve(ctx context.Context, service string, build func() (Part, er
 	}
 	h.log.InfoContext(ctx, "service starts", "ops", ops.Addr())
 	return Run(ctx, Config{Log: h.log, Health: h.health}, func() { h.log.InfoContext(ctx, "service ready") }, ops, part)
+}
+
+// credentialsOf is the service's own key where the settings name the folder of all, so that one file serves all services.
+func credentialsOf(service, path string) string {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return bus.KeyFile(path, service)
+	}
+	return path
 }
 
 // OpenRedis opens a client for redis://, rediss:// or unix:// URLs; several hosts separated by commas are

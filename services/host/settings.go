@@ -18,7 +18,7 @@ type Settings struct {
 	Bus struct {
 		URL             string `yaml:"url"`             // of NATS, default nats://127.0.0.1:4222
 		Name            string `yaml:"name"`            // the deployment's name, default bus.local; never change it
-		CredentialsFile string `yaml:"credentialsFile"` // seed of a nkey, or .creds; mode 0600
+		CredentialsFile string `yaml:"credentialsFile"` // seed of a nkey or .creds, mode 0600; or the folder of the services' seeds
 		// HistoryDays is bus.Topology's, for who makes the streams: `backupbus up`.
 		HistoryDays int `yaml:"historyDays"`
 	} `yaml:"bus"`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,9 @@ func newNATSConfig() *cobra.Command {
 					o.Consumers = strings.Split(names, ",")
 				}
 				all = append(all, o)
+			}
+			if err := bus.CheckOutsiders(all); err != nil {
+				return &exit{exitUsage, fmt.Errorf("--outsider: %w", err)}
 			}
 			return bus.WriteServerConfig(cmd.OutOrStdout(), bus.Topology{Executors: executors.Providers()}, all,
 				func(user string) (string, error) { return bus.UserKey(keys, user) })

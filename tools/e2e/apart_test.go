@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -41,7 +40,7 @@ var services = sync.OnceValues(func() (string, error) {
 type apart struct {
 	*program
 	nats     *bustest.Server
-	settings string // KEY stands for the file with a service's key
+	settings string
 	dir      string
 	cmds     map[string]*exec.Cmd
 }
@@ -63,7 +62,7 @@ func startApart(t *testing.T, ports ...int) *apart {
 	a.guard()
 	text := strings.NewReplacer("NATS", a.nats.URL(), "SOCKET", redis.Socket, "ADDR", a.addr, "DATA", data,
 		"NOTIFIER", freeAddress(t), "PORTS", strings.Join(strings.Fields(fmt.Sprint(ports)), ", ")).Replace(`
-bus: {url: "NATS", credentialsFile: KEY}
+bus: {url: "NATS", credentialsFile: DATA/keys}
 view: {redisURL: "unix://SOCKET"}
 requester: {listen: "ADDR", notifier: "http://NOTIFIER"}
 provider-executors:
@@ -141,15 +140,7 @@ func (a *apart) startService(name string) {
 // startWith starts a service under a name of its own.
 func (a *apart) startWith(name, service, settings string) {
 	a.t.Helper()
-	text, err := os.ReadFile(settings)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	own := filepath.Join(a.t.TempDir(), "settings.yaml")
-	if err := os.WriteFile(own, bytes.ReplaceAll(text, []byte("KEY"), []byte(a.nats.Key(service))), 0o600); err != nil {
-		a.t.Fatal(err)
-	}
-	cmd := exec.Command(filepath.Join(a.dir, service), "--config", own)
+	cmd := exec.Command(filepath.Join(a.dir, service), "--config", settings)
 	cmd.Stderr = a.log
 	if err := cmd.Start(); err != nil {
 		a.t.Fatal(err)
