@@ -131,8 +131,9 @@ func (g grants) notifier() User {
 	g.reads(&u, DeliveryLogStream, rows)
 	for _, bucket := range []string{SubscriptionBucket, NotifierStateBucket} {
 		stream, keys := "KV_"+bucket, "$KV."+bucket+".>"
-		u.publish(keys, directGet+stream+"."+keys, "$JS.FC."+stream+".>") // the last answers the watch's flow control
-		g.reads(&u, stream, keys)
+		u.publish("$JS.API.STREAM.INFO."+stream, keys, directGet+stream+"."+keys,
+			// A watch is a consumer that delivers; its flow is answered for.
+			consumerAPI+"CREATE."+stream+".*."+keys, consumerAPI+"DELETE."+stream+".*", "$JS.FC."+stream+".>")
 	}
 	return u
 }
@@ -144,15 +145,15 @@ func (g grants) provision(t Topology) User {
 		streams = append(streams, s.Name)
 	}
 	streams = append(streams, "KV_"+SubscriptionBucket, "KV_"+NotifierStateBucket)
-	u.publish("$JS.API.INFO")
 	for _, s := range streams {
 		for _, call := range []string{"INFO.", "CREATE.", "UPDATE."} {
 			u.publish("$JS.API.STREAM." + call + s)
 		}
 	}
 	for _, s := range slices.Sorted(maps.Keys(g.durables)) {
-		u.publish(consumerAPI+"CREATE."+s+".>", consumerAPI+"INFO."+s+".*", consumerAPI+"DELETE."+s+".*", consumerAPI+"LIST."+s)
+		u.publish(consumerAPI+"CREATE."+s+".>", consumerAPI+"DELETE."+s+".*")
 	}
+	u.publish("$JS.API.INFO", consumerAPI+"LIST."+EventStream) // the client asks for the first when it makes a bucket
 	u.hear(InboxPrefix(ProvisionUser) + ".>")
 	return u
 }

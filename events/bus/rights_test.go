@@ -98,7 +98,7 @@ func acts() []act {
 		bus.SchedulerDurable: bus.RequesterUser, bus.ExecutorDurable("spanner"): bus.ExecutorsUser, "warehouse": shop, "ledger": other} {
 		list = append(list, publish(consumer("MSG.NEXT", durable), owner),
 			publish("$JS.ACK."+bus.EventStream+"."+durable+".1.1.1.1763000000000000000.0", owner),
-			publish(consumer("INFO", durable), owner, bus.ProvisionUser),
+			publish(consumer("INFO", durable), owner),
 			publish(consumer("CREATE", durable+".backupbus.v1.event.>"), bus.ProvisionUser))
 	}
 	list = append(list, publish("$JS.API.CONSUMER.MSG.NEXT."+bus.CommandStream+".requester", bus.RequesterUser),
