@@ -1,7 +1,6 @@
 package bus_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -207,6 +206,7 @@ func TestRights_PurgeOfTheLog(t *testing.T) {
 }
 
 // A program of a project reads its events from its durable, asks, and hears what it is answered; another project's does not.
+// No answer to it becomes an event.
 func TestRights_ProgramOfAProject(t *testing.T) {
 	t.Parallel()
 	s := guarded(t)
@@ -231,6 +231,22 @@ func TestRights_ProgramOfAProject(t *testing.T) {
 	if err := m.DoubleAck(t.Context()); err != nil {
 		t.Error(err)
 	}
+	const forged = "backupbus.v1.event.shop.spanner.orders.backup.bk_forged.succeeded"
+	inside := must[*nats.Conn](t)(nats.Connect(s.URL()))
+	defer inside.Close()
+	seen := must[*nats.Subscription](t)(inside.SubscribeSync(forged))
+	if err := inside.FlushTimeout(soon); err != nil {
+		t.Fatal(err)
+	}
+	for subject, body := range map[string]string{"backupbus.v1.command.shop._.orders.backup.create": "{}", "$JS.API.CONSUMER.MSG.NEXT." + bus.EventStream + ".warehouse": "1",
+		"$JS.API.CONSUMER.INFO." + bus.EventStream + ".warehouse": "", "$JS.API.DIRECT.GET." + bus.EventStream + ".backupbus.v1.event.shop.>": ""} {
+		if err := mine.PublishMsg(&nats.Msg{Subject: subject, Reply: forged, Data: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := mine.PublishMsg(&nats.Msg{Subject: subject, Data: []byte(body), Header: nats.Header{"Nats-Trace-Dest": {forged}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	ack, err := js.Publish(t.Context(), "backupbus.v1.command.shop._.orders.backup.create", []byte("{}"))
 	if err != nil || ack.Stream != bus.CommandStream {
 		t.Errorf("%+v, %v", ack, err)
@@ -244,7 +260,15 @@ func TestRights_ProgramOfAProject(t *testing.T) {
 	if n, _, err := foreign.Pending(); n != 0 || err != nil {
 		t.Errorf("another project heard %d messages, %v", n, err)
 	}
-	if refused := s.Refused(); len(refused) > 0 {
-		t.Error(fmt.Sprint(refused))
+	if err := inside.FlushTimeout(soon); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := seen.Pending(); n != 0 || err != nil {
+		t.Errorf("%d answers became events, %v", n, err)
+	}
+	for _, text := range s.Refused() {
+		if !strings.Contains(text, "bk_forged") { // of the trace, by whoever is asked first
+			t.Error(text)
+		}
 	}
 }
