@@ -22,7 +22,8 @@ type forwarding struct{ proxy *httputil.ReverseProxy }
 // sent before, so no request is made twice.
 func newForwarding(to []*url.URL, log *slog.Logger) *forwarding {
 	target := to[0]
-	transport := &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: time.Minute,
+	// A connection for each request: on one that was kept it is not known whether a notifier that has gone did something.
+	transport := &http.Transport{Proxy: nil, DisableKeepAlives: true, ResponseHeaderTimeout: time.Minute,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			var errs []error
 			for _, u := range to {

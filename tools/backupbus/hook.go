@@ -94,18 +94,15 @@ func (h hook) make(cmd *cobra.Command, o *options) (json.RawMessage, string, err
 	}
 	var before struct {
 		Generation int `json:"generation"`
+		Settings   struct {
+			Headers map[string]string `json:"headers"` // masked
+		} `json:"protocolsettings"`
 	}
 	if err := o.client().call(cmd.Context(), http.MethodGet, path, nil, &before); err != nil {
 		return nil, "", err
 	}
 	was := before.Generation
-	patch := h.body()
-	for _, name := range []string{"types", "filters"} { // what the file no longer names is taken out
-		if _, said := patch[name]; !said {
-			patch[name] = nil
-		}
-	}
-	if err = o.client().call(cmd.Context(), http.MethodPatch, path, patch, &answer); err != nil {
+	if err = o.client().call(cmd.Context(), http.MethodPatch, path, h.whole(before.Settings.Headers), &answer); err != nil {
 		return nil, "", err
 	}
 	if err := json.Unmarshal(answer, &before); err != nil {
@@ -115,6 +112,40 @@ func (h hook) make(cmd *cobra.Command, o *options) (json.RawMessage, string, err
 		return answer, "unchanged", nil
 	}
 	return answer, "updated", nil
+}
+
+// whole is the merge patch that leaves nothing of what the file does not name. headers are those that are there.
+func (h hook) whole(headers map[string]string) map[string]any {
+	patch := h.body()
+	takeOut(patch, "types", "filters")
+	patch["config"] = takeOut(patch["config"], "description")
+	settings := takeOut(patch["protocolsettings"], "format", "ordering", "contentMode", "signing", "timeoutMs", "maxInFlight", "ratePerMinute", "headers")
+	if len(h.Headers) > 0 {
+		all := map[string]any{}
+		for name := range headers {
+			all[name] = nil
+		}
+		for name, value := range h.Headers {
+			all[name] = value
+		}
+		settings["headers"] = all
+	}
+	patch["protocolsettings"] = settings
+	return patch
+}
+
+// takeOut gives an object, or an empty one, with null for each of the names that it does not have.
+func takeOut(object any, names ...string) map[string]any {
+	out, ok := object.(map[string]any)
+	if !ok {
+		out = map[string]any{}
+	}
+	for _, name := range names {
+		if _, said := out[name]; !said {
+			out[name] = nil
+		}
+	}
+	return out
 }
 
 // checkHooks finds what no server could accept.
