@@ -75,6 +75,23 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
+// Again tells whether the same request may be accepted later as it is, and after how many seconds it makes sense to ask;
+// 0: whenever.
+func Again(err error) (retryable bool, seconds int) {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false, 0
+	}
+	switch {
+	case e.Kind == Exhausted, e.Reason == Fault, e.Kind == Unavailable:
+		return true, RetryAfter
+	}
+	return e.Reason == PendingBackupExists, 0
+}
+
+// RetryAfter is, in seconds, when to come again after a refusal for too much at once.
+const RetryAfter = 60
+
 func refuse(k Kind, r Reason, format string, a ...any) *Error {
 	return &Error{Kind: k, Reason: r, Message: fmt.Sprintf(format, a...)}
 }

@@ -15,8 +15,8 @@ type Amend struct {
 	Project     string
 	BackupID    string
 	Description *string
-	ExpireTime  *time.Time // the zero time: never
-	Labels      *map[string]string
+	ExpireTime  *time.Time                                       // the zero time: never
+	Labels      func(before map[string]string) map[string]string // may be called more than once
 	Held        *bool
 }
 
@@ -48,11 +48,6 @@ func (i *Intake) checkAmend(c Amend) error {
 			return err
 		}
 	}
-	if c.Labels != nil {
-		if err := labels(*c.Labels); err != nil {
-			return err
-		}
-	}
 	if c.ExpireTime != nil {
 		return expiry(*c.ExpireTime, i.now())
 	}
@@ -65,6 +60,13 @@ func (i *Intake) amendOnce(ctx context.Context, c Amend, n int) (Receipt, error)
 		move: func(_ context.Context, b events.Backup, rq string, _ events.Prior) (events.Backup, error) {
 			if b.Updates+1 != n {
 				return b, errMoved
+			}
+			var amended map[string]string
+			if c.Labels != nil {
+				amended = c.Labels(b.Labels)
+				if err := labels(amended); err != nil {
+					return b, err
+				}
 			}
 			next := lifecycle.Amend(b, events.Update{RequestTime: events.At(i.now()), RequestID: rq, RequestedBy: c.Name}, func(b *events.Backup) (changed []string) {
 				if c.Description != nil {
@@ -80,7 +82,7 @@ func (i *Intake) amendOnce(ctx context.Context, c Amend, n int) (Receipt, error)
 					b.Held, changed = *c.Held, append(changed, "held")
 				}
 				if c.Labels != nil {
-					b.Labels, changed = *c.Labels, append(changed, "labels")
+					b.Labels, changed = amended, append(changed, "labels")
 				}
 				return changed
 			})

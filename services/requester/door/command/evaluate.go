@@ -143,9 +143,6 @@ func begun(b events.Backup, v events.Verb, rq string) bool {
 	return false
 }
 
-// retryAfter is when to come again after a refusal for too much at once.
-const retryAfter = 60
-
 // refusal turns what intake says into what the sender is told. What is nobody's refusal stays an error.
 func refusal(err error) error {
 	var e *intake.Error
@@ -153,11 +150,6 @@ func refusal(err error) error {
 		return err
 	}
 	r := &events.Rejection{Reason: string(e.Reason), Message: e.Message, ExistingBackupID: e.Existing}
-	switch {
-	case e.Kind == intake.Exhausted, e.Reason == intake.Fault:
-		r.Retryable, r.RetryAfterSeconds = true, retryAfter
-	case e.Reason == intake.PendingBackupExists:
-		r.Retryable = true
-	}
+	r.Retryable, r.RetryAfterSeconds = intake.Again(err)
 	return r
 }

@@ -62,7 +62,7 @@ func (t telling) refuse(ctx context.Context, err error) error {
 	case !t.message.Last:
 		return err
 	default:
-		r = &events.Rejection{Reason: string(intake.Fault), Retryable: true, RetryAfterSeconds: retryAfter,
+		r = &events.Rejection{Reason: string(intake.Fault), Retryable: true, RetryAfterSeconds: intake.RetryAfter,
 			Message: "the command could not be evaluated, however often it was tried: look whether it was done, then send it again"}
 	}
 	if t.message.Last { // nobody else will tell of it, also when this process has to stop

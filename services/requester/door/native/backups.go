@@ -161,21 +161,12 @@ func (d *Door) backups(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "amendBackup", Method: http.MethodPatch, Path: project + "/backups/{backupId}", Tags: []string{"backups"}, Extensions: needs("backups.update"),
 		Summary: "Change what may be changed of a backup", DefaultStatus: http.StatusAccepted,
-		Description: "Only what is named changes. A backup that is held cannot be deleted, by anybody or any policy, until it is released.",
-	}, func(ctx context.Context, in *struct {
-		OneBackup
-		Traced
-		Keyed
-		Body struct {
-			Description *string            `json:"description,omitempty" maxLength:"1024"`
-			ExpireTime  *time.Time         `json:"expireTime,omitempty"`
-			Labels      *map[string]string `json:"labels,omitempty"`
-			Held        *bool              `json:"held,omitempty"`
-		}
-	},
-	) (*receiptOutput, error) {
-		return d.receipt(d.intake.Amend(ctx, intake.Amend{Caller: caller(ctx, in.Key, "", in.Traced), Project: in.Project, BackupID: in.BackupID,
-			Description: in.Body.Description, ExpireTime: in.Body.ExpireTime, Labels: in.Body.Labels, Held: in.Body.Held}))(ctx)
+		Description: "A JSON merge patch (RFC 7396): what is not named stays, null takes a member out, also one label of several. " +
+			"A backup that is held cannot be deleted, by anybody or any policy, until it is released.",
+	}, func(ctx context.Context, in *amendBackupInput) (*receiptOutput, error) {
+		c := in.amend()
+		c.Caller, c.Project, c.BackupID = caller(ctx, in.Key, "", in.Traced), in.Project, in.BackupID
+		return d.receipt(d.intake.Amend(ctx, c))(ctx)
 	})
 
 	huma.Register(api, huma.Operation{

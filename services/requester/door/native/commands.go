@@ -121,7 +121,8 @@ func (d *Door) rejection(ctx context.Context, err error) error {
 }
 
 func rejected(status int, r *events.Rejection) *problem {
-	p := &problem{Title: http.StatusText(status), Status: status, Reason: r.Reason, Detail: r.Message, ExistingBackupID: r.ExistingBackupID}
+	p := &problem{Title: http.StatusText(status), Status: status, Reason: r.Reason, Detail: r.Message, ExistingBackupID: r.ExistingBackupID,
+		Retryable: r.Retryable, RetryAfterSeconds: r.RetryAfterSeconds}
 	for _, v := range r.Violations {
 		p.Violations = append(p.Violations, violation{Path: v.Path, Message: v.Message})
 	}

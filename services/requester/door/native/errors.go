@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,6 +22,10 @@ type problem struct {
 	Detail           string      `json:"detail"`
 	ExistingBackupID string      `json:"existingBackupId,omitempty"`
 	Violations       []violation `json:"violations,omitempty"`
+	// Retryable: the same request may be accepted later, without another change. RetryAfterSeconds is then when to come
+	// again, also as the header Retry-After; 0: whenever.
+	Retryable         bool `json:"retryable,omitempty"`
+	RetryAfterSeconds int  `json:"retryAfterSeconds,omitempty"`
 }
 
 // violation says what is wrong where; the value itself is never sent back.
@@ -34,6 +40,15 @@ const maxViolations = 20
 func (p *problem) Error() string               { return p.Reason + ": " + p.Detail }
 func (p *problem) GetStatus() int              { return p.Status }
 func (p *problem) ContentType(_ string) string { return "application/problem+json" }
+
+// GetHeaders are those of the answer.
+func (p *problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.RetryAfterSeconds > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.RetryAfterSeconds))
+	}
+	return h
+}
 
 var statusOf = map[intake.Kind]int{
 	intake.Internal:    http.StatusInternalServerError,
@@ -52,6 +67,7 @@ func (d *Door) problem(ctx context.Context, err error) error {
 	if errors.As(err, &e) {
 		p.Reason, p.Detail, p.ExistingBackupID = string(e.Reason), e.Message, e.Existing
 	}
+	p.Retryable, p.RetryAfterSeconds = intake.Again(err)
 	if status >= http.StatusInternalServerError {
 		d.slog.ErrorContext(ctx, "request failed", "door", "native", "error", errors.Join(err, errors.Unwrap(err)).Error())
 	}
@@ -67,6 +83,7 @@ func unknown(w http.ResponseWriter, _ *http.Request) {
 
 func (p *problem) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", p.ContentType(""))
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // a client that has gone cannot be told
 }
