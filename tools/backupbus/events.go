@@ -117,7 +117,10 @@ func newEventsReplay(o *options) *cobra.Command {
 			if err := o.client().answers(cmd.Context()); err != nil {
 				return err
 			}
-			_, err = subscribe.Replay(cmd.Context(), conf, show)
+			next, err := subscribe.Replay(cmd.Context(), conf, show)
+			if next != "" { // on its own: what is printed may be read by a program
+				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "go on with --cursor %s\n", next)
+			}
 			return told(cmd.Context(), err)
 		},
 	}
@@ -140,8 +143,9 @@ func told(ctx context.Context, err error) error {
 }
 
 func moment(flag, s string, now time.Time) (time.Time, error) {
-	if d, err := time.ParseDuration(s); err == nil {
-		return now.Add(-d), nil
+	var ago span
+	if err := ago.Set(s); err == nil {
+		return now.Add(-time.Duration(ago) * time.Second), nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
