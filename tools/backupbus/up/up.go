@@ -171,6 +171,10 @@ func load(o *Options) (*settings, error) {
 		if err := host.CheckListen(s.NATS.Listen); err != nil {
 			return nil, fmt.Errorf("nats: listen: %w", err)
 		}
+		if len(s.Access) > 0 {
+			return nil, errors.New("nats: listen: its clients bring no token, so whoever reaches it could read and command every project, whatever access says: " +
+				"leave one of the two out, or run the services apart on a NATS server with the rights that `backupbus nats-config` prints")
+		}
 	}
 	if len(s.requester.Providers) == 0 {
 		s.requester.Providers = executors.Providers()

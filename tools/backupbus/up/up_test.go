@@ -54,3 +54,21 @@ func TestSettings_SayNoPassword(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What access refuses at the doors must not be open beside them.
+func TestSettings_NATSListenerIsNoWayAroundAccess(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "settings.yaml")
+	if err := os.WriteFile(file, []byte("access: [{tokenRef: \"env:T\", projects: [shop], permissions: [\"*\"]}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load(&Options{Data: t.TempDir(), Settings: file}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load(&Options{Data: t.TempDir(), Settings: file, NATS: "127.0.0.1:0"}); err == nil || !strings.Contains(err.Error(), "nats-config") {
+		t.Errorf("%v", err)
+	}
+	if _, err := load(&Options{Data: t.TempDir(), NATS: "127.0.0.1:0"}); err != nil {
+		t.Error(err)
+	}
+}
