@@ -22,6 +22,7 @@ import (
 	"github.com/backupbus/backupbus/services/provider-executors/credential"
 	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 	"github.com/backupbus/backupbus/services/provider-executors/mysql"
 	"github.com/backupbus/backupbus/services/provider-executors/mysql/mysqltest"
 	"github.com/backupbus/backupbus/services/provider-executors/tool"
@@ -167,7 +168,8 @@ func (w *world) engine() (*mysql.Engine, error) {
 }
 
 func (w *world) open(ctx context.Context, reported func(context.Context, executor.Job, executor.Progress)) (*engine.Executor, func(), error) {
-	st, err := archive.Open(ctx, archive.Options{URLs: map[string]string{"main": (&url.URL{Scheme: "file", Path: w.store}).String()}, Identities: w.identities})
+	st, err := archive.Open(ctx, archive.Options{URLs: map[string]string{"main": (&url.URL{Scheme: "file", Path: w.store}).String()}, Identities: w.identities,
+		Compression: executortest.Compression()})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -90,7 +91,13 @@ func (i *inspection) logical(ctx context.Context, c *pgx.Conn, s server, f facts
 		i.add("privileges", "superuser", nil)
 		return
 	}
-	i.add("privileges", "every table can be read; the passwords of roles are left out, which only a superuser may read", s.readable(ctx, all, marker("inspect", i.job.BackupID, 0)))
+	lacks, err := s.readable(ctx, all, marker("inspect", i.job.BackupID, 0))
+	if denied := new(events.Failure); errors.As(err, &denied) && lacks.which() != "" {
+		said := *denied
+		said.Message += ": " + lacks.which()
+		err = &said
+	}
+	i.add("privileges", "every table can be read; the passwords of roles are left out, which only a superuser may read", err)
 }
 
 func (i *inspection) physical(ctx context.Context, s server, f facts) {

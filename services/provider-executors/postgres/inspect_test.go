@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/backupbus/backupbus/events"
@@ -45,7 +46,7 @@ func TestInspect_OfAServerThatCanBeBackedUpFindsNothingWrong(t *testing.T) {
 func TestInspect_GoesOnAfterWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	s, w := server1(t), newWorld(t)
-	source := freshDB(t, s, `CREATE TABLE a (id int)`)
+	source := freshDB(t, s, `CREATE TABLE a (id int)`, `CREATE TABLE "B c" (id int)`)
 	user := unique("user")
 	s.CreateUser(t, user, canary)
 	set := w.settings()
@@ -56,7 +57,11 @@ func TestInspect_GoesOnAfterWhatIsWrong(t *testing.T) {
 	j.Config.Address, j.Config.User, j.Config.CredentialRef = s.TCP, user, credentialFile(t, canary)
 	all := x.Inspect(t.Context(), j)
 	executortest.WantCode(t, finding(t, all, "tool pg_dump").Err, events.ProviderRejected)
-	executortest.WantCode(t, finding(t, all, "privileges").Err, events.PermissionDenied)
+	lacks := finding(t, all, "privileges").Err
+	executortest.WantCode(t, lacks, events.PermissionDenied)
+	if !strings.HasSuffix(lacks.Error(), source+`: public."B c", `+source+": public.a") {
+		t.Errorf("it does not say which: %v", lacks)
+	}
 	if f := finding(t, all, "login"); f.Err != nil {
 		t.Error(f.Err)
 	}

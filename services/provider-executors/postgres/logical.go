@@ -44,7 +44,7 @@ func (a *attempt) logical(ctx context.Context, c *pgx.Conn) (engine.Source, erro
 		return nil, err
 	}
 	if !a.facts.superuser {
-		if err := a.server.readable(ctx, all, a.marker); err != nil {
+		if _, err := a.server.readable(ctx, all, a.marker); err != nil {
 			return nil, err
 		}
 	}

@@ -156,7 +156,8 @@ func start(ctx context.Context, s settings) (*running, error) {
 	}
 	r := &running{engine: e}
 	main := (&url.URL{Scheme: "file", Path: s.Store}).String()
-	if r.store, err = archive.Open(ctx, archive.Options{URLs: map[string]string{"main": main}, Identities: s.Identities}); err != nil {
+	if r.store, err = archive.Open(ctx, archive.Options{URLs: map[string]string{"main": main}, Identities: s.Identities,
+		Compression: executortest.Compression()}); err != nil {
 		return nil, err
 	}
 	r.Executor, err = engine.New(Provider, e, engine.Deps{
