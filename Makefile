@@ -63,6 +63,7 @@ bench: ## benchmarks of the parts on the hot path
 	go test -run '^$$' -bench Insert -benchtime 1x ./services/requester/door/cloudsql
 	go test -run '^$$' -bench Streams -benchtime 20x ./services/requester/door/native # 1,000 event streams
 	go test -run '^$$' -bench List -benchtime 300x -timeout 20m ./services/requester/door/gaussdb # a page at the end of a million
+	go test -run '^$$' -bench . -benchtime 1x -timeout 20m ./services/notifier # x-bare: of bare signed POSTs, to be at least 0.5
 	go test -run '^$$' -bench Fleet -benchtime 1x -timeout 60m ./services/requester/schedule # 100,000 windows in one minute
 
 FUZZTIME ?= 60s
