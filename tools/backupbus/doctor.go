@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,6 +39,9 @@ func (l *local) flags(c *cobra.Command) {
 }
 
 func (l *local) open(ctx context.Context) (*executors.Inspector, error) {
+	if _, err := os.Stat(l.o.Data); l.o.Settings == "" && errors.Is(err, fs.ErrNotExist) { // to make it would look at nobody's
+		return nil, &exit{exitUsage, fmt.Errorf("there is no data folder %s here: name that of backupbus up with --data, or the executor's settings with --config", l.o.Data)}
+	}
 	c, err := up.ExecutorConfig(l.o)
 	if err != nil {
 		return nil, err
