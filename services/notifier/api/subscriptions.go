@@ -226,9 +226,10 @@ func (a *API) patch(w http.ResponseWriter, r *http.Request, c call) error {
 	return a.read(w, r.Context(), d)
 }
 
-// amended is the document after a merge patch, and the paths that changed.
+// amended is the document after a merge patch, and the paths that changed. The sink that it asks is sent the headers of
+// that document.
 func (a *API) amended(ctx context.Context, before subscription.Document, patch []byte) (subscription.Document, []string, error) {
-	s, err := patched(before, patch)
+	s, err := a.patched(before, patch)
 	if err != nil {
 		return before, nil, err
 	}
@@ -270,7 +271,8 @@ func changes(a, b subscription.Document) []string {
 		after  any
 	}{
 		{"sink", a.SinkURL, b.SinkURL}, {"types", a.Spec.Types, b.Spec.Types}, {"filters", a.Spec.Filters, b.Spec.Filters},
-		{"config", a.Spec.Config, b.Spec.Config}, {"protocolsettings", a.Spec.Settings, b.Spec.Settings}, {"disabled", a.Spec.Disabled, b.Spec.Disabled},
+		{"config", a.Spec.Config, b.Spec.Config}, {"protocolsettings", a.Spec.Settings, b.Spec.Settings},
+		{"protocolsettings.headers", a.Spec.Settings.Headers, b.Spec.Settings.Headers}, {"disabled", a.Spec.Disabled, b.Spec.Disabled},
 	} {
 		before, _ := json.Marshal(f.before)
 		after, _ := json.Marshal(f.after)

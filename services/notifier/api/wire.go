@@ -101,8 +101,9 @@ func known0(t time.Time) events.Time {
 }
 
 // patched is what a merge patch makes of a document: what is masked in the patch stays. With another protocol, the
-// settings that depend on it and that the patch does not name are the defaults.
-func patched(d subscription.Document, patch []byte) (spec, error) {
+// settings that depend on it and that the patch does not name are the defaults. A sink at another origin gets no header
+// but those that the patch gives with their values: the others are credentials of the sink before.
+func (a *API) patched(d subscription.Document, patch []byte) (spec, error) {
 	s := d.Spec
 	now := spec{Sink: d.SinkURL, Protocol: s.Protocol, Interest: s.Interest, Config: s.Config, Settings: s.Settings, Disabled: s.Disabled}
 	if err := decode(patch, new(patchable)); err != nil {
@@ -119,9 +120,14 @@ func patched(d subscription.Document, patch []byte) (spec, error) {
 	if err := json.Unmarshal(patch, &change); err != nil {
 		return now, err
 	}
-	unmask(change, d)
+	unmaskSink(change, d)
+	settings, _ := target["protocolsettings"].(map[string]any)
+	if to, ok := change["sink"].(string); ok && a.elsewhere(d, to) {
+		delete(settings, "headers")
+	} else {
+		unmaskHeaders(change, d)
+	}
 	if to, ok := change["protocol"].(string); ok && to != s.Protocol {
-		settings, _ := target["protocolsettings"].(map[string]any)
 		named, _ := change["protocolsettings"].(map[string]any)
 		for _, field := range []string{"format", "signing", "contentMode", "headers"} { // they were said of the other protocol
 			if _, said := named[field]; !said {
@@ -153,10 +159,19 @@ type patchable struct {
 	Disabled any `json:"disabled"`
 }
 
-func unmask(change map[string]any, d subscription.Document) {
+// elsewhere tells whether a sink is at another origin than that of a document.
+func (a *API) elsewhere(d subscription.Document, sink string) bool {
+	origin, err := a.backend.Judge(sink)
+	return err != nil || origin != d.Origin
+}
+
+func unmaskSink(change map[string]any, d subscription.Document) {
 	if v, ok := change["sink"].(string); ok && v == subscription.URL(d.SinkURL).String() && strings.HasSuffix(v, "?…") {
 		delete(change, "sink")
 	}
+}
+
+func unmaskHeaders(change map[string]any, d subscription.Document) {
 	settings, _ := change["protocolsettings"].(map[string]any)
 	headers, _ := settings["headers"].(map[string]any)
 	for name, v := range headers {

@@ -30,7 +30,7 @@ type subscriptionConfig struct {
 }
 
 type subscriptionSettings struct {
-	Headers       map[string]string `json:"headers,omitempty" doc:"the sink's own, at most 16; values are never shown again"`
+	Headers       map[string]string `json:"headers,omitempty" doc:"the sink's own, at most 16; values are never shown again, and dropped when the sink moves to another scheme, host or port: give them anew with it"`
 	Ordering      string            `json:"ordering,omitempty" enum:"none,subject"`
 	ContentMode   string            `json:"contentMode,omitempty" enum:"structured,binary"`
 	Format        string            `json:"format,omitempty" enum:"cloudevent,slack,teams,discord,email"`
