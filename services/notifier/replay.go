@@ -166,10 +166,14 @@ func (n *notifier) replayEvents(ctx context.Context, r api.Replay, p *putOff, se
 	return nil
 }
 
-// wanted tells whether a replay of a time takes an event.
+// wanted tells whether a replay takes an event: one that it names as it is, one of a time if the subscription wants it
+// and the replay does.
 func (n *notifier) wanted(ctx context.Context, r api.Replay, ev events.Stored) (bool, error) {
 	if len(r.EventIDs) > 0 {
 		return true, nil
+	}
+	if ok, err := r.Interest.Wants(ev.Event); !ok || err != nil {
+		return false, nil //nolint:nilerr // what cannot be evaluated does not pass
 	}
 	if len(r.Types) > 0 && !slices.Contains(r.Types, ev.Type) {
 		return false, nil

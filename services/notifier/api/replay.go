@@ -15,7 +15,7 @@ import (
 	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
 
-// Replay is a request to send events again: some by their ids, or those of a time.
+// Replay is a request to send events again: some by their ids, or those of a time that the subscription wants.
 type Replay struct {
 	ReplayID       string           `json:"replayId"`
 	Project        string           `json:"project"`
@@ -27,6 +27,9 @@ type Replay struct {
 	Types          []string         `json:"types,omitempty"`
 	Filters        filter.Filter    `json:"filters,omitzero"`
 	MaxEvents      int              `json:"maxEvents,omitempty"`
+
+	// Interest is what the subscription wanted when it was asked; it holds for a time only.
+	Interest subscription.Interest `json:"interest,omitzero"`
 }
 
 // ErrReplaying is returned by Backend.Replay while an earlier one of the subscription is not yet taken in.
@@ -72,6 +75,7 @@ func (a *API) replay(w http.ResponseWriter, r *http.Request, c call) error {
 	if d.Spec.Disabled {
 		return conflict("DISABLED", "the subscription is disabled: enable it first")
 	}
+	out.Interest = d.Spec.Interest
 	switch err := a.backend.Replay(r.Context(), out); {
 	case errors.Is(err, ErrReplaying):
 		return tooMany("a replay of this subscription is being taken in: wait for it", replayWait)

@@ -114,8 +114,8 @@ type rotateBody struct {
 }
 
 type replayBody struct {
-	EventIDs  []string         `json:"eventIds,omitempty" maxItems:"100"`
-	From      time.Time        `json:"from,omitempty"`
+	EventIDs  []string         `json:"eventIds,omitempty" maxItems:"100" doc:"these, whatever the subscription's types and filters"`
+	From      time.Time        `json:"from,omitempty" doc:"with to: those of a time that the subscription wants"`
 	To        time.Time        `json:"to,omitempty"`
 	States    []string         `json:"states,omitempty"`
 	Types     []string         `json:"types,omitempty"`
@@ -164,7 +164,7 @@ func subscriptions(api huma.API) {
 	add("updateSubscription", "subscriptions.update", http.MethodPatch, one, "Change a subscription (JSON merge patch)", map[string]any{}, "200", subscriptionBody{}, id, match)
 	add("deleteSubscription", "subscriptions.delete", http.MethodDelete, one, "Delete a subscription; what waits is not sent", nil, "204", nil, id, match)
 	add("rotateSecret", "subscriptions.rotateSecret", http.MethodPost, one+":rotateSecret", "Give it another signing secret; for a while both sign", rotateBody{}, "200", map[string]any{}, id)
-	add("replaySubscription", "subscriptions.replay", http.MethodPost, one+":replay", "Send events again, by id or of a time", replayBody{}, "202", replayAnswer{}, id)
+	add("replaySubscription", "subscriptions.replay", http.MethodPost, one+":replay", "Send events again, by id or those of a time that it wants", replayBody{}, "202", replayAnswer{}, id)
 	add("testSubscription", "subscriptions.test", http.MethodPost, one+":test", "Send a test event, once", nil, "200", deliveryAttempt{}, id)
 	add("listDeliveries", "deliveries.list", http.MethodGet, one+"/deliveries", "List deliveries of the last 30 days, in the order of their last changes", nil, "200", deliveryList{},
 		append([]*huma.Param{id}, query("state", "type", "from", "to", "cursor", "limit")...)...)
