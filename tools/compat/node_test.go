@@ -14,9 +14,9 @@ import (
 	"testing"
 )
 
-// busClients are what Node programs read events with, in the versions that the tests were written with.
+// busClients are what Node programs read and receive events with, in the versions that the tests were written with.
 var busClients = []string{"@nats-io/transport-node@3.4.0", "@nats-io/jetstream@3.4.0", "eventsource@4.1.1", "cloudevents@10.0.0",
-	"@asyncapi/parser@3.6.3"}
+	"@asyncapi/parser@3.6.3", "standardwebhooks@1.1.1"}
 
 // script prepares a script of testdata/node, which gets the folder of the clients before its arguments.
 // It is killed when it takes too long.
