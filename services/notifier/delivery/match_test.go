@@ -156,14 +156,14 @@ func TestLane_NextIsTheLatestOfAllReasonsToWait(t *testing.T) {
 		"plan":        {func(l *lane) { l.plain.first().due = at(5) }, at(5), false},
 		"Retry-After": {func(l *lane) { l.health.PausedUntil = at(7) }, at(7), false},
 		"circuit":     {func(l *lane) { l.health.OpenFor, l.health.OpenUntil = firstOpen, at(9) }, at(9), false},
-		"rate":        {func(l *lane) { l.rate.tokens = 0 }, at(1).Add(time.Nanosecond), false},
+		"rate":        {func(l *lane) { l.rate.tokens = 0 }, at(6).Add(time.Nanosecond), false},
 		"full":        {func(l *lane) { l.inFlight["dl_y"] = &item{} }, noon, true},
 		"disabled":    {func(l *lane) { l.sub.Disabled = true }, noon, true},
 		"stopped":     {func(l *lane) { l.stopped = IsGone }, noon, true},
 		"empty":       {func(l *lane) { l.plain.take() }, noon, true},
 	} {
 		l := newLane("shop")
-		l.become(Subscription{MaxInFlight: 1, RatePerMinute: 60}, noon)
+		l.become(Subscription{MaxInFlight: 1, RatePerMinute: 10}, noon)
 		l.add(&item{Record: Record{DeliveryID: "dl_x"}, due: noon})
 		c.change(l)
 		if i, from := l.next(noon); (i == nil) != c.none || i != nil && !from.Equal(c.want) {
