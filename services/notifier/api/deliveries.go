@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -9,14 +11,19 @@ import (
 	"time"
 
 	"github.com/backupbus/backupbus/services/notifier/delivery"
+	"github.com/backupbus/backupbus/services/notifier/subscription"
 )
 
 // errFull ends a page.
 var errFull = errors.New("page is full")
 
-// deliveries lists the records of a subscription, in the order of their last changes (events.md 7.11).
+// deliveries lists the records of a subscription, in the order of their last changes (events.md 7.11). They outlive it.
 func (a *API) deliveries(w http.ResponseWriter, r *http.Request, c call) error {
-	if _, err := a.store.Get(r.Context(), c.project, c.id); err != nil {
+	if _, err := a.store.Get(r.Context(), c.project, c.id); errors.Is(err, subscription.ErrNotFound) {
+		if there, failed := a.delivered(r.Context(), c); failed != nil || !there {
+			return cmp.Or(failed, err)
+		}
+	} else if err != nil {
 		return err
 	}
 	f, err := filterOf(r)
@@ -48,6 +55,15 @@ func (a *API) deliveries(w http.ResponseWriter, r *http.Request, c call) error {
 	}
 	answer(w, http.StatusOK, "application/json", out)
 	return nil
+}
+
+// delivered tells whether a subscription has records.
+func (a *API) delivered(ctx context.Context, c call) (bool, error) {
+	err := a.backend.Deliveries(ctx, c.project, c.id, 0, func(*delivery.Record) error { return errFull })
+	if errors.Is(err, errFull) {
+		return true, nil
+	}
+	return false, err
 }
 
 // deliveryFilter is what a list asks for.

@@ -166,7 +166,7 @@ func subscriptions(api huma.API) {
 	add("rotateSecret", "subscriptions.rotateSecret", http.MethodPost, one+":rotateSecret", "Give it another signing secret; for a while both sign", rotateBody{}, "200", map[string]any{}, id)
 	add("replaySubscription", "subscriptions.replay", http.MethodPost, one+":replay", "Send events again, by id or those of a time that it wants", replayBody{}, "202", replayAnswer{}, id)
 	add("testSubscription", "subscriptions.test", http.MethodPost, one+":test", "Send a test event, once", nil, "200", deliveryAttempt{}, id)
-	add("listDeliveries", "deliveries.list", http.MethodGet, one+"/deliveries", "List deliveries of the last 30 days, in the order of their last changes", nil, "200", deliveryList{},
+	add("listDeliveries", "deliveries.list", http.MethodGet, one+"/deliveries", "List deliveries of the last 30 days, of a deleted subscription too, in the order of their last changes", nil, "200", deliveryList{},
 		append([]*huma.Param{id}, query("state", "type", "from", "to", "cursor", "limit")...)...)
 }
 
