@@ -191,7 +191,7 @@ func TestReplay_OfMoreThanMayWait(t *testing.T) {
 			if p.count != 5 {
 				t.Errorf("%d were counted", p.count)
 			}
-			if err := n.replayOne(ctx, e, &putOff{entry: entry}); err != nil && !errors.Is(err, bus.ErrConflict) {
+			if err := n.replayOne(ctx, e, &putOff{entry: entry}); err != nil {
 				t.Errorf("anew: %v", err)
 			}
 			got := map[string]int{}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
@@ -17,53 +18,90 @@ import (
 )
 
 // A replay is a value in the bucket of the notifier's state, one of a subscription at a time, until the active notifier
-// has carried it out. Doing it
-// again after a crash makes the same deliveries, which are there already.
+// has carried it out. Doing it again after a crash makes the same deliveries, which are there already.
 const replayPrefix = "replay."
 
-// replay carries out what is asked for, one after the other, until ctx ends.
+// replaysAtOnce bounds how many replays read the log at the same time. One that the engine has no room for waits outside.
+const replaysAtOnce = 32
+
+// replay carries out what is asked for until ctx ends: each subscription's replays one after the other, those of several
+// side by side.
 func (n *notifier) replay(ctx context.Context, e *delivery.Engine) {
-	asked := make(chan bus.Entry)
-	go func() {
-		defer close(asked)
-		_ = n.state.Watch(ctx, func() {}, func(entry bus.Entry) {
-			if !strings.HasPrefix(entry.Key, replayPrefix) || entry.Value == nil {
-				return
-			}
-			select {
-			case asked <- entry:
-			case <-ctx.Done():
+	asked, turns := replays{}, make(chan struct{}, replaysAtOnce)
+	var running sync.WaitGroup
+	defer running.Wait()
+	_ = n.state.Watch(ctx, func() {}, func(entry bus.Entry) {
+		if !strings.HasPrefix(entry.Key, replayPrefix) || entry.Value == nil || !asked.add(entry) {
+			return
+		}
+		running.Go(func() {
+			for more := true; more && ctx.Err() == nil; entry, more = asked.next(entry) {
+				n.takeIn(ctx, e, turns, entry)
 			}
 		})
-	}()
-	var later []*putOff
-	run := func(p *putOff) {
+	})
+}
+
+// replays are those that are asked for and not yet taken in, by subscription; the first of each is being taken in.
+type replays struct {
+	mu  sync.Mutex
+	all map[string][]bus.Entry
+}
+
+// add tells whether entry is the first of its subscription. One that is there already is not added: whoever watches is
+// told everything anew when the line was cut.
+func (r *replays) add(entry bus.Entry) (first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := r.all[entry.Key]
+	if slices.ContainsFunc(of, func(o bus.Entry) bool { return o.Revision == entry.Revision }) {
+		return false
+	}
+	if r.all == nil {
+		r.all = map[string][]bus.Entry{}
+	}
+	r.all[entry.Key] = append(of, entry)
+	return len(of) == 0
+}
+
+// next is what comes after an entry that is done with.
+func (r *replays) next(done bus.Entry) (entry bus.Entry, more bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rest := r.all[done.Key][1:]
+	if len(rest) == 0 {
+		delete(r.all, done.Key)
+		return entry, false
+	}
+	r.all[done.Key] = rest
+	return rest[0], true
+}
+
+// takeIn carries out one replay, now and again until it is done or ctx ends.
+func (n *notifier) takeIn(ctx context.Context, e *delivery.Engine, turns chan struct{}, entry bus.Entry) {
+	p := &putOff{entry: entry}
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case turns <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
 		err := n.replayOne(ctx, e, p)
+		<-turns
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		later = append(later, p)
 		full := errors.Is(err, delivery.ErrFull)
 		if !full || !p.full { // that one may take hours
 			n.Log.WarnContext(ctx, "replay put off", "error", events.Redact(err.Error()))
 		}
 		p.full = full
-	}
-	tick := time.NewTicker(tendEvery)
-	defer tick.Stop()
-	for {
 		select {
-		case entry, open := <-asked:
-			if !open {
-				return
-			}
-			run(&putOff{entry: entry})
 		case <-tick.C:
-			again := later
-			later = nil
-			for _, p := range again {
-				run(p)
-			}
+		case <-ctx.Done():
+			return
 		}
 	}
 }
@@ -108,7 +146,10 @@ func (n *notifier) replayOne(ctx context.Context, e *delivery.Engine, p *putOff)
 		return err
 	}
 	n.Log.InfoContext(ctx, "replay taken in", "replay_id", r.ReplayID, "subscription_id", r.SubscriptionID, "events", p.count)
-	return n.state.Delete(ctx, entry.Key, entry.Revision)
+	if err := n.state.Delete(ctx, entry.Key, entry.Revision); err != nil && !errors.Is(err, bus.ErrConflict) { // else it is gone
+		return err
+	}
+	return nil
 }
 
 // errEnough ends a replay: so many were wanted, or the subscription is gone or disabled.

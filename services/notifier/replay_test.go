@@ -1,9 +1,17 @@
 package notifier
 
 import (
+	"context"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/bus"
+	"github.com/backupbus/backupbus/services/notifier/api"
+	"github.com/backupbus/backupbus/services/notifier/delivery"
 )
 
 // ever is a replay of all that there is.
@@ -63,5 +71,115 @@ func TestReplay_OfATimeKeepsToWhatIsWanted(t *testing.T) {
 	w.allEnded()
 	if n := len(w.deliveries()); n != 9 || len(r.requests) != 0 {
 		t.Errorf("%d deliveries, %d more requests", n, len(r.requests))
+	}
+}
+
+// slowLog stores the replays of one subscription when it is let.
+type slowLog struct {
+	delivery.Log
+	id       string
+	begun    chan struct{}
+	released chan struct{}
+}
+
+func (s *slowLog) Put(ctx context.Context, list []*delivery.Record) []error {
+	for _, r := range list {
+		if r.SubscriptionID == s.id && r.ReplayID != "" {
+			s.begun <- struct{}{}
+			select {
+			case <-s.released:
+			case <-ctx.Done():
+			}
+		}
+	}
+	return s.Log.Put(ctx, list)
+}
+
+// A replay that takes long holds up none of another subscription; its own goes on in the order of the log.
+func TestReplay_HoldsUpNoOtherSubscription(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r, other := newReceiver(t, 200), newReceiver(t, 200)
+	ids := []string{w.subscribe("shop", "slow", r.URL), w.subscribe("shop", "quick", other.URL)}
+	n := w.build()
+	log := &slowLog{Log: n.records, id: ids[0], begun: make(chan struct{}, 10), released: make(chan struct{})}
+	e, err := delivery.New(delivery.Deps{Log: log, Events: stored{n.Bus}, Keeper: n.keeper, Appender: n.Bus, Logger: n.Log,
+		Now: n.Now, Random: n.Random, Count: n.figures.count, Plan: n.plan, Slots: slots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range n.registry.fixed {
+		s.MaxInFlight = 1
+		if err := e.Set(t.Context(), s, delivery.Health{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want []string
+	for range 3 {
+		want = append(want, w.backup("shop", "orders").ID)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{}, 2)
+	for _, run := range []func(){func() { n.replay(ctx, e) }, func() { e.Run(ctx) }} {
+		go func() {
+			defer func() { ended <- struct{}{} }()
+			run()
+		}()
+	}
+	defer func() {
+		stop()
+		<-ended
+		<-ended
+	}()
+	ask := func(id string) {
+		t.Helper()
+		asked := api.Replay{ReplayID: events.NewReplayID(), Project: "shop", SubscriptionID: id, To: n.Now().Add(time.Hour), MaxEvents: 100}
+		if err := (backend{n}).Replay(ctx, asked); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sent := func(what string, r *receiver) (got []string) {
+		t.Helper()
+		for range want {
+			got = append(got, receive(t, what, r.requests).Header.Get("webhook-id"))
+		}
+		return got
+	}
+	ask(ids[0])
+	receive(t, "the slow one has begun", log.begun)
+	ask(ids[1])
+	if diff := cmp.Diff(want, sent("a replay of the quick one", other)); diff != "" || len(r.requests) != 0 {
+		t.Errorf("%d requests of the slow one: %s", len(r.requests), diff)
+	}
+	close(log.released)
+	if diff := cmp.Diff(want, sent("a replay of the slow one", r)); diff != "" {
+		t.Error(diff)
+	}
+	for _, id := range ids {
+		eventually(t, "the replay is taken in", func() bool {
+			_, there, err := n.state.Get(ctx, replayPrefix+id)
+			return err == nil && !there
+		})
+	}
+}
+
+// Of one subscription they come one after the other, and none twice because it was told twice.
+func TestReplays_OfOneSubscriptionStayInOrder(t *testing.T) {
+	t.Parallel()
+	at := func(key string, revision uint64) bus.Entry { return bus.Entry{Key: key, Revision: revision} }
+	var r replays
+	var got []string
+	for _, entry := range []bus.Entry{at("a", 1), at("b", 2), at("a", 1), at("a", 3), at("b", 2), at("a", 3)} {
+		got = append(got, fmt.Sprint(entry.Key, entry.Revision, " ", r.add(entry)))
+	}
+	for _, entry := range []bus.Entry{at("a", 1), at("a", 3), at("b", 2)} {
+		next, more := r.next(entry)
+		got = append(got, fmt.Sprint("after ", entry.Key, entry.Revision, " ", next.Key, next.Revision, " ", more))
+	}
+	got = append(got, fmt.Sprint("a4 ", r.add(at("a", 4))))
+	want := []string{"a1 true", "b2 true", "a1 false", "a3 false", "b2 false", "a3 false",
+		"after a1 a3 true", "after a3 0 false", "after b2 0 false", "a4 true"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
