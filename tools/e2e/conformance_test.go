@@ -63,14 +63,14 @@ import (
 //	R11       services/requester/door/native TestPostCommand_Refusals
 //	R12       services/requester/door/command TestR12_KilledBetweenTheTwoEvents
 //	L1        services/requester/door/native TestStream_FromACursorOn, tools/compat TestStream_NodeEventSource
-//	L2        services/requester/door/native TestStream_UnknownCursorStartsOver
+//	L2        services/requester/door/native TestStream_UnknownCursorStartsOver, services/requester/door/native TestStream_Heartbeat
 //	L3        services/requester/door/native TestStream_ASlowClientCostsLittleAndMissesNothing
 //	L4        services/requester/door/native TestStream_FilterAndProgress
 //	L5        services/requester/door/native TestAccess_OfEveryOperation
 //	L6        services/requester/door/native TestStream_SaysGoodbye
 //	L7        services/requester/door/native TestPages_HoldEveryEventOnceInOrder, services/requester/door/native TestFeeds_TellOfHistoryThatIsNotWhole
 //	W1        services/notifier/delivery TestSign_VectorsOfTheContract
-//	W2, W3    services/notifier TestAPI_RotatesSecrets, services/notifier/delivery TestKeys_SignAsTheContractSays
+//	W2, W3    services/notifier TestAPI_RotatesSecrets, services/notifier/delivery TestKeys_SignAsTheContractSays, tools/compat TestWebhooks_SDKReceivers
 //	W4        services/notifier/delivery TestW4_FailsTwelveTimesAndDies
 //	W5        services/notifier/delivery TestW5_RetryAfterPausesTheEndpoint
 //	W6        services/notifier TestAPI_GoneThenEnabledThenReplayed
@@ -78,7 +78,7 @@ import (
 //	W8        services/notifier/sink TestParse, services/notifier TestAPI_RefusesWithThePlace
 //	W9        services/notifier/sink TestPost_AddressIsJudgedWhenItIsDialled, services/notifier TestW9_NameThatIsReboundForAWhile
 //	W10       services/notifier/sink TestPost_EndlessAnswers, services/notifier/sink TestPost_BodyThatHangs
-//	W11       services/notifier/delivery TestW11_RatesHold, services/notifier/sink TestAsk_Permission
+//	W11       services/notifier/delivery TestW11_RatesHold, services/notifier/delivery TestBucket_AtMostTheRateInAnyMinute, services/notifier/sink TestAsk_Permission
 //	W12       services/notifier/delivery TestW12_OrderedBySource
 //	W13       services/notifier/delivery TestW13_CircuitOpensAndProbes
 //	W14       services/notifier/delivery TestW14_FailingThenDisabled
