@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// credentials proves who connects by what a file holds: the seed of a nkey, or a whole .creds file. A seed is read again
-// at each connection, so a new one is taken without a restart.
+// credentials proves who connects by what a file holds: the seed of a nkey, or a whole .creds file. Its public
+// half is read once, so a new seed is taken with a restart.
 func credentials(path string) (nats.Option, error) {
 	text, err := readSecret(path)
 	if err != nil {

@@ -330,7 +330,7 @@ func (s *Store) put(ctx context.Context, d Document, revision uint64, room Room)
 	if room == nil {
 		next, err = s.kv.Put(ctx, d.ID, sealed, revision)
 	} else {
-		next, err = s.putWithin(ctx, d, sealed, room)
+		next, err = s.putWithin(ctx, d, sealed, revision, room)
 	}
 	if err != nil {
 		return err
@@ -343,23 +343,30 @@ func (s *Store) put(ctx context.Context, d Document, revision uint64, room Room)
 }
 
 // putWithin stores a document for which there is room, if nothing else was stored since that was looked at: not by this
-// process, nor by another one. That covers the document itself.
-func (s *Store) putWithin(ctx context.Context, d Document, sealed []byte, room Room) (uint64, error) {
-	s.making.Lock()
-	defer s.making.Unlock()
-	s.mu.Lock()
-	seen := s.seen
-	s.mu.Unlock()
-	if err := room(d, s.List(d.Project)); err != nil {
-		return 0, err
-	}
-	next, err := s.kv.PutAfter(ctx, d.ID, sealed, seen)
+// process, nor by another one. What d was made of has to be its newest by then.
+func (s *Store) putWithin(ctx context.Context, d Document, sealed []byte, revision uint64, room Room) (uint64, error) {
+	next, err := s.tryWithin(ctx, d, sealed, revision, room)
 	if errors.Is(err, bus.ErrConflict) {
 		if late := s.catchUp(ctx); late != nil {
 			return 0, late
 		}
 	}
 	return next, err
+}
+
+func (s *Store) tryWithin(ctx context.Context, d Document, sealed []byte, revision uint64, room Room) (uint64, error) {
+	s.making.Lock()
+	defer s.making.Unlock()
+	s.mu.Lock()
+	seen, changed := s.seen, s.known[d.ID].revision > revision
+	s.mu.Unlock()
+	if changed {
+		return 0, fmt.Errorf("subscription %s: %w", d.ID, bus.ErrConflict)
+	}
+	if err := room(d, s.List(d.Project)); err != nil {
+		return 0, err
+	}
+	return s.kv.PutAfter(ctx, d.ID, sealed, seen)
 }
 
 // untold tells whether it is unknown that the event of a document's generation is stored.

@@ -177,6 +177,11 @@ func (x *Executor) finish(ctx context.Context, c *archive.Copy, j executor.Job, 
 	if err != nil {
 		return lifecycle.Outcome{}, err
 	}
+	return outcome(m, ref, all), nil
+}
+
+// outcome is what is told of a copy that is complete and proven, and of its further copies.
+func outcome(m archive.Manifest, ref executor.Ref, all copies) lifecycle.Outcome {
 	ref.CopiedTo, ref.LeftIn = all.stored, all.left
 	evidence := m.Evidence
 	if evidence != nil {
@@ -187,7 +192,7 @@ func (x *Executor) finish(ctx context.Context, c *archive.Copy, j executor.Job, 
 	return lifecycle.Outcome{
 		Proof: m.Proof, Evidence: evidence, SizeBytes: m.StoredBytes(), Kind: m.Kind, EngineVersion: m.EngineVersion, Checksum: m.Checksum(),
 		ConsistencyTime: m.ConsistencyTime.Time, Encryption: encryption(m), Ref: &ref, Copies: all.states,
-	}, nil
+	}
 }
 
 // bigEnough is Deps.MinSizeRatio.

@@ -127,14 +127,10 @@ func (x *Executor) tryCopy(ctx context.Context, c, to *archive.Copy, m archive.M
 		p.tell(events.Finalizing)
 	})
 	returned, err := within(moving, func(ctx context.Context) error {
-		there, err := to.Complete(ctx, m) // made by a process that is gone
-		if err == nil && !there {
-			err = c.CopyTo(ctx, to, m)
-		}
-		if err != nil || m.Proof == events.ProofStored {
+		if err := c.CopyTo(ctx, to, m); err != nil || m.Proof == events.ProofStored {
 			return err
 		}
-		_, err = to.Check(ctx, m)
+		_, err := to.Check(ctx, m)
 		return err
 	})
 	var f *events.Failure

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/provider-executors/archive"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 )
@@ -125,13 +126,13 @@ func (x *Executor) end(ctx context.Context, r executor.Ref, how func(context.Con
 }
 
 // Recover implements executor.Recoverer: work of an earlier process is over, since it ran inside it. If it had come to
-// a copy that is complete and proven, only what is to follow is done; anything less is removed.
+// a copy that is complete and proven, that is what it was; anything less is removed.
 func (x *Executor) Recover(ctx context.Context, j executor.Job) (executor.Ref, bool, error) {
 	if _, err := x.local.Poll(ctx, executor.LocalRef(j)); err == nil {
 		ref, err := x.ref(j)
 		return ref, true, err
 	}
-	done, err := x.finished(ctx, j)
+	o, done, err := x.finished(ctx, j)
 	var f *events.Failure
 	if err != nil && (!errors.As(err, &f) || f.Retryable) { // what is there is not known yet
 		return executor.Ref{}, false, err
@@ -146,11 +147,8 @@ func (x *Executor) Recover(ctx context.Context, j executor.Job) (executor.Ref, b
 	}
 	if done {
 		x.post(ctx, j, copied)
-		if _, err := x.local.StartWith(ctx, j, x.resume); err != nil {
-			return executor.Ref{}, false, err
-		}
-		ref, err := x.ref(j)
-		return ref, true, err
+		_, err := x.local.StartWith(ctx, j, func(context.Context, executor.Job, func(executor.Progress)) (lifecycle.Outcome, error) { return o, nil })
+		return *o.Ref, true, err
 	}
 	x.post(ctx, j, failed)
 	return executor.Ref{}, false, x.removeLost(ctx, j)

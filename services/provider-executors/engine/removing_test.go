@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 )
@@ -77,19 +78,6 @@ func empty(t *testing.T, dir string) {
 	}
 }
 
-func flip(t *testing.T, dir string) {
-	t.Helper()
-	path := objects(t, dir)[0]
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[0] ^= 1
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // away takes a storage away, and back puts it there again.
 func away(t *testing.T, dir string) (back func()) {
 	t.Helper()
@@ -104,15 +92,17 @@ func away(t *testing.T, dir string) (back func()) {
 	}
 }
 
-// What is complete and proven is not lost with the process that made it: the next one makes the copies that are to
-// follow.
+// What is complete and proven is not lost with the process that made it; of the further copies it says what is there.
 func TestRecover_KilledBetweenTheFirstAndTheFurtherCopy(t *testing.T) {
 	t.Parallel()
-	for name, cut := range map[string]func(t *testing.T, far string){
-		"nothing there":  func(t *testing.T, far string) { empty(t, far) },
-		"a part there":   func(t *testing.T, far string) { unfinish(t, far) },
-		"it was made":    func(*testing.T, string) {},
-		"a damaged part": func(t *testing.T, far string) { unfinish(t, far); flip(t, far) },
+	for name, c := range map[string]struct {
+		cut  func(t *testing.T, far string)
+		want events.CopyState
+	}{
+		"nothing there": {empty, events.CopyFailed},
+		"a part there":  {func(t *testing.T, far string) { unfinish(t, far) }, events.CopyFailed},
+		"out of reach":  {func(t *testing.T, far string) { t.Cleanup(away(t, far)) }, events.CopyFailed},
+		"it was made":   {func(*testing.T, string) {}, events.CopyStored},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -123,22 +113,32 @@ func TestRecover_KilledBetweenTheFirstAndTheFurtherCopy(t *testing.T) {
 			if first.Err != nil {
 				t.Fatal(first.Err)
 			}
-			cut(t, far)
+			c.cut(t, far)
 			after := next(t, x)
 			ref, found, err := after.Recover(t.Context(), j)
 			if err != nil || !found {
 				t.Fatalf("found %v, %v", found, err)
 			}
 			p := executortest.Finish(t, after, ref)
-			if p.Err != nil {
-				t.Fatal(p.Err)
+			if p.Err != nil || len(p.Outcome.Copies) != 2 {
+				t.Fatalf("%+v", p)
 			}
-			now := cmpopts.IgnoreFields(events.Copy{}, "EndTime")
-			if diff := cmp.Diff(first.Outcome, p.Outcome, now); diff != "" {
+			own := cmpopts.IgnoreFields(lifecycle.Outcome{}, "Copies", "Ref", "Evidence")
+			if diff := cmp.Diff(first.Outcome, p.Outcome, own); diff != "" {
 				t.Errorf("another outcome: %s", diff)
 			}
-			if len(files(t, store)) == 0 || len(files(t, far)) == 0 {
-				t.Errorf("%v, %v", files(t, store), files(t, far))
+			if diff := cmp.Diff(first.Outcome.Copies[0], p.Outcome.Copies[0]); diff != "" {
+				t.Error(diff)
+			}
+			further := p.Outcome.Copies[1]
+			if further.State != c.want || (further.Error != nil) != (c.want == events.CopyFailed) || further.Remains != (c.want == events.CopyFailed) {
+				t.Errorf("%+v", further)
+			}
+			if len(files(t, store)) == 0 {
+				t.Error("the first copy is gone")
+			}
+			if name == "out of reach" {
+				return
 			}
 			if _, err := after.Verify(t.Context(), j, *p.Outcome.Ref, p.Outcome.Checksum, events.ProofChecked); err != nil {
 				t.Error(err)

@@ -147,7 +147,11 @@ func (r *Runner) look(ctx context.Context, last events.Stored, b events.Backup, 
 	}
 	switch {
 	case !sameAttempt(b)(now):
-		_, err := r.cancel(ctx, ref)
+		end := r.cancel
+		if named(now, ref) {
+			end = r.cut // whoever took it for gone has told of our copy
+		}
+		_, err := end(ctx, ref)
 		return true, errors.Join(errLost, err, r.discard(ctx, ref, now))
 	case lifecycle.PhaseOf(now) == lifecycle.Stopping:
 		return true, r.stop(ctx, last, b, ref)
@@ -158,13 +162,18 @@ func (r *Runner) look(ctx context.Context, last events.Stored, b events.Backup, 
 // discard removes what an attempt stored that is not ours any more: no record will ever name it. now is the
 // record of who has the backup. Where work outlives a process, the next attempt goes on with it instead.
 func (r *Runner) discard(ctx context.Context, ref Ref, now events.Backup) error {
-	if !r.caps.Local || now.ProviderRef != nil && now.ProviderRef.BackupName == ref.BackupName {
+	if !r.caps.Local || named(now, ref) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.c.CancelLimit)
 	defer cancel()
 	_, err := r.exec.Delete(ctx, ref)
 	return err
+}
+
+// named tells that a record names the copy of ref.
+func named(b events.Backup, ref Ref) bool {
+	return b.ProviderRef != nil && b.ProviderRef.BackupName == ref.BackupName
 }
 
 // stop ends the work that somebody asked to cancel. A success that was faster stands (events.md 3.1).

@@ -283,7 +283,7 @@ func (r *Runner) takeOver(ctx context.Context, last events.Stored, b events.Back
 
 // clearUp ends a cancel that nobody else can end: the one who worked is gone.
 func (r *Runner) clearUp(ctx context.Context, last events.Stored, b events.Backup) error {
-	remains := false
+	remains, where := false, (*Ref)(nil)
 	cfg, err := r.instance(ctx, b.Project, b.Provider, b.Instance)
 	var gone *events.Failure
 	switch {
@@ -309,9 +309,12 @@ func (r *Runner) clearUp(ctx context.Context, last events.Stored, b events.Backu
 			_, err := c.Clean(ctx, jobOf(b, cfg))
 			remains = err != nil
 		}
+		if found {
+			where = &ref
+		}
 	}
 	return r.report(ctx, last, b, events.Cancelled, 0, anyone, func(b events.Backup) events.Backup {
-		return lifecycle.Stop(b, r.now(), nil, remains)
+		return lifecycle.Stop(b, r.now(), where, remains)
 	})
 }
 

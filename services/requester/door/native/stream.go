@@ -41,8 +41,8 @@ func (d *Door) stream(ctx context.Context, f *feed, who access.Caller, progress 
 	}
 	leave, err := d.streams.enter(f.project, who.Name())
 	if err != nil {
-		return nil, huma.ErrorWithHeaders(&problem{Title: http.StatusText(http.StatusTooManyRequests), Status: http.StatusTooManyRequests, Reason: "RATE_LIMITED", Detail: err.Error()},
-			http.Header{"Retry-After": {fmt.Sprint(retryLater)}})
+		return nil, &problem{Title: http.StatusText(http.StatusTooManyRequests), Status: http.StatusTooManyRequests, Reason: "RATE_LIMITED", Detail: err.Error(),
+			Retryable: true, RetryAfterSeconds: retryLater}
 	}
 	if f.start == (Start{}) {
 		f.start.Seq = f.last + 1
