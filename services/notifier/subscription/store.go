@@ -45,10 +45,6 @@ type Store struct {
 	making sync.Mutex // of those that are judged by all others, one is written at a time
 }
 
-// Room judges a document by all that its project has, itself included if it is there. Which process ever writes, what it
-// allowed is stored only while it still holds.
-type Room func(d Document, all []Document) error
-
 // held is a document as it was last seen. gone: deleted at that revision.
 type held struct {
 	doc      Document
@@ -129,42 +125,6 @@ func (s *Store) learn(id string, h held) {
 		changed(id)
 	}
 }
-
-// saw notes that everything up to a revision is known.
-func (s *Store) saw(revision uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if revision > s.seen {
-		s.seen = revision
-		close(s.news)
-		s.news = make(chan struct{})
-	}
-}
-
-// catchUp waits until everything is known that is stored now.
-func (s *Store) catchUp(ctx context.Context) error {
-	last, err := s.kv.Last(ctx)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, catchUpTime)
-	defer cancel()
-	for {
-		s.mu.Lock()
-		seen, news := s.seen, s.news
-		s.mu.Unlock()
-		if seen >= last {
-			return nil
-		}
-		select {
-		case <-news:
-		case <-ctx.Done():
-			return fmt.Errorf("subscriptions are known up to %d of %d: %w", seen, last, events.ErrUnavailable)
-		}
-	}
-}
-
-const catchUpTime = 5 * time.Second
 
 // Known is a document as it is at hand; false if there is none, or no longer.
 func (s *Store) Known(id string) (Document, bool) {
@@ -340,33 +300,6 @@ func (s *Store) put(ctx context.Context, d Document, revision uint64, room Room)
 		s.log.WarnContext(ctx, "change of a subscription not told yet", "subscription_id", d.ID, "error", events.Redact(err.Error()))
 	}
 	return nil
-}
-
-// putWithin stores a document for which there is room, if nothing else was stored since that was looked at: not by this
-// process, nor by another one. What d was made of has to be its newest by then.
-func (s *Store) putWithin(ctx context.Context, d Document, sealed []byte, revision uint64, room Room) (uint64, error) {
-	next, err := s.tryWithin(ctx, d, sealed, revision, room)
-	if errors.Is(err, bus.ErrConflict) {
-		if late := s.catchUp(ctx); late != nil {
-			return 0, late
-		}
-	}
-	return next, err
-}
-
-func (s *Store) tryWithin(ctx context.Context, d Document, sealed []byte, revision uint64, room Room) (uint64, error) {
-	s.making.Lock()
-	defer s.making.Unlock()
-	s.mu.Lock()
-	seen, changed := s.seen, s.known[d.ID].revision > revision
-	s.mu.Unlock()
-	if changed {
-		return 0, fmt.Errorf("subscription %s: %w", d.ID, bus.ErrConflict)
-	}
-	if err := room(d, s.List(d.Project)); err != nil {
-		return 0, err
-	}
-	return s.kv.PutAfter(ctx, d.ID, sealed, seen)
 }
 
 // untold tells whether it is unknown that the event of a document's generation is stored.

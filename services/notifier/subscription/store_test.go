@@ -278,3 +278,40 @@ func TestStore_RoomIsJudgedAfterRemovalsForGood(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A change is made of the newest document, also where another one comes in while all others are looked at.
+func TestStore_ChangeWithinGoesOverNoOtherChange(t *testing.T) {
+	t.Parallel()
+	_, open := setup(t)
+	here, there := open(told{}), open(told{})
+	ready, seen := make(chan struct{}), make(chan string, 10)
+	go func() { _ = here.Run(t.Context(), func() { close(ready) }) }()
+	<-ready
+	d, err := here.Create(t.Context(), document(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here.OnChange(func(id string) { seen <- id })
+	calls := 0
+	after, err := here.ChangeWithin(t.Context(), func(Document, []Document) error { return nil }, "shop", d.ID, 0, events.Updated, func(d *Document) ([]string, error) {
+		if calls++; calls == 1 {
+			if _, err := there.Change(t.Context(), "shop", d.ID, 0, events.Updated, describe); err != nil {
+				t.Error(err)
+			}
+			for now, ok := here.Known(d.ID); !ok || now.Generation < 2; now, ok = here.Known(d.ID) {
+				<-seen
+			}
+		}
+		return describe(d)
+	})
+	if err != nil || calls != 2 || after.Generation != 3 || after.Spec.Config.Description != "xx" {
+		t.Errorf("%d calls, generation %d, %q, %v", calls, after.Generation, after.Spec.Config.Description, err)
+	}
+}
+
+// told takes every event.
+type told struct{}
+
+func (told) Append(context.Context, events.Draft) (events.Appended, error) {
+	return events.Appended{}, nil
+}
