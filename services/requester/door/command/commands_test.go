@@ -49,6 +49,12 @@ func TestCommands_OfEveryVerbFromTheSDK(t *testing.T) {
 	if b.count("backup.verification_requested") != 1 || b.count("restore.requested") != 1 {
 		t.Error("not asked for")
 	}
+	other := send(events.CreateBackup, map[string]any{"instance": "orders"})
+	b.Await("shop", other.BackupID, events.Succeeded)
+	if a := send(events.DeleteBackup, map[string]any{"backupId": other.BackupID, "reason": "not needed"}); a.BackupID != other.BackupID {
+		t.Errorf("%+v", a)
+	}
+	b.Await("shop", other.BackupID, events.Deleted)
 }
 
 // Project and instance of the subject win, whatever attributes and data say.
