@@ -11,19 +11,24 @@ import (
 	"github.com/backupbus/backupbus/events/bus"
 )
 
-// outsider is a plain NATS connection that obeys none of the bus's rules.
+// outsider is a plain NATS connection that obeys none of the bus's rules, the same for all who ask while it stands.
 func (s *Server) outsider(t testing.TB) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	c, err := nats.Connect("", nats.InProcessServer(s))
+	s.outside.Lock()
+	defer s.outside.Unlock()
+	if s.plain == nil || !s.plain.IsConnected() {
+		c, err := nats.Connect("", nats.InProcessServer(s))
+		if err != nil {
+			t.Fatalf("bustest: %v", err)
+		}
+		t.Cleanup(c.Close)
+		s.plain = c
+	}
+	js, err := jetstream.New(s.plain)
 	if err != nil {
 		t.Fatalf("bustest: %v", err)
 	}
-	t.Cleanup(c.Close)
-	js, err := jetstream.New(c)
-	if err != nil {
-		t.Fatalf("bustest: %v", err)
-	}
-	return c, js
+	return s.plain, js
 }
 
 // PublishRaw stores bytes on a subject, as a program that does not know the bus would.

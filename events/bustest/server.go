@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/backupbus/backupbus/events/bus"
 )
@@ -25,6 +26,9 @@ type Server struct {
 	mu      sync.Mutex
 	running *server.Server
 	addr    string // of the running server
+
+	outside sync.Mutex
+	plain   *nats.Conn // of outsider
 }
 
 // Option changes the server's options before it starts.
