@@ -33,7 +33,7 @@ demo: build ## take, list, check and restore a real backup, all on this machine
 
 .PHONY: test
 test: servers ## all tests; real servers where they are installed
-	go test -p 3 work # packages wait for servers more than for a core
+	go test work
 
 # What measures memory, which the race detector needs most of.
 MEASURED := ^TestBackup_(LargeRowsPass|OfLargeValuesNeeds|LargeValuesAre)
