@@ -24,7 +24,7 @@ func latestBesideAPurge(t *testing.T, second events.Step) {
 	t.Helper()
 	_, server, b := setup(t)
 	ctx := t.Context() // what is published takes its time where tests run beside it
-	const many = 1500 // more than are fetched at once
+	const many = 1500  // more than are fetched at once
 	at := make([]events.Subject, many)
 	for n := range many {
 		bk := backup("orders", n)
