@@ -34,6 +34,10 @@ type Entry struct {
 	Revision uint64
 }
 
+// bucketStream and keyRoot are where the server keeps a bucket: its stream, and what its keys' subjects begin with.
+func bucketStream(bucket string) string { return "KV_" + bucket }
+func keyRoot(bucket string) string      { return "$KV." + bucket + "." }
+
 // KeyValue opens a bucket that Provision made.
 func (b *Bus) KeyValue(ctx context.Context, bucket string) (*KeyValue, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
@@ -77,7 +81,7 @@ func (k *KeyValue) Put(ctx context.Context, key string, value []byte, revision u
 func (k *KeyValue) PutAfter(ctx context.Context, key string, value []byte, last uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
-	ack, err := k.bus.js.Publish(ctx, "$KV."+k.bucket+"."+key, value, jetstream.WithExpectLastSequence(last))
+	ack, err := k.bus.js.Publish(ctx, keyRoot(k.bucket)+key, value, jetstream.WithExpectLastSequence(last))
 	if err != nil {
 		return 0, k.written(ctx, key, err)
 	}
@@ -88,7 +92,7 @@ func (k *KeyValue) PutAfter(ctx context.Context, key string, value []byte, last 
 func (k *KeyValue) Last(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
-	s, err := k.bus.js.Stream(ctx, "KV_"+k.bucket)
+	s, err := k.bus.js.Stream(ctx, bucketStream(k.bucket))
 	if err != nil {
 		return 0, fmt.Errorf("read %s: %w", k.bucket, k.bus.answer(ctx, err))
 	}

@@ -130,7 +130,7 @@ func (g grants) notifier() User {
 	u.publish(rows, directGet+DeliveryLogStream+"."+rows)
 	g.reads(&u, DeliveryLogStream, rows)
 	for _, bucket := range []string{SubscriptionBucket, NotifierStateBucket} {
-		stream, keys := "KV_"+bucket, "$KV."+bucket+".>"
+		stream, keys := bucketStream(bucket), keyRoot(bucket)+">"
 		u.publish("$JS.API.STREAM.INFO."+stream, keys, directGet+stream+"."+keys,
 			// A watch is a consumer that delivers; its flow is answered for.
 			consumerAPI+"CREATE."+stream+".*."+keys, consumerAPI+"DELETE."+stream+".*", "$JS.FC."+stream+".>")
@@ -144,7 +144,7 @@ func (g grants) provision(t Topology) User {
 	for _, s := range t.streams(LogState{}) {
 		streams = append(streams, s.Name)
 	}
-	streams = append(streams, "KV_"+SubscriptionBucket, "KV_"+NotifierStateBucket)
+	streams = append(streams, bucketStream(SubscriptionBucket), bucketStream(NotifierStateBucket))
 	for _, s := range streams {
 		for _, call := range []string{"INFO.", "CREATE.", "UPDATE."} {
 			u.publish("$JS.API.STREAM." + call + s)

@@ -59,7 +59,7 @@ func TestNotifier_EventMatchedTwiceIsDeliveredOnce(t *testing.T) {
 	if g := receive(t, "a request", r.requests); g.Header.Get("webhook-id") != again.ID {
 		t.Errorf("sent again: %s", g.Header.Get("webhook-id"))
 	}
-	w.allEnded()
+	eventually(t, "both are delivered", func() bool { return w.states()["DELIVERED"] == 2 })
 	if n := len(w.deliveries()); n != 2 || len(r.requests) != 0 {
 		t.Errorf("%d deliveries, %d more requests", n, len(r.requests))
 	}

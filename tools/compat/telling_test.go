@@ -79,8 +79,8 @@ func backUp(t *testing.T, server, instance string) {
 	}
 }
 
-// told are the ids of the stored events of project acme, in the order of the log.
-func told(t *testing.T, server string) []string {
+// page is what the event API has of project acme, in the order of the log.
+func page[T any](t *testing.T, server string) (all []T) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server+"/api/v1/projects/acme/events?limit=1000", nil)
 	if err != nil {
@@ -92,12 +92,17 @@ func told(t *testing.T, server string) []string {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var page []struct{ ID string }
-	if err := json.NewDecoder(resp.Body).Decode(&page); err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
 		t.Fatal(err)
 	}
+	return all
+}
+
+// told are the ids of the stored events.
+func told(t *testing.T, server string) []string {
+	t.Helper()
 	var ids []string
-	for _, e := range page {
+	for _, e := range page[struct{ ID string }](t, server) {
 		ids = append(ids, e.ID)
 	}
 	return ids

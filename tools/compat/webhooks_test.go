@@ -89,21 +89,7 @@ func byType(list []decoded) []decoded {
 // toldOf are the events of some types as the API has them.
 func toldOf(t *testing.T, server string, types []string) []decoded {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server+"/api/v1/projects/acme/events?limit=1000", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Accept", "application/cloudevents-batch+json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	var all []decoded
-	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
-		t.Fatal(err)
-	}
-	return byType(slices.DeleteFunc(all, func(d decoded) bool { return !slices.Contains(types, d.Type) }))
+	return byType(slices.DeleteFunc(page[decoded](t, server), func(d decoded) bool { return !slices.Contains(types, d.Type) }))
 }
 
 // subscribe has events of a backup sent to a sink that gives permission, and returns the signing secret.

@@ -61,8 +61,8 @@ func NewStore(kv *bus.KeyValue, s *Sealer, a Appender, now func() time.Time, log
 // Run follows the bucket until ctx ends and calls ready when all that is there is known.
 func (s *Store) Run(ctx context.Context, ready func()) error {
 	last, err := s.kv.Last(ctx)
-	if err != nil {
-		return err
+	if err != nil { // then what the watch tells has to do
+		s.log.WarnContext(ctx, "newest subscription not known", "error", events.Redact(err.Error()))
 	}
 	all := func() { // nothing stands in the bucket for what was removed for good
 		s.saw(last)

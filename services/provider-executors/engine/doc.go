@@ -4,7 +4,8 @@
 //
 // An attempt that fails anywhere before the manifest leaves nothing in the storage. The proof reads the
 // stored objects back and begins when the source is closed, so that it holds nobody up. Work ends with
-// the process; what a killed process left is found by name and removed by Recover.
+// the process; what a killed process left is found by name: Recover tells of a copy with its
+// manifest, and removes anything less.
 //
 // A copy is proven to the level of the job:
 //

@@ -128,7 +128,10 @@ func (x *Executor) end(ctx context.Context, r executor.Ref, how func(context.Con
 // Recover implements executor.Recoverer: work of an earlier process is over, since it ran inside it. If it had come to
 // a copy that is complete and proven, that is what it was; anything less is removed.
 func (x *Executor) Recover(ctx context.Context, j executor.Job) (executor.Ref, bool, error) {
-	if _, err := x.local.Poll(ctx, executor.LocalRef(j)); err == nil {
+	if p, err := x.local.Poll(ctx, executor.LocalRef(j)); err == nil {
+		if p.Done && p.Err == nil {
+			return *p.Outcome.Ref, true, nil
+		}
 		ref, err := x.ref(j)
 		return ref, true, err
 	}

@@ -19,7 +19,7 @@ const rightsQuery = `WITH seen AS (
 		closed OR CASE WHEN relkind = 'S' THEN NOT has_sequence_privilege(oid, 'SELECT') ELSE NOT has_table_privilege(oid, 'SELECT') END AS closed,
 		relkind <> 'S' AND row_security_active(oid) AS hidden FROM seen)
 	SELECT count(*) FILTER (WHERE closed), count(*) FILTER (WHERE hidden),
-		(coalesce(array_agg(name ORDER BY name) FILTER (WHERE closed), '{}'))[1:20], (coalesce(array_agg(name ORDER BY name) FILTER (WHERE hidden), '{}'))[1:20]
+		(coalesce(array_agg(name ORDER BY name) FILTER (WHERE closed), '{}'))[1:$1::int], (coalesce(array_agg(name ORDER BY name) FILTER (WHERE hidden), '{}'))[1:$1::int]
 	FROM judged`
 
 // lacking are the rights that a database's dump would need and the user does not have.
@@ -31,7 +31,7 @@ type lacking struct {
 func (l *lacking) look(ctx context.Context, c *pgx.Conn, database string) error {
 	var closed, hidden int
 	var closedNames, hiddenNames []string
-	if err := c.QueryRow(ctx, rightsQuery).Scan(&closed, &hidden, &closedNames, &hiddenNames); err != nil {
+	if err := c.QueryRow(ctx, rightsQuery, mostNamed).Scan(&closed, &hidden, &closedNames, &hiddenNames); err != nil {
 		return failure("look at the user's rights", err)
 	}
 	l.closed += closed

@@ -11,7 +11,7 @@ import (
 type Passer interface {
 	io.Writer
 	// Pass waits until something lies in from and moves it to where Write would put it. look, which may be nil, sees
-	// every byte in order; its error comes back. io.EOF is the end of from, also if it was closed here.
+	// every byte in order, when it may be there already; its error comes back. io.EOF is the end of from, also if it was closed here.
 	// errors.ErrUnsupported says that nothing was moved and that only Write works.
 	Pass(from *os.File, look func([]byte) error) (int64, error)
 }

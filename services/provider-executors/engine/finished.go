@@ -36,25 +36,19 @@ func (x *Executor) finished(ctx context.Context, j executor.Job) (o lifecycle.Ou
 	return outcome(m, ref, x.found(ctx, c, ref, j.Config.CopyTo, m)), true, nil
 }
 
-// found are the copies of a backup that are there, of those that were to be made. What is not whole may lie there in part.
+// found are the copies of a backup that are there, of those that were to be made. What is not whole may lie there in part;
+// in a storage that is not configured nothing does.
 func (x *Executor) found(ctx context.Context, c *archive.Copy, r executor.Ref, names []string, m archive.Manifest) copies {
 	all := copies{states: []events.Copy{{Storage: c.Storage(), State: events.CopyStored, Proof: m.Proof, EndTime: m.EndTime}}}
-	for _, name := range names {
-		if name == c.Storage() {
-			continue
-		}
-		state := events.Copy{Storage: name, State: events.CopyFailed, EndTime: events.At(x.Now()), Remains: true, Error: &events.Failure{
-			Code: events.Internal, Category: events.BySystem, Message: "the executor stopped before this copy was known to be whole: the backup has its first one"}}
-		to, err := x.Storages.Further(r, []string{name})
-		if err == nil && len(to) == 1 {
-			if there, err := to[0].Complete(ctx, m); err == nil && there { // whether it was read back is not known
-				state = events.Copy{Storage: name, State: events.CopyStored, Proof: events.ProofStored, EndTime: state.EndTime}
-			}
-		}
-		if state.State == events.CopyStored {
-			all.stored = append(all.stored, name)
+	further, _ := x.Storages.Further(r, names)
+	for _, to := range further {
+		state := events.Copy{Storage: to.Storage(), EndTime: events.At(x.Now())}
+		if there, err := to.Complete(ctx, m); err == nil && there {
+			state.State, state.Proof = events.CopyStored, events.ProofStored // whether it was read back is not known
+			all.stored = append(all.stored, to.Storage())
 		} else {
-			all.left = append(all.left, name)
+			state.State, state.Remains, state.Error = events.CopyFailed, true, ended(ctx)
+			all.left = append(all.left, to.Storage())
 		}
 		all.states = append(all.states, state)
 	}
