@@ -21,15 +21,20 @@ func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
 func AtMicro(t time.Time) Time { return Time{t.UTC().Truncate(time.Microsecond)} }
 
 // String is the form on the wire.
-func (t Time) String() string {
+func (t Time) String() string { return t.UTC().Format(t.form()) }
+
+func (t Time) form() string {
 	if t.Nanosecond()%int(time.Millisecond) >= int(time.Microsecond) {
-		return t.UTC().Format(microForm)
+		return microForm
 	}
-	return t.UTC().Format(timeForm)
+	return timeForm
 }
 
 // MarshalJSON writes the form on the wire.
-func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
+func (t Time) MarshalJSON() ([]byte, error) {
+	b := make([]byte, 0, len(`"`+microForm+`"`))
+	return append(t.UTC().AppendFormat(append(b, '"'), t.form()), '"'), nil
+}
 
 // UnmarshalJSON reads any RFC 3339 time.
 func (t *Time) UnmarshalJSON(b []byte) error {

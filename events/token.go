@@ -88,5 +88,6 @@ func unhex(c byte) (byte, bool) {
 // digest is the first 26 base32 characters (130 bits) of the SHA-256 of s.
 func digest(s string) string {
 	sum := sha256.Sum256([]byte(s))
-	return alphabet.EncodeToString(sum[:])[:26]
+	var b [64]byte // room for 32 bytes in base32
+	return string(alphabet.AppendEncode(b[:0], sum[:])[:26])
 }

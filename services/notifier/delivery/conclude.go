@@ -141,11 +141,10 @@ func (e *Engine) tellDead(ctx context.Context, s Subscription, i *item, ev event
 }
 
 func (e *Engine) log(ctx context.Context, s Subscription, i *item, ev events.Event, a attempt, v verdict) {
-	attrs := []slog.Attr{
+	attrs := append(make([]slog.Attr, 0, 10), // all there may be
 		slog.String("state", string(i.State)), slog.String("outcome", string(a.outcome)),
 		slog.String("delivery_id", i.DeliveryID), slog.String("event_id", ev.ID), slog.String("event_type", ev.Type),
-		slog.Int("attempt", a.number), slog.Int64("duration_ms", a.took.Milliseconds()),
-	}
+		slog.Int("attempt", a.number), slog.Int64("duration_ms", a.took.Milliseconds()))
 	if a.answer.Status != 0 {
 		attrs = append(attrs, slog.Int("status", a.answer.Status))
 	}

@@ -179,7 +179,10 @@ func (e *Engine) wants(l *lane, ev events.Event) bool {
 
 // about tells whether ev is one about this subscription or its deliveries.
 func about(ev events.Event, subscriptionID string) bool {
-	rest, ok := strings.CutPrefix(ev.Subject, "subscriptions/"+subscriptionID)
+	rest, ok := strings.CutPrefix(ev.Subject, "subscriptions/")
+	if ok {
+		rest, ok = strings.CutPrefix(rest, subscriptionID)
+	}
 	return ok && (rest == "" || rest[0] == '/')
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/backupbus/backupbus/events"
@@ -73,12 +74,17 @@ type Attempt struct {
 
 // Encode is the record as the log keeps it.
 func (r *Record) Encode() ([]byte, error) {
-	b := bytes.NewBuffer(make([]byte, 0, 1<<10)) // most fit
+	b := scratch.Get().(*bytes.Buffer)
+	defer scratch.Put(b)
+	b.Reset()
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(r)
-	return b.Bytes(), err
+	return bytes.Clone(b.Bytes()), err
 }
+
+// scratch has room for most records.
+var scratch = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, 2<<10)) }}
 
 // ReadRecord reads what Encode wrote. Anything else is events.ErrUnreadable.
 func ReadRecord(b []byte, seq uint64) (*Record, error) {

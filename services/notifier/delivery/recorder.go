@@ -9,10 +9,12 @@ import (
 	"github.com/backupbus/backupbus/events"
 )
 
-// together is how many records are written at once at most.
-const together = 256
+const (
+	together = 256 // records are written at once at most
+	writers  = 2   // at once, so that one encodes while the other waits
+)
 
-// recorder writes records together: those that come while a write is under way go with the next one. So there is
+// recorder writes records together: those that come while all writers are busy go with the next write. So there is
 // one round trip for many deliveries, and none of them has ended before its record is stored. Safe for
 // concurrent use.
 type recorder struct {
@@ -20,7 +22,7 @@ type recorder struct {
 
 	mu      sync.Mutex
 	waiting []write
-	writing bool
+	writing int // writers
 }
 
 type write struct {
@@ -33,8 +35,8 @@ func (r *recorder) put(ctx context.Context, rec *Record) error {
 	w := write{rec, make(chan error, 1)}
 	r.mu.Lock()
 	r.waiting = append(r.waiting, w)
-	if !r.writing {
-		r.writing = true
+	if r.writing < writers {
+		r.writing++
 		go r.write(context.WithoutCancel(ctx)) // it ends when nobody waits
 	}
 	r.mu.Unlock()
@@ -48,7 +50,9 @@ func (r *recorder) write(ctx context.Context) {
 		n := min(len(r.waiting), together)
 		batch := r.waiting[:n:n]
 		r.waiting = r.waiting[n:]
-		r.writing = n > 0
+		if n == 0 {
+			r.writing--
+		}
 		r.mu.Unlock()
 		if n == 0 {
 			return

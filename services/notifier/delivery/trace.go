@@ -13,7 +13,7 @@ func hop(parent string) string {
 	var b [24]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	trace, flags := hex.EncodeToString(b[8:]), "00"
-	if traceparent.MatchString(parent) {
+	if parent != "" && traceparent.MatchString(parent) {
 		trace, flags = parent[3:35], parent[53:]
 	}
 	return "00-" + trace + "-" + hex.EncodeToString(b[:8]) + "-" + flags

@@ -22,15 +22,15 @@ type Permission struct {
 func (w *Webhook) Ask(ctx context.Context, ratePerMinute int) Permission {
 	ctx, cancel := context.WithTimeout(ctx, handshakeWait)
 	defer cancel()
-	u := *w.url
-	req := &http.Request{Method: http.MethodOptions, URL: &u, Host: u.Host, Header: http.Header{}}
+	req := w.plain.WithContext(ctx)
+	req.Method, req.Header = http.MethodOptions, http.Header{}
 	for name, v := range w.options.Headers {
 		req.Header.Set(name, v)
 	}
 	req.Header.Set("WebHook-Request-Origin", w.rules.Origin)
 	req.Header.Set("WebHook-Request-Rate", strconv.Itoa(ratePerMinute))
-	req.Header.Set("User-Agent", w.userAgent())
-	resp, err := w.transport.RoundTrip(req.WithContext(ctx))
+	req.Header.Set("User-Agent", w.agent)
+	resp, err := w.transport.RoundTrip(req)
 	if err != nil {
 		return Permission{}
 	}

@@ -73,6 +73,8 @@ type Webhook struct {
 	rules     Rules
 	options   Options
 	transport *http.Transport
+	plain     *http.Request // what all requests have in common, other than headers
+	agent     string
 }
 
 var _ delivery.Endpoint = (*Webhook)(nil)
@@ -90,15 +92,17 @@ func newWebhook(r Rules, s Sink, d *dialer, o Options) *Webhook {
 	}
 	h1 := new(http.Protocols)
 	h1.SetHTTP1(true)
-	return &Webhook{s, r, o, &http.Transport{
-		Proxy:       nil, // whatever the environment says
-		DialContext: d.plain, DialTLSContext: d.secure,
-		Protocols:              h1,
-		MaxIdleConnsPerHost:    o.Idle,
-		IdleConnTimeout:        keep,
-		MaxResponseHeaderBytes: maxHeader,
-		DisableCompression:     true,
-	}}
+	return &Webhook{Sink: s, rules: r, options: o, agent: "backupbus-notifier/" + r.Version,
+		plain: &http.Request{Method: http.MethodPost, URL: s.url, Host: s.url.Host},
+		transport: &http.Transport{
+			Proxy:       nil, // whatever the environment says
+			DialContext: d.plain, DialTLSContext: d.secure,
+			Protocols:              h1,
+			MaxIdleConnsPerHost:    o.Idle,
+			IdleConnTimeout:        keep,
+			MaxResponseHeaderBytes: maxHeader,
+			DisableCompression:     true,
+		}}
 }
 
 // Close ends the unused connections.
@@ -171,14 +175,8 @@ func (w *Webhook) Form() string { return w.options.Encoding.Form() }
 
 // request is that of events.md 7.4. Nothing that a subscription brings replaces a header of ours.
 func (w *Webhook) request(ctx context.Context, r delivery.Request) *http.Request {
-	u := *w.url
-	req := &http.Request{
-		Method: http.MethodPost, URL: &u, Host: u.Host, Header: make(http.Header, 16),
-		Body: io.NopCloser(bytes.NewReader(r.Body)), ContentLength: int64(len(r.Body)),
-	}
-	for name, v := range w.options.Headers {
-		req.Header.Set(name, v)
-	}
+	req := w.plain.WithContext(ctx) // which copies it
+	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(r.Body)), int64(len(r.Body))
 	headers := [...]struct{ name, value string }{ // names in their canonical form
 		{"Content-Type", w.options.Encoding.ContentType()},
 		{"Webhook-Id", r.Event.ID},
@@ -188,8 +186,12 @@ func (w *Webhook) request(ctx context.Context, r delivery.Request) *http.Request
 		{"Backupbus-Delivery", r.DeliveryID},
 		{"Backupbus-Attempt", strconv.Itoa(r.Attempt)},
 		{"Webhook-Request-Origin", w.rules.Origin},
-		{"User-Agent", w.userAgent()},
+		{"User-Agent", w.agent},
 		{"Traceparent", r.TraceParent},
+	}
+	req.Header = make(http.Header, len(headers)+len(w.options.Headers))
+	for name, v := range w.options.Headers {
+		req.Header.Set(name, v)
 	}
 	values := make([]string, len(headers)) // one allocation for all
 	for i, h := range headers {
@@ -202,7 +204,7 @@ func (w *Webhook) request(ctx context.Context, r delivery.Request) *http.Request
 	if _, binary := w.options.Encoding.(Binary); binary {
 		w.attributes(req.Header, r.Event)
 	}
-	return req.WithContext(ctx)
+	return req
 }
 
 // attributes are those of binary mode.
@@ -217,8 +219,6 @@ func (w *Webhook) attributes(h http.Header, ev events.Event) {
 		}
 	}
 }
-
-func (w *Webhook) userAgent() string { return "backupbus-notifier/" + w.rules.Version }
 
 // classify is the word for a request without an answer (events.md 7.8).
 func classify(ctx context.Context, err error) delivery.Outcome {
