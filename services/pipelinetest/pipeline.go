@@ -52,6 +52,9 @@ type Pipeline struct {
 	Requester *Service
 	Executors *Service
 	Tracker   *Service
+
+	config  requester.Config
+	request func(*requester.Config) func() (host.Part, error)
 }
 
 // Options change what Start runs. The zero value works.
@@ -123,15 +126,27 @@ func Start(t testing.TB, o Options) *Pipeline {
 	p.Executors = p.service(func() (host.Part, error) {
 		return executors.New(context.Background(), executors.Deps{Bus: execute, Log: log, Now: time.Now, Providers: o.Providers}, o.Executors)
 	})
-	p.Requester = p.service(func() (host.Part, error) {
-		r, err := requester.New(requester.Deps{Bus: request, View: p.View, Log: log, Now: o.Today, Version: "test", Access: o.Access}, o.Requester)
-		if err == nil {
-			p.URL = "http://" + r.Addr()
-			o.Requester.Listen = r.Addr() // a restart serves the same address
+	p.request = func(c *requester.Config) func() (host.Part, error) {
+		return func() (host.Part, error) {
+			r, err := requester.New(requester.Deps{Bus: request, View: p.View, Log: log, Now: o.Today, Version: "test", Access: o.Access}, *c)
+			if err == nil {
+				c.Listen = r.Addr() // a restart serves the same address
+			}
+			return r, err
 		}
-		return r, err
-	})
+	}
+	p.config = o.Requester
+	p.Requester = p.service(p.request(&o.Requester))
+	p.URL = "http://" + o.Requester.Listen
 	return p
+}
+
+// Replica runs a second requester beside the first, and gives its address like URL.
+func (p *Pipeline) Replica() (*Service, string) {
+	p.t.Helper()
+	c := p.config
+	s := p.service(p.request(&c))
+	return s, "http://" + c.Listen
 }
 
 // Service is a part that a test may stop and start again.

@@ -64,10 +64,10 @@ import (
 //	R12       services/requester/door/command TestR12_KilledBetweenTheTwoEvents
 //	L1        services/requester/door/native TestStream_FromACursorOn, tools/compat TestStream_NodeEventSource
 //	L2        services/requester/door/native TestStream_UnknownCursorStartsOver, services/requester/door/native TestStream_Heartbeat
-//	L3        services/requester/door/native TestStream_ASlowClientCostsLittleAndMissesNothing
+//	L3        services/requester/door/native TestStream_DoesNotReadForAMinute, services/requester/door/native TestStream_ASlowClientCostsLittleAndMissesNothing
 //	L4        services/requester/door/native TestStream_FilterAndProgress
 //	L5        services/requester/door/native TestAccess_OfEveryOperation
-//	L6        services/requester/door/native TestStream_SaysGoodbye
+//	L6        services/requester/door/native TestStream_SaysGoodbye, services/requester/door/native TestStream_GoesOnAtAnotherRequester
 //	L7        services/requester/door/native TestPages_HoldEveryEventOnceInOrder, services/requester/door/native TestFeeds_TellOfHistoryThatIsNotWhole
 //	W1        services/notifier/delivery TestSign_VectorsOfTheContract
 //	W2, W3    services/notifier TestAPI_RotatesSecrets, services/notifier/delivery TestKeys_SignAsTheContractSays, tools/compat TestWebhooks_SDKReceivers

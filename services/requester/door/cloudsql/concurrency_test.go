@@ -1,21 +1,15 @@
 package cloudsql_test
 
 import (
-	"context"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backupbus/backupbus/events"
-	"github.com/backupbus/backupbus/services/host"
-	"github.com/backupbus/backupbus/services/pipelinetest"
-	"github.com/backupbus/backupbus/services/requester"
 )
 
 // One operation at a time (PD-5): of 20 inserts at once on an idle instance one is accepted, and the others
@@ -29,7 +23,8 @@ func TestInsert_OneOfTwentyAtOnce(t *testing.T) {
 			p.Executors.Stop() // the run stays accepted while they race
 			urls := []string{p.URL}
 			for len(urls) < replicas {
-				urls = append(urls, replica(t, p))
+				_, second := p.Replica()
+				urls = append(urls, second)
 			}
 			before := len(p.Events("acme"))
 			accepted, refused := insertAtOnce(t, urls, 20)
@@ -103,33 +98,6 @@ func insertAtOnce(t *testing.T, urls []string, n int) (accepted []op, refused ma
 	close(start)
 	sent.Wait()
 	return accepted, refused
-}
-
-// replica runs a second requester over the same bus and view, and gives its address.
-func replica(t *testing.T, p *pipelinetest.Pipeline) string {
-	t.Helper()
-	r, err := requester.New(requester.Deps{Bus: p.NATS.Connect(t), View: p.View, Log: pipelinetest.Logger(t), Now: time.Now, Version: "test"},
-		requester.Config{Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ready, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		done <- host.Run(ctx, host.Config{Log: slog.New(slog.DiscardHandler)}, func() { close(ready) }, r)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("second requester: %v", err)
-		}
-	})
-	select {
-	case <-ready:
-	case <-time.After(pipelinetest.Patience):
-		t.Fatal("the second requester is not ready")
-	}
-	return "http://" + r.Addr()
 }
 
 func read[T any](t *testing.T, url string) T {
