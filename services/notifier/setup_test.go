@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +54,7 @@ type world struct {
 	handler slog.Handler // of the log
 	access  access.Grants
 	lease   time.Duration // how long a notifier holds it without a word
+	ahead   atomic.Int64  // nanoseconds that the notifiers' clock is before ours
 	backups int
 }
 
@@ -72,6 +74,9 @@ func newWorld(t testing.TB) *world {
 	bustest.Provision(t, w.bus)
 	return w
 }
+
+// now is the clock of the notifiers.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 // LookupNetIP makes the world its own resolver.
 func (w *world) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
@@ -109,7 +114,7 @@ func (w *world) buildOn(b *bus.Bus) *notifier {
 	w.t.Helper()
 	n, err := newService(w.t.Context(), Deps{
 		Bus: b, Log: slog.New(w.handler),
-		Now: time.Now, Metrics: w.registerer(), Resolver: w, Random: func() float64 { return 0.5 },
+		Now: w.now, Metrics: w.registerer(), Resolver: w, Random: func() float64 { return 0.5 },
 		Env: func(name string) (string, bool) {
 			if name == "KEY" {
 				return w.key, true
