@@ -1,13 +1,18 @@
 package native_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
+	wm "github.com/ThreeDotsLabs/watermill/message"
+
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/bus"
 	"github.com/backupbus/backupbus/events/bus/commandtest"
 	"github.com/backupbus/backupbus/services/pipelinetest"
 )
@@ -144,4 +149,59 @@ func TestDeadLetters_ListedReadAndRedriven(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	p.NATS.DeadLetters(t, 5) // it was judged again, and is as unreadable as before
+}
+
+// A valid command that a broken requester has given up is accepted once a sound one runs and it is redriven; redriven
+// again it makes no second backup.
+func TestDeadLetters_ARedrivenCommandIsAccepted(t *testing.T) {
+	t.Parallel()
+	p := setup(t, "orders")
+	p.Hand.Auto()
+	p.Requester.Stop()
+	broken, err := bus.NewRouter(p.Bus, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken.AddConsumerHandler("commands", bus.RequesterDurable, p.Bus.Subscriber(bus.SubscriberConfig{}), func(*wm.Message) error {
+		return bus.Refuse(bus.Internal, errors.New("broken"))
+	})
+	ctx, mend := context.WithCancel(t.Context())
+	mended := make(chan error, 1)
+	go func() { mended <- broken.Run(ctx) }()
+	commandtest.Connect(t, p.NATS).Send("backupbus.v1.command.shop._.orders.backup.create", map[string][]string{
+		"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/x"}, "ce-type": {events.CreateBackup.Type()}}, []byte(`{"instance":"orders"}`))
+	p.NATS.DeadLetters(t, 1)
+	mend()
+	if err := <-mended; err != nil {
+		t.Fatal(err)
+	}
+	p.Requester.Start()
+	dead := pipelinetest.JSON[struct{ DeadLetters []deadLetter }](p, http.MethodGet, base+"/dead-letters", "").DeadLetters
+	if len(dead) != 1 || dead[0].Reason != bus.Internal {
+		t.Fatalf("%+v", dead)
+	}
+	path := base + "/dead-letters/" + dead[0].Sequence
+	for _, want := range []string{"redriven", "repeat"} {
+		if r := pipelinetest.JSON[struct{ Outcome string }](p, http.MethodPost, path+":redrive", ""); r.Outcome != want {
+			t.Errorf("%s, not %s", r.Outcome, want)
+		}
+	}
+	request, err := events.RequestID("shop", events.Origin{Source: "/x", Key: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := events.Decode[events.AcceptedRequest](p.Await("shop", request, events.Accepted).Event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Await("shop", accepted.BackupID, events.Succeeded)
+	requested := 0
+	for _, e := range p.Events("shop") {
+		if e.Entity() == events.Backups && e.Step() == events.Requested {
+			requested++
+		}
+	}
+	if requested != 1 {
+		t.Errorf("%d backups were requested", requested)
+	}
 }
