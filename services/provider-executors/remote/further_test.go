@@ -12,6 +12,7 @@ import (
 
 // A further copy goes from a folder to an S3 server that cuts every connection, and then to the same that is well.
 func TestS3_FurtherCopy(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	st, err := archive.Open(t.Context(), archive.Options{Openers: Openers(),
 		URLs: map[string]string{"near": "file://" + t.TempDir(), "far": s.url("")}})

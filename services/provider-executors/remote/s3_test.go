@@ -16,6 +16,7 @@ import (
 )
 
 func TestS3_ObjectAndManifestComeBack(t *testing.T) {
+	t.Parallel()
 	for _, more := range []string{"", "&prefix=team-a/"} {
 		s := start(t)
 		c := s.open(t, more)
@@ -34,6 +35,7 @@ func TestS3_ObjectAndManifestComeBack(t *testing.T) {
 }
 
 func TestS3_ServerThatAnswers500AndRecovers_TheCopyIsWhole(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	c := s.open(t, "")
 	var failed atomic.Int64
@@ -61,6 +63,7 @@ func TestS3_ServerThatAnswers500AndRecovers_TheCopyIsWhole(t *testing.T) {
 }
 
 func TestS3_ServerThatStaysBroken_FailsRetryableAndLeavesNothing(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	c := s.open(t, "")
 	s.broken(func(w http.ResponseWriter, r *http.Request) bool {
@@ -78,6 +81,7 @@ func TestS3_ServerThatStaysBroken_FailsRetryableAndLeavesNothing(t *testing.T) {
 }
 
 func TestS3_ConnectionCutInTheMiddleOfEveryPart_LeavesNothing(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	c := s.open(t, "")
 	s.broken(func(w http.ResponseWriter, r *http.Request) bool {
@@ -95,6 +99,7 @@ func TestS3_ConnectionCutInTheMiddleOfEveryPart_LeavesNothing(t *testing.T) {
 }
 
 func TestS3_CancelDuringASlowUpload_LeavesNothing(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	c := s.open(t, "")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -115,6 +120,7 @@ func TestS3_CancelDuringASlowUpload_LeavesNothing(t *testing.T) {
 }
 
 func TestS3_SlowServer_TheCopyIsWhole(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	c := s.open(t, "")
 	s.broken(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -135,6 +141,7 @@ func TestS3_SlowServer_TheCopyIsWhole(t *testing.T) {
 }
 
 func TestS3_UploadOfAKilledProcess_IsSweptByDelete(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	c := s.open(t, "&prefix=team-a/")
 	_, prefix, _ := strings.Cut(c.Name(), ":")
@@ -155,6 +162,7 @@ func TestS3_UploadOfAKilledProcess_IsSweptByDelete(t *testing.T) {
 }
 
 func TestS3_FlippedByteAndMissingObject_AreTold(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	c := s.open(t, "")
 	o, err := write(t.Context(), c, noise(1<<20))
@@ -184,6 +192,7 @@ func TestS3_FlippedByteAndMissingObject_AreTold(t *testing.T) {
 }
 
 func TestOpen_BadURLsAndServers(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	for name, url := range map[string]string{
 		"no bucket":          "s3://?region=us-east-1",

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -27,28 +28,35 @@ type server struct {
 	*httptest.Server
 	fault    atomic.Pointer[func(http.ResponseWriter, *http.Request) bool] // true: it has answered
 	requests atomic.Int64
+	real     http.Handler // the server without faults
+}
+
+// TestMain gives the SDK its credentials: what it finds of others on the machine must play no part.
+func TestMain(m *testing.M) {
+	for name, v := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "test-access", "AWS_SECRET_ACCESS_KEY": canary, "AWS_CONFIG_FILE": "/nonexistent",
+		"AWS_SHARED_CREDENTIALS_FILE": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true",
+	} {
+		if err := os.Setenv(name, v); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
 }
 
 func start(t *testing.T) *server {
 	t.Helper()
-	// What the SDK finds of credentials on the machine must play no part.
-	t.Setenv("AWS_ACCESS_KEY_ID", "test-access")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", canary)
-	t.Setenv("AWS_CONFIG_FILE", "/nonexistent")
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	mem := s3mem.New()
 	if err := mem.CreateBucket(bucket); err != nil {
 		t.Fatal(err)
 	}
-	real := gofakes3.New(mem).Server()
-	s := &server{}
+	s := &server{real: gofakes3.New(mem).Server()}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.requests.Add(1)
 		if f := s.fault.Load(); f != nil && (*f)(w, r) {
 			return
 		}
-		real.ServeHTTP(w, r)
+		s.real.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Close)
 	return s
