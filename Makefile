@@ -36,12 +36,12 @@ test: servers ## all tests; real servers where they are installed
 	go test work
 
 # What measures memory, which the race detector needs most of.
-MEASURED := ^TestBackup_(LargeRowsPass|OfLargeValuesNeeds|LargeValuesAre)
+MEASURED := ^TestBackup_(LargeRowsPass|OfLargeValuesNeeds|LargeValuesAre|ToS3Needs)
 
 .PHONY: race
 race: servers ## all tests, with the race detector on everything that runs in the test's own process
 	go test -race -timeout 30m -skip '$(MEASURED)' $$(go list work | grep -v /tools/e2e)
-	go test -run '$(MEASURED)' ./services/provider-executors/sqlite ./services/provider-executors/mysql ./services/provider-executors/postgres
+	go test -run '$(MEASURED)' ./services/provider-executors/remote ./services/provider-executors/sqlite ./services/provider-executors/mysql ./services/provider-executors/postgres
 	go test ./tools/e2e
 
 # What the tests look for, and the Debian package that has it.

@@ -143,11 +143,12 @@ type upload struct {
 func (st *storage) create(ctx context.Context, key string, expect int64) (*upload, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	u := &upload{st: st, key: key, cancel: cancel}
+	size, atOnce := parts(expect)
 	w, err := st.writer(ctx, key, &blob.WriterOptions{
 		ContentType:    "application/octet-stream", // said, so that the writer need not sniff
 		BeforeWrite:    u.private,
-		BufferSize:     partSize(expect), // of a remote storage
-		MaxConcurrency: partsInFlight,
+		BufferSize:     size, // of a remote storage
+		MaxConcurrency: atOnce,
 	})
 	if err != nil {
 		cancel()
@@ -164,22 +165,25 @@ func (st *storage) writer(ctx context.Context, key string, o *blob.WriterOptions
 	return st.bucket.NewWriter(ctx, key, o)
 }
 
-// Object storages take at most 10,000 parts of one object, and each part on its way is in memory.
+// Object storages take at most 10,000 parts of one object. Each part on its way is in memory, and one that fills.
 const (
-	maxParts      = 10_000
-	partsInFlight = 2
-	minPart       = 8 << 20
-	unknownPart   = 16 << 20
-	maxPart       = 24 << 20
+	maxParts    = 10_000
+	minPart     = 8 << 20
+	unknownPart = 16 << 20
+	maxPart     = 22 << 20
 )
 
-// partSize lets an object become four times as large as expected, as far as memory allows: 240 GB of
+// parts lets an object become four times as large as expected, as far as memory allows: 220 GB of
 // compressed bytes is the most that one object can have in S3, 160 GB if nothing was expected.
-func partSize(expect int64) int {
-	if expect <= 0 {
-		return unknownPart
+func parts(expect int64) (size, atOnce int) {
+	size = unknownPart
+	if expect > 0 {
+		size = int(min(max(minPart, expect/maxParts*4), maxPart))
 	}
-	return int(min(max(minPart, expect/maxParts*4), maxPart))
+	if size > unknownPart { // while it goes, the next one fills
+		return size, 1
+	}
+	return size, 2
 }
 
 // private gets hold of the temporary file of a file storage and takes it from other users.
