@@ -78,6 +78,9 @@ func run(ctx context.Context, engines []string, size int64, rounds int) (missed 
 	return missed, nil
 }
 
+// ways are how a database is taken.
+var ways = []string{"bare", "program", "builtin"}
+
 // results are the runs of one engine, by way.
 type results map[string][]sample
 
@@ -98,7 +101,8 @@ func measure(ctx context.Context, dir, name string, open opener, size int64, rou
 	defer func() { err = errors.Join(err, src.close()) }()
 	r := results{}
 	for round := range rounds {
-		for _, way := range []string{"bare", "program", "builtin"} {
+		for n := range ways { // another one is first in each round
+			way := ways[(round+n)%len(ways)]
 			s, err := take(ctx, dir, src, way)
 			if err != nil {
 				return nil, fmt.Errorf("round %d, %s: %w", round+1, way, err)
