@@ -140,24 +140,35 @@ func (e *Engine) tellDead(ctx context.Context, s Subscription, i *item, ev event
 	}))
 }
 
+// log writes one line of an attempt. What was delivered is for who debugs: there is a record of it, and it is counted.
 func (e *Engine) log(ctx context.Context, s Subscription, i *item, ev events.Event, a attempt, v verdict) {
-	attrs := append(make([]slog.Attr, 0, 10), // all there may be
+	level := slog.LevelInfo
+	switch i.State {
+	case Delivered:
+		level = slog.LevelDebug
+	case Retrying:
+		level = slog.LevelWarn
+	case Dead:
+		level = slog.LevelError
+	}
+	if !s.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
 		slog.String("state", string(i.State)), slog.String("outcome", string(a.outcome)),
 		slog.String("delivery_id", i.DeliveryID), slog.String("event_id", ev.ID), slog.String("event_type", ev.Type),
-		slog.Int("attempt", a.number), slog.Int64("duration_ms", a.took.Milliseconds()))
+		slog.Int("attempt", a.number), slog.Int64("duration_ms", a.took.Milliseconds()),
+	}
 	if a.answer.Status != 0 {
 		attrs = append(attrs, slog.Int("status", a.answer.Status))
 	}
 	if a.answer.Err != nil {
 		attrs = append(attrs, slog.String("error", events.Clip(events.Redact(a.answer.Err.Error()), maxLogged)))
 	}
-	level := slog.LevelInfo
 	switch i.State {
 	case Retrying:
-		level = slog.LevelWarn
 		attrs = append(attrs, slog.String("again_in", v.next.String()))
 	case Dead:
-		level = slog.LevelError
 		attrs = append(attrs, slog.String("reason", i.Reason))
 	}
 	s.log.LogAttrs(ctx, level, "delivery finished", attrs...)
