@@ -53,8 +53,8 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// Concurrency is how many backups of one provider this process does at once; default 2.
 	Concurrency int `yaml:"concurrency"`
-	// StallAfter stops an attempt that does not move, default 15 min; Deadline one that runs too long,
-	// default 24 h.
+	// StallAfter stops an attempt that does not move, in its proof too, and a verification, default 15 min; Deadline
+	// one that runs too long, default 24 h.
 	StallAfter time.Duration `yaml:"stallAfter"`
 	Deadline   time.Duration `yaml:"deadline"`
 	// CancelLimit is how long a tool has to obey a cancel, default 1 min.

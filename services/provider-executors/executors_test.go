@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -231,12 +232,33 @@ func (f *faster) Cancel(ctx context.Context, r executor.Ref) (bool, error) {
 
 func TestAttempt_ThatDoesNotMoveIsStopped(t *testing.T) {
 	t.Parallel()
-	p := setup(t, pipelinetest.Options{Requester: oneTry(), Executors: executors.Config{StallAfter: 50 * time.Millisecond}}, "a")
-	id := create(p, "a")
-	p.Await("shop", id, events.Failed)
-	if b := get(p, id); b.Error.Code != "DEADLINE_EXCEEDED" {
-		t.Errorf("%+v", b.Error)
+	for _, phase := range []string{events.Preparing, events.Copying, events.Finalizing} {
+		t.Run(phase, func(t *testing.T) {
+			t.Parallel()
+			still := &inPhase{pipelinetest.NewHand(), phase}
+			p := pipelinetest.Start(t, pipelinetest.Options{Requester: oneTry(), Executors: executors.Config{StallAfter: 50 * time.Millisecond},
+				Providers: []executors.Provider{{Name: "sqlite", Capabilities: executor.Capabilities{PollEvery: 10 * time.Millisecond},
+					Open: func(context.Context, executors.Shared) (executors.Opened, error) { return still, nil }}}})
+			p.Register("shop", "a")
+			id := create(p, "a")
+			p.Await("shop", id, events.Failed)
+			if b := get(p, id); b.Error.Code != "DEADLINE_EXCEEDED" || !strings.Contains(b.Error.Message, "no progress") {
+				t.Errorf("%+v", b.Error)
+			}
+		})
 	}
+}
+
+// inPhase is at work in one phase and does not move.
+type inPhase struct {
+	*pipelinetest.Hand
+	phase string
+}
+
+func (i *inPhase) Poll(ctx context.Context, r executor.Ref) (executor.Progress, error) {
+	p, err := i.Hand.Poll(ctx, r)
+	p.Phase = i.phase
+	return p, err
 }
 
 func TestAttempt_ThatRunsTooLongIsStopped(t *testing.T) {

@@ -44,6 +44,36 @@ func TestAlive_IsToldWithoutBytes(t *testing.T) {
 	}
 }
 
+// A proof that reads says so: nothing else tells it from one that hangs.
+func TestProof_ReadingIsToldWithoutBytes(t *testing.T) {
+	t.Parallel()
+	read, release := make(chan struct{}), make(chan struct{})
+	h := &hand{prove: func(ctx context.Context, _ events.Proof, c Copy) error {
+		err := c.Unpack(ctx, c.Manifest.Objects[0], io.Discard)
+		close(read)
+		<-release
+		return err
+	}}
+	var clock atomic.Int64
+	x, _ := setup(t, h, func(d *Deps, _ *archive.Options) {
+		d.Now = func() time.Time { return time.Unix(clock.Add(1), 0) }
+	})
+	ref, err := x.Start(t.Context(), job())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-read
+	p, err := x.Poll(t.Context(), ref)
+	again, err2 := x.Poll(t.Context(), ref)
+	close(release)
+	if err != nil || err2 != nil || p.Phase != events.Finalizing || p.Beats == 0 || again.Beats != p.Beats {
+		t.Errorf("%+v, then %+v, %v, %v", p, again, err, err2)
+	}
+	if p := executortest.Finish(t, x, ref); p.Err != nil {
+		t.Error(p.Err)
+	}
+}
+
 // A restore tells that it reads, and that it does not while the tool is at work by itself.
 func TestRestore_Reports(t *testing.T) {
 	t.Parallel()

@@ -50,6 +50,7 @@ func (x *Executor) copyOut(ctx context.Context, c *archive.Copy, r executor.Ref,
 	if err != nil {
 		return all, err
 	}
+	p.tell(events.Finalizing)
 	limit := x.Copying.withDefaults().Deadline
 	bounded, cancel := context.WithTimeoutCause(ctx, limit, tooLong("the further copies were not finished after %s: the executor's setting copyDeadline bounds them", limit))
 	defer cancel()
@@ -93,6 +94,7 @@ func tooLong(format string, args ...any) *events.Failure {
 // copyTo makes one further copy. After an error remains tells whether part of it may be there.
 func (x *Executor) copyTo(ctx context.Context, c, to *archive.Copy, m archive.Manifest, p *pace) (remains bool, err error) {
 	for try := 1; ; try++ {
+		p.alive() // the limits of a further copy are its own
 		if ctx.Err() != nil {
 			return remains, errors.Join(ended(ctx), err)
 		}
@@ -124,7 +126,7 @@ func (x *Executor) tryCopy(ctx context.Context, c, to *archive.Copy, m archive.M
 	defer stall.Stop()
 	moving := executor.WithAlive(ctx, func() {
 		stall.Reset(limit)
-		p.tell(events.Finalizing)
+		p.beat()
 	})
 	returned, err := within(moving, func(ctx context.Context) error {
 		if err := c.CopyTo(ctx, to, m); err != nil || m.Proof == events.ProofStored {

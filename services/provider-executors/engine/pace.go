@@ -77,6 +77,15 @@ func (p *pace) alive() {
 	}
 }
 
+// beat is alive, told at once.
+func (p *pace) beat() {
+	p.mu.Lock()
+	p.beats++
+	phase := p.phase
+	p.mu.Unlock()
+	p.tell(phase)
+}
+
 func (p *pace) tell(phase string) {
 	p.mu.Lock()
 	p.phase, p.shown, p.told = phase, p.done, p.now()

@@ -284,10 +284,9 @@ func (w *watch) over(now time.Time, c Config) *events.Failure {
 	return nil
 }
 
-// see notes whether the work has moved. While a copy is being proven no bytes of the source move; the deadline
-// alone bounds that.
+// see notes whether the work has moved. While a copy is being proven no bytes of the source move: its beats tell.
 func (w *watch) see(now time.Time, p Progress) {
-	if p.BytesDone != w.last.BytesDone || p.Beats != w.last.Beats || p.Phase != w.last.Phase || p.Phase == events.Finalizing {
+	if p.BytesDone != w.last.BytesDone || p.Beats != w.last.Beats || p.Phase != w.last.Phase {
 		w.moved = now
 	}
 	w.last = p

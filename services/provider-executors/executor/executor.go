@@ -67,6 +67,7 @@ type Limiter interface {
 type Verifier interface {
 	// Verify reads the copy of j back and proves it: ProofStored compares its checksum, ProofChecked and
 	// ProofRestored as before SUCCESSFUL. With an error comes what was seen before it.
+	// It says that it goes on by Alive(ctx): one that does not for long is ended.
 	Verify(ctx context.Context, j Job, r Ref, want *events.Checksum, to events.Proof) (lifecycle.Checked, error)
 }
 

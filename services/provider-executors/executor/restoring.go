@@ -4,25 +4,58 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
 )
 
-// watched runs a restore under the deadline, and ends one that does not move, if it reports at all.
+// watched runs a restore under the deadline, and ends one that does not move, if it reports at all. While no bytes
+// are read the target's server is at work, of which nothing is seen.
 func (r *Runner) watched(ctx context.Context, to Restorer, job RestoreJob) (int64, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var mu sync.Mutex
-	w := watch{began: r.now(), moved: r.now()}
+	var last Progress
 	job.Report = func(p Progress) {
 		mu.Lock()
 		defer mu.Unlock()
-		w.see(r.now(), p)
+		last = p
 	}
-	done := make(chan struct{})
-	defer close(done)
+	ctx, end := r.guard(ctx, func() (p Progress, moves bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		return last, last.Phase == "" || last.Phase == events.Finalizing
+	})
+	defer end()
+	n, err := to.Restore(ctx, job)
+	var why *events.Failure
+	if err != nil && errors.As(context.Cause(ctx), &why) {
+		why.Retryable, why.Message = false, why.Message+"; look at the target, then ask again"
+		err = errors.Join(why, err)
+	}
+	return n, err
+}
+
+// proving runs a verification, and ends one that does not say that it goes on.
+func (r *Runner) proving(ctx context.Context, verify func(ctx context.Context) error) error {
+	var beats atomic.Int64
+	ctx, end := r.guard(ctx, func() (Progress, bool) { return Progress{Beats: beats.Load()}, false })
+	defer end()
+	err := verify(WithAlive(ctx, func() { beats.Add(1) }))
+	var why *events.Failure
+	if err != nil && errors.As(context.Cause(ctx), &why) {
+		err = errors.Join(why, err)
+	}
+	return err
+}
+
+// guard ends ctx with a *events.Failure when work of which look tells stalls or runs too long. moves: it is taken for
+// work that moves. end ends the guard.
+func (r *Runner) guard(ctx context.Context, look func() (p Progress, moves bool)) (_ context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	w := watch{began: r.now(), moved: r.now()}
+	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(ended)
 		tick := time.NewTicker(min(r.caps.PollEvery, r.c.StallAfter/4+1, r.c.Deadline/4+1))
 		defer tick.Stop()
 		for {
@@ -31,23 +64,19 @@ func (r *Runner) watched(ctx context.Context, to Restorer, job RestoreJob) (int6
 				return
 			case <-tick.C:
 			}
-			mu.Lock()
-			if w.last.Phase == "" || w.last.Phase == events.Finalizing {
+			p, moves := look()
+			if w.see(r.now(), p); moves {
 				w.moved = r.now()
 			}
-			why := w.over(r.now(), r.c)
-			mu.Unlock()
-			if why != nil {
+			if why := w.over(r.now(), r.c); why != nil {
 				cancel(why)
 				return
 			}
 		}
 	}()
-	n, err := to.Restore(ctx, job)
-	var why *events.Failure
-	if err != nil && errors.As(context.Cause(ctx), &why) {
-		why.Retryable, why.Message = false, why.Message+"; look at the target, then ask again"
-		err = errors.Join(why, err)
+	return ctx, func() {
+		close(done)
+		<-ended
+		cancel(nil)
 	}
-	return n, err
 }

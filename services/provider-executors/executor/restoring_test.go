@@ -59,15 +59,50 @@ func TestRestore_ThatDoesNotMoveIsStopped(t *testing.T) {
 	}
 }
 
+func TestVerification_ThatDoesNotMoveIsStopped(t *testing.T) {
+	for name, alive := range map[string]bool{"it tells nothing": false, "beats": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := NewRunner(nil, Capabilities{}, nil, time.Now, slog.New(slog.DiscardHandler), Config{})
+				began := time.Now()
+				err := r.proving(t.Context(), func(ctx context.Context) error {
+					minute := time.NewTicker(time.Minute)
+					defer minute.Stop()
+					for range 120 {
+						select {
+						case <-ctx.Done():
+							return ctx.Err()
+						case <-minute.C:
+							if alive {
+								Alive(ctx)()
+							}
+						}
+					}
+					return nil
+				})
+				var f *events.Failure
+				switch took := time.Since(began); {
+				case alive && err != nil:
+					t.Error(err)
+				case !alive && (!errors.As(err, &f) || f.Code != events.DeadlineExceeded || took > r.c.StallAfter+time.Minute):
+					t.Errorf("%v after %s", err, took)
+				}
+			})
+		})
+	}
+}
+
 func TestWatch_BeatsMoveTheStallTimer(t *testing.T) {
 	t.Parallel()
 	c := Config{}.withDefaults()
 	w := watch{began: time.Unix(0, 0), moved: time.Unix(0, 0)}
+	w.see(time.Unix(0, 0), Progress{Phase: events.Finalizing})
 	late := time.Unix(0, 0).Add(c.StallAfter)
+	w.see(late, Progress{Phase: events.Finalizing})
 	if w.over(late, c) == nil {
 		t.Error("an attempt that does not move goes on")
 	}
-	w.see(late, Progress{Beats: 1})
+	w.see(late, Progress{Phase: events.Finalizing, Beats: 1})
 	if why := w.over(late, c); why != nil {
 		t.Errorf("an attempt that says it goes on was stopped: %v", why)
 	}

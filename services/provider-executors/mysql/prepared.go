@@ -45,7 +45,8 @@ func (e *Engine) unpackFiles(ctx context.Context, c engine.Copy, o archive.Objec
 	if err := extract(ctx, c, o, unpacker, data); err != nil {
 		return err
 	}
-	said, err := tool.Run(ctx, tool.Command{Path: preparer.path, Args: []string{"--no-defaults", "--prepare", "--target-dir=" + data, "--tmpdir=" + tmp}})
+	said, err := tool.Run(ctx, tool.Command{Path: preparer.path, Working: engine.Alive(ctx),
+		Args: []string{"--no-defaults", "--prepare", "--target-dir=" + data, "--tmpdir=" + tmp}})
 	switch {
 	case err != nil:
 		return ofFiles(ctx, err, "the server's tool cannot recover the files in the copy: it cannot be trusted")

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/tool"
 )
 
@@ -52,6 +53,7 @@ func (e *Engine) bootScratch(ctx context.Context, dir string, mariadb bool) (*sc
 			"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"}}
 	}
 	install.Args = append(install.Args, asRoot()...)
+	install.Working = engine.Alive(ctx)
 	install.Env = []string{"TMPDIR=" + scratchFiles(dir)}
 	if said, err := tool.Run(ctx, install); err != nil {
 		return nil, scratchFailure(fmt.Errorf("make a server: %w: %s", err, said.Stderr))
@@ -76,11 +78,12 @@ func (e *Engine) startScratch(ctx context.Context, daemon, dir string, more ...s
 		"--innodb-doublewrite=OFF", "--innodb-strict-mode=OFF", "--innodb-fast-shutdown=2", "--performance-schema=OFF",
 		"--loose-mysqlx=OFF", // MySQL's second protocol has a socket in the machine's folder
 	}, append(asRoot(), more...)...)
+	alive := engine.Alive(ctx) // what is asked of the server says nothing before its end
 	ctx, cancel := context.WithCancel(ctx)
 	s := &scratchServer{cancel: cancel, ended: make(chan struct{}), options: clientOptions(socket, "root", ""), short: short}
 	go func() {
 		defer close(s.ended)
-		said, err := tool.Run(ctx, tool.Command{Path: daemon, Args: args})
+		said, err := tool.Run(ctx, tool.Command{Path: daemon, Args: args, Working: alive})
 		s.err = fmt.Errorf("scratch server: %w: %s", err, said.Stderr)
 	}()
 	if err := s.await(ctx, endpoint{network: "unix", address: socket, user: "root", timeout: e.config.ConnectTimeout}); err != nil {

@@ -82,7 +82,7 @@ func (e *Engine) recover(ctx context.Context, postgres program, home string, to 
 		}
 	}
 	_, err = tool.Run(ctx, tool.Command{
-		Path: postgres.path, As: to.as, Dir: home,
+		Path: postgres.path, As: to.as, Dir: home, Working: engine.Alive(ctx),
 		Args:  []string{"--single", "-D", to.root, "-c", "fsync=off", "-c", "exit_on_error=on", "template1"},
 		Stdin: strings.NewReader("CREATE ROLE " + scratchUser + " SUPERUSER LOGIN\n"),
 	})

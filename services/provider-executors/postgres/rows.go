@@ -186,7 +186,7 @@ func (r counting) query(ctx context.Context, tables []table, to *counted) error 
 		}
 		fmt.Fprintf(&q, "SELECT %d, count(*), %s FROM ONLY %s t", i, sum, t.name)
 	}
-	defer living(r.alive)()
+	defer engine.Living(r.alive)() // LockWait bounds a lock, TCP keep-alive a server that is gone
 	rows, err := r.conn.Query(ctx, q.String())
 	if err != nil {
 		return failure("count the rows", err)

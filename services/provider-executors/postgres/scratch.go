@@ -76,7 +76,7 @@ func (e *Engine) newScratch(ctx context.Context, p serverPrograms, dir string) (
 		return nil, err
 	}
 	data := filepath.Join(home, "data")
-	_, err = tool.Run(ctx, tool.Command{Path: p.initdb.path, As: as, Dir: home, Args: []string{
+	_, err = tool.Run(ctx, tool.Command{Path: p.initdb.path, As: as, Dir: home, Working: engine.Alive(ctx), Args: []string{
 		"--pgdata=" + data, "--username=" + scratchUser, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions",
 	}})
 	if err != nil {
@@ -107,7 +107,7 @@ func (e *Engine) startScratch(ctx context.Context, postgres program, home, data,
 	s.cancel = cancel
 	go func() {
 		defer close(s.done)
-		said, err := tool.Run(running, tool.Command{Path: postgres.path, Args: args, As: as, Dir: home})
+		said, err := tool.Run(running, tool.Command{Path: postgres.path, Args: args, As: as, Dir: home, Working: engine.Alive(ctx)})
 		s.outcome = fmt.Errorf("scratch server: %w: %s", errors.Join(err, errEnded), said.Stderr)
 	}()
 	if err := s.wait(ctx); err != nil {

@@ -38,7 +38,9 @@ func readRows(ctx context.Context, db *database, sums bool) (counted, error) {
 	for _, name := range names {
 		alive()
 		if !sums {
-			if got.rows[name], err = db.number(ctx, "SELECT count(*) FROM main."+quote(name)); err != nil {
+			stop := engine.Living(alive)
+			got.rows[name], err = db.number(ctx, "SELECT count(*) FROM main."+quote(name))
+			if stop(); err != nil {
 				return counted{}, err
 			}
 			continue

@@ -102,6 +102,11 @@ func (w whole) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+func integrity(ctx context.Context, db *database) ([]string, error) {
+	defer engine.Living(engine.Alive(ctx))() // it says nothing before its end
+	return db.strings(ctx, "PRAGMA main.integrity_check(10)")
+}
+
 // checkFile proves an unpacked copy that nobody else uses.
 func checkFile(ctx context.Context, file string, o archive.Object, want counted) error {
 	db, err := private(ctx, file)
@@ -117,7 +122,7 @@ func checkFile(ctx context.Context, file string, o archive.Object, want counted)
 		return damaged(fmt.Errorf("%d pages and not %d", pages, o.Pages.Count))
 	}
 	// The check tells at most ten defects; its text may name tables and goes to the log only.
-	said, err := db.strings(ctx, "PRAGMA main.integrity_check(10)")
+	said, err := integrity(ctx, db)
 	if err != nil {
 		return copyFailure(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -27,6 +28,9 @@ type Command struct {
 	Stdout io.Writer // nil: thrown away. What a Passer gets need not be copied
 	Files  []File    // what the child may read and nobody else
 	As     *Account  // another user than the executor's; only root can
+	// Working is called now and then while the program, or what it has started, uses the CPU or the disk: not while it
+	// hangs or waits. Nil: nobody wants to know. It may be called from another goroutine.
+	Working func()
 }
 
 // File is a small file for the child alone, an option file with a password say.
@@ -103,7 +107,7 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	}
 	cmd.Cancel = func() error { return terminate(cmd) }
 
-	err = runWith(ctx, cmd, handed, out, said)
+	err = runWith(ctx, cmd, handed, out, said, c.Working)
 	res := Result{Exit: -1, Stderr: events.Redact(said.String())}
 	if cmd.ProcessState != nil {
 		res.Exit = cmd.ProcessState.ExitCode()
@@ -128,7 +132,7 @@ func Run(ctx context.Context, c Command) (Result, error) {
 
 // runWith starts the child, copies what it says, and waits for its end and that of its group. The pipes are
 // ours: those of os/exec cut a slow reader off, or wait for every process that holds one.
-func runWith(ctx context.Context, cmd *exec.Cmd, handed *os.File, out *watched, said io.Writer) error {
+func runWith(ctx context.Context, cmd *exec.Cmd, handed *os.File, out *watched, said io.Writer, working func()) error {
 	theirs := []*os.File{handed} // nil is closed without harm
 	defer func() {
 		for _, f := range theirs {
@@ -147,7 +151,7 @@ func runWith(ctx context.Context, cmd *exec.Cmd, handed *os.File, out *watched, 
 		}
 		cmd.Stdout, theirs = stdout.write, append(theirs, stdout.write)
 	}
-	err = wait(ctx, cmd, theirs)
+	err = wait(ctx, cmd, theirs, working)
 	// The group is gone, so the pipes end, unless a daemon of the child's holds them: of standard error what
 	// comes at once is enough, of standard output all is wanted until ctx ends.
 	over, cancel := context.WithTimeout(context.WithoutCancel(ctx), termGrace)
@@ -160,7 +164,7 @@ func runWith(ctx context.Context, cmd *exec.Cmd, handed *os.File, out *watched, 
 // wait starts the child and waits on one thread: the parent-death signal is sent when the thread that
 // started the child ends, and Go ends threads that nobody holds. theirs are closed here once the child has
 // them. Nothing of the child's group runs afterwards.
-func wait(ctx context.Context, cmd *exec.Cmd, theirs []*os.File) error {
+func wait(ctx context.Context, cmd *exec.Cmd, theirs []*os.File, working func()) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -172,9 +176,14 @@ func wait(ctx context.Context, cmd *exec.Cmd, theirs []*os.File) error {
 		if err == nil {
 			ended := make(chan struct{})
 			stop := context.AfterFunc(ctx, func() { killLater(cmd, ended) })
+			var watching sync.WaitGroup
+			if working != nil {
+				watching.Go(func() { watchWork(cmd.Process.Pid, lookEvery, ended, working) })
+			}
 			err = cmd.Wait()
 			close(ended)
 			stop()
+			watching.Wait()
 			killGroup(cmd) // what the child may have left behind
 		}
 		done <- err

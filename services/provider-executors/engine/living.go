@@ -1,4 +1,4 @@
-package postgres
+package engine
 
 import "time"
 
@@ -6,10 +6,10 @@ import "time"
 // a multiple of it.
 const lifeEvery = time.Second
 
-// living calls alive from now on until the returned function is called. One query may read a large table for
-// hours, and the server says nothing before its end. So whether it makes progress is not known: it is bounded by
-// LockWait while it waits for a lock, by TCP keep-alive if the server is gone, and else by the attempt's deadline alone.
-func living(alive func()) (stop func()) {
+// Living calls alive from now on until the returned function is called. One query may read a large table for
+// hours, and nothing is said before its end. So whether it makes progress is not known: the attempt's deadline bounds
+// it, and what the engine sets for locks and connections. For a program, tool.Command.Working knows more.
+func Living(alive func()) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
