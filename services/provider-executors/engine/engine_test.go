@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -91,7 +90,7 @@ func setup(t *testing.T, h *hand, change func(*Deps, *archive.Options)) (*Execut
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := Deps{Now: time.Now, Scratch: scratch, Log: slog.New(slog.DiscardHandler)}
+	d := Deps{Now: time.Now, Scratch: scratch, Log: executortest.Guard(t, dir)}
 	store := filepath.Join(dir, "store")
 	o := archive.Options{URLs: map[string]string{"main": (&url.URL{Scheme: "file", Path: store}).String()}}
 	if change != nil {
@@ -478,8 +477,8 @@ func TestHooks_PostRunsAfterACrash(t *testing.T) {
 // TestHooks_AddressIsNotRepeated: webhook addresses carry secrets.
 func TestHooks_AddressIsNotRepeated(t *testing.T) {
 	t.Parallel()
-	err := Hooks{"ask": {URL: "http://127.0.0.1:1/CANARY?key=CANARY"}}.run(t.Context(), "ask", told{})
-	if err == nil || strings.Contains(err.Error(), "CANARY") {
+	err := Hooks{"ask": {URL: "http://127.0.0.1:1/" + executortest.Canary + "?key=" + executortest.Canary}}.run(t.Context(), "ask", told{})
+	if err == nil || strings.Contains(err.Error(), executortest.Canary) {
 		t.Errorf("%v", err)
 	}
 }

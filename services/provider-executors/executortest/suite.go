@@ -5,6 +5,7 @@ package executortest
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,10 +79,13 @@ func Run(t *testing.T, open func(t testing.TB) Harness) {
 	}
 }
 
-// Finish polls started work to its end.
+// Finish polls started work to its end. No secret may be in what it tells, nor in what runs meanwhile (Canary).
 func Finish(t testing.TB, e executor.Executor, r executor.Ref) executor.Progress {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	var looking sync.WaitGroup
+	looking.Go(func() { unseenInProcesses(ctx, t) })
+	defer looking.Wait()
 	defer cancel()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -91,6 +95,7 @@ func Finish(t testing.TB, e executor.Executor, r executor.Ref) executor.Progress
 			t.Fatalf("poll %v: %v", r, err)
 		}
 		if p.Done {
+			unseenIn(t, p)
 			return p
 		}
 		select {
@@ -111,7 +116,7 @@ func Take(t testing.TB, e executor.Executor, j executor.Job) lifecycle.Outcome {
 	return p.Outcome
 }
 
-// WantCode asserts that err holds an events.Failure with the code and a message that says something.
+// WantCode asserts that err holds an events.Failure with the code and a message that says something, and no secret.
 func WantCode(t testing.TB, err error, want events.Code) {
 	t.Helper()
 	var f *events.Failure
@@ -121,6 +126,7 @@ func WantCode(t testing.TB, err error, want events.Code) {
 	if f.Code != want || f.Message == "" || f.Category == "" {
 		t.Fatalf("want %s, got %+v (%v)", want, f, err)
 	}
+	unseenInError(t, err)
 }
 
 func start(t testing.TB, e executor.Executor, j executor.Job) executor.Ref {

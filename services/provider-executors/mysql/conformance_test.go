@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -180,7 +181,7 @@ func stallForEver(doc string) {
 	if l.ToTheEnd {
 		report = nil
 	}
-	w := &world{store: l.Store, scratch: l.Scratch, programs: l.Programs}
+	w := &world{store: l.Store, scratch: l.Scratch, programs: l.Programs, log: slog.New(slog.DiscardHandler)}
 	x, _, err := w.open(context.Background(), report)
 	if err != nil {
 		panic(err)

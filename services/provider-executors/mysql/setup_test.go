@@ -33,7 +33,7 @@ const (
 	testRestore = "rs_aaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 	// canary is the password of the backup account: nobody may see it anywhere.
-	canary   = `ca"n#a'r\y pw-7f3a`
+	canary   = `ca"n#a'r\y pw-` + executortest.Canary
 	backuper = "backuper"
 )
 
@@ -130,6 +130,7 @@ type world struct {
 	store, scratch string
 	programs       tool.Programs
 	identities     string // file of the age keys
+	log            *slog.Logger
 }
 
 func newWorld(t testing.TB, srv *mysqltest.Server) *world {
@@ -139,7 +140,8 @@ func newWorld(t testing.TB, srv *mysqltest.Server) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return &world{srv: srv, store: filepath.Join(dir, "store"), scratch: filepath.Join(dir, "scratch"), programs: srv.Kind.Programs()}
+	return &world{srv: srv, store: filepath.Join(dir, "store"), scratch: filepath.Join(dir, "scratch"), programs: srv.Kind.Programs(),
+		log: executortest.Guard(t, dir)}
 }
 
 func (w *world) executor(t testing.TB) *engine.Executor {
@@ -181,7 +183,7 @@ func (w *world) open(ctx context.Context, reported func(context.Context, executo
 	if err != nil {
 		return nil, nil, err
 	}
-	x, err := engine.New(mysql.Provider, e, engine.Deps{Now: time.Now, Storages: st, Scratch: sc, Log: slog.New(slog.DiscardHandler), Reported: reported})
+	x, err := engine.New(mysql.Provider, e, engine.Deps{Now: time.Now, Storages: st, Scratch: sc, Log: w.log, Reported: reported})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -20,7 +20,7 @@ func identity(t testing.TB) (file, recipient string) {
 		t.Fatal(err)
 	}
 	file = filepath.Join(t.TempDir(), "identities")
-	if err := os.WriteFile(file, []byte(id.String()+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(executortest.Secret(id.String())+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file, id.Recipient().String()

@@ -110,6 +110,7 @@ func freshDB(t testing.TB, s *postgrestest.Server, statements ...string) string 
 type world struct {
 	dir, store, scratch string
 	compression         archive.Compression
+	log                 *slog.Logger
 }
 
 // broken are the tests in which something ends a dump: they have the zstd program, through which dumps go in
@@ -130,7 +131,7 @@ func newWorld(t testing.TB) world {
 	if err := os.Chmod(dir, 0o755); err != nil { // the account of scratch servers passes through
 		t.Fatal(err)
 	}
-	w := world{dir: dir, store: filepath.Join(dir, "store"), scratch: filepath.Join(dir, "scratch")}
+	w := world{dir: dir, log: executortest.Guard(t, dir), store: filepath.Join(dir, "store"), scratch: filepath.Join(dir, "scratch")}
 	if broken.MatchString(t.Name()) {
 		w.compression = executortest.Compression()
 	}
@@ -144,10 +145,12 @@ type settings struct {
 	Programs       tool.Programs
 	Compression    archive.Compression
 	Config
+
+	log *slog.Logger // of another process: none
 }
 
 func (w world) settings() settings {
-	return settings{Store: w.store, Scratch: w.scratch, Compression: w.compression}
+	return settings{Store: w.store, Scratch: w.scratch, Compression: w.compression, log: w.log}
 }
 
 // running is the executor around an engine, and what tests look at beside it.
@@ -159,6 +162,9 @@ type running struct {
 }
 
 func start(ctx context.Context, s settings) (*running, error) {
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
 	e, err := New(Deps{Now: time.Now, Programs: s.Programs, Credentials: credential.Resolver{}}, s.Config)
 	if err != nil {
 		return nil, err
@@ -174,7 +180,7 @@ func start(ctx context.Context, s settings) (*running, error) {
 		return nil, err
 	}
 	r.Executor, err = engine.New(Provider, e, engine.Deps{
-		Now: time.Now, Storages: r.store, Scratch: scratch, Log: slog.New(slog.DiscardHandler),
+		Now: time.Now, Storages: r.store, Scratch: scratch, Log: s.log,
 		Reported: func(ctx context.Context, j executor.Job, p executor.Progress) {
 			if r.reported != nil {
 				r.reported(ctx, j, p)

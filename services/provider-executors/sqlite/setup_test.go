@@ -20,6 +20,7 @@ import (
 	"github.com/backupbus/backupbus/services/provider-executors/archive"
 	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 )
 
 const (
@@ -30,12 +31,13 @@ const (
 // world is a storage, a scratch folder and a folder for databases.
 type world struct {
 	store, scratch, data string
+	log                  *slog.Logger
 }
 
 func newWorld(t testing.TB) world {
 	t.Helper()
 	dir := t.TempDir()
-	w := world{filepath.Join(dir, "store"), filepath.Join(dir, "scratch"), filepath.Join(dir, "data")}
+	w := world{filepath.Join(dir, "store"), filepath.Join(dir, "scratch"), filepath.Join(dir, "data"), executortest.Guard(t, dir)}
 	if err := os.Mkdir(w.data, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -49,12 +51,14 @@ type settings struct {
 	MinSizeRatio float64
 	Hooks        engine.Hooks
 	Config
+
+	log *slog.Logger // of another process: none
 }
 
 func (w world) settings() settings {
 	return settings{
 		Storages: map[string]string{"main": (&url.URL{Scheme: "file", Path: w.store}).String()},
-		Scratch:  w.scratch, Config: Config{BusyTimeout: 10 * time.Second},
+		Scratch:  w.scratch, Config: Config{BusyTimeout: 10 * time.Second}, log: w.log,
 	}
 }
 
@@ -67,6 +71,9 @@ type running struct {
 }
 
 func start(ctx context.Context, s settings) (*running, error) {
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
 	e, err := New(Deps{Now: time.Now}, s.Config)
 	if err != nil {
 		return nil, err
@@ -80,7 +87,7 @@ func start(ctx context.Context, s settings) (*running, error) {
 		return nil, err
 	}
 	r.Executor, err = engine.New(Provider, e, engine.Deps{
-		Now: time.Now, Storages: r.store, Scratch: scratch, Log: slog.New(slog.DiscardHandler), MinSizeRatio: s.MinSizeRatio, Hooks: s.Hooks,
+		Now: time.Now, Storages: r.store, Scratch: scratch, Log: s.log, MinSizeRatio: s.MinSizeRatio, Hooks: s.Hooks,
 		Reported: func(ctx context.Context, j executor.Job, p executor.Progress) {
 			if r.reported != nil {
 				r.reported(ctx, j, p)
