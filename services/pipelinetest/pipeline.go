@@ -63,7 +63,9 @@ type Options struct {
 	Requester requester.Config     // Listen is set
 	Executors executors.Config     // storages and scratch are set
 	Providers []executors.Provider // default: Hand, as provider sqlite
+	Engines   bool                 // the providers of this repository in place of Hand
 	Further   []string             // with the default: names of further providers that Hand is
+	Log       *slog.Logger         // default: the test's
 	AckWait   time.Duration
 	Today     func() time.Time // the clock of tracker and requester; default time.Now
 
@@ -92,7 +94,7 @@ func Start(t testing.TB, o Options) *Pipeline {
 		t.Fatal(err)
 	}
 	p.View = view.New(p.Store, state.ViewShards)
-	if o.Providers == nil {
+	if o.Providers == nil && !o.Engines {
 		for _, name := range append([]string{"sqlite"}, o.Further...) {
 			o.Providers = append(o.Providers, executors.Provider{Name: name, Capabilities: executor.Capabilities{PollEvery: 20 * time.Millisecond},
 				Open: func(context.Context, executors.Shared) (executors.Opened, error) {
@@ -114,7 +116,10 @@ func Start(t testing.TB, o Options) *Pipeline {
 	if len(o.Access) > 0 {
 		o.Access = append(slices.Clone(o.Access), p.ownAccess())
 	}
-	log := Logger(t)
+	log := o.Log
+	if log == nil {
+		log = Logger(t)
+	}
 	if o.Today == nil {
 		o.Today = time.Now
 	}

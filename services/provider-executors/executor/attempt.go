@@ -276,7 +276,7 @@ func (w *watch) over(now time.Time, c Config) *events.Failure {
 	switch {
 	case now.Sub(w.moved) >= c.StallAfter:
 		return &events.Failure{Code: events.DeadlineExceeded, Category: events.BySystem, Retryable: true,
-			Message: fmt.Sprintf("no progress for %s: the attempt was stopped", c.StallAfter)}
+			Message: fmt.Sprintf("no progress for %s: it was stopped; see whether the server, a lock there or the storage holds it up", c.StallAfter)}
 	case now.Sub(w.began) >= c.Deadline:
 		return &events.Failure{Code: events.DeadlineExceeded, Category: events.BySystem,
 			Message: fmt.Sprintf("not finished after %s: the attempt was stopped", c.Deadline)}
