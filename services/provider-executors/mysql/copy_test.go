@@ -263,10 +263,7 @@ func TestBackup_InTheMiddleOfTransfersIsOfOneMoment(t *testing.T) {
 		w := newWorld(t, sharedServer(t, kind))
 		source, target := database(t, w.srv), database(t, w.srv)
 		fill(t, w.srv, source, 3000) // between the two in the order of the tool
-		for _, name := range []string{"a_accounts", "z_accounts"} {
-			run(t, w.srv.Root(), "CREATE TABLE "+source+"."+name+" (id INT PRIMARY KEY, money INT)")
-			run(t, w.srv.Root(), "INSERT INTO "+source+"."+name+" SELECT seq, 100 FROM "+numbers(20))
-		}
+		fillAccounts(t, w, source)
 		transfers := transferring(t, w, source)
 		x := w.executor(t)
 		for i := range 3 {
@@ -281,12 +278,28 @@ func TestBackup_InTheMiddleOfTransfersIsOfOneMoment(t *testing.T) {
 				t.Errorf("no position in %s", m)
 			}
 			w.restore(t, x, o, w.config(target), func(j *executor.RestoreJob) { j.Overwrite = true })
-			sum := query(t, w.srv.Root(), "SELECT (SELECT SUM(money) FROM "+target+".a_accounts) + (SELECT SUM(money) FROM "+target+".z_accounts)")
-			if sum[0][0] != "4000" {
-				t.Errorf("the money in copy %d: %s of 4000", i, sum[0][0])
+			if sum := money(t, w.srv, target); sum != allMoney {
+				t.Errorf("the money in copy %d: %s of %s", i, sum, allMoney)
 			}
 		}
 	})
+}
+
+// fillAccounts makes two tables between which money is moved, which the tools read first and last.
+func fillAccounts(t *testing.T, w *world, name string) {
+	t.Helper()
+	for _, table := range []string{"a_accounts", "z_accounts"} {
+		run(t, w.srv.Root(), "CREATE TABLE "+name+"."+table+" (id INT PRIMARY KEY, money INT)")
+		run(t, w.srv.Root(), "INSERT INTO "+name+"."+table+" SELECT seq, 100 FROM "+numbers(20))
+	}
+}
+
+// allMoney is what money is at every moment.
+const allMoney = "4000"
+
+func money(t *testing.T, srv *mysqltest.Server, name string) string {
+	t.Helper()
+	return query(t, srv.Root(), "SELECT (SELECT SUM(money) FROM "+name+".a_accounts) + (SELECT SUM(money) FROM "+name+".z_accounts)")[0][0]
 }
 
 // transferring moves money until the test ends, and counts.

@@ -46,3 +46,14 @@ func TestFull_StorageOfAnEncryptedDumpFailsItAndKeepsNothing(t *testing.T) {
 		w.wantNoSession(t, user)
 	}
 }
+
+func TestFull_StorageOfAPhysicalCopyFailsItAndKeepsNothing(t *testing.T) {
+	t.Parallel()
+	w, j := physical(t)
+	fill(t, w.srv, database(t, w.srv), manyRows)
+	smallDisk(t, w.store)
+	if f := w.failed(t, j, events.StorageFull, nothing); !f.Retryable || !strings.Contains(f.Message, "free space") {
+		t.Errorf("failure %+v", f)
+	}
+	w.wantNoSession(t, j.Config.User)
+}

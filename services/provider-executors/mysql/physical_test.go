@@ -5,9 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
+	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 	"github.com/backupbus/backupbus/services/provider-executors/mysql/mysqltest"
@@ -74,6 +79,73 @@ func TestPhysical_ProvenByAServerOnItsFilesAndRestoredToOne(t *testing.T) {
 	if after := content(t, again, "shop"); after != before || before == "" {
 		t.Error("content differs")
 	}
+}
+
+// restoredServer starts a server on the files of a copy.
+func (w *world) restoredServer(t *testing.T, x *engine.Executor, o lifecycle.Outcome) *mysqltest.Server {
+	t.Helper()
+	dir, err := mysqltest.Dir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	w.restore(t, x, o, events.InstanceConfig{DataDir: filepath.Join(dir, "data")}, nil)
+	srv, err := mysqltest.Adopt(context.Background(), mysqltest.MariaDB, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.Stop)
+	return srv
+}
+
+func TestPhysical_InTheMiddleOfTransfersIsOfOneMoment(t *testing.T) {
+	t.Parallel()
+	w, j := physical(t)
+	fillAccounts(t, w, "shop")
+	transfers := transferring(t, w, "shop")
+	j.Proof = events.ProofRestored
+	x := w.executor(t)
+	before := transfers.Load()
+	o := executortest.Take(t, x, j)
+	if transfers.Load() == before {
+		t.Error("nothing was written during the backup: the test proves nothing")
+	}
+	if sum := money(t, w.restoredServer(t, x, o), "shop"); sum != allMoney {
+		t.Errorf("the money in the copy: %s of %s", sum, allMoney)
+	}
+}
+
+func TestPhysical_ToolKilledInTheMiddleIsUnavailableAndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	w, j := physical(t)
+	fill(t, w.srv, database(t, w.srv), manyRows)
+	pid := filepath.Join(t.TempDir(), "pid")
+	w.replace(t, "mariadb-backup", "echo $$ > "+pid+"\nexec $tool \"$@\"")
+	_ = w.failed(t, j, events.ProviderUnavailable, func() {
+		text, err := os.ReadFile(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(n, syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+	})
+	w.wantNoSession(t, j.Config.User)
+}
+
+func TestPhysical_CancelledCopyLeavesNothing(t *testing.T) {
+	t.Parallel()
+	w, j := physical(t)
+	fill(t, w.srv, database(t, w.srv), manyRows)
+	x, halted := w.stalled(t)
+	ref := start(t, x, j)
+	<-halted
+	w.cancelled(t, x, j, ref)
+	w.wantNoSession(t, j.Config.User)
 }
 
 func TestPhysical_OneDatabaseIsRejected(t *testing.T) {

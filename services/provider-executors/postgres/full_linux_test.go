@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/postgres/postgrestest"
 )
 
 // smallDisk mounts a filesystem of two megabytes.
@@ -52,4 +53,16 @@ func TestFull_StorageOfAnEncryptedDumpFailsItAndKeepsNothing(t *testing.T) {
 			t.Errorf("%d sessions are left", n)
 		}
 	}
+}
+
+func TestFull_StorageOfAPhysicalCopyFailsItAndKeepsNothing(t *testing.T) {
+	t.Parallel()
+	s, w := postgrestest.Start(t), newWorld(t)
+	s.Exec(t, "postgres", noise)
+	smallDisk(t, w.store)
+	j := physicalJob(s)
+	f, raw := attempted(t, w.executor(t), j)
+	wantFailure(t, f, raw, events.StorageFull, "free space")
+	wantNothingLeft(t, w)
+	eventually(t, "its sessions are gone", func() bool { return sessions(t, s, j) == 0 })
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/backupbus/backupbus/events"
@@ -217,6 +218,35 @@ func TestPhysical_ServerKilledInTheMiddleIsUnavailableAndLeavesNothing(t *testin
 	close(goOn)
 	wantFailed(t, x, ref, events.ProviderUnavailable, "")
 	wantNothingLeft(t, w)
+}
+
+func TestPhysical_ToolKilledInTheMiddleIsOneFailureAndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	s, w := postgrestest.Start(t), newWorld(t)
+	s.Exec(t, "postgres", bigTable)
+	x := w.executor(t)
+	halted, goOn := pause(x)
+	j := physicalJob(s)
+	ref, err := x.Start(t.Context(), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-halted
+	pids := childrenNamed(t, "pg_basebackup", j.BackupID+"-")
+	if len(pids) == 0 {
+		t.Fatal("no copying program")
+	}
+	for _, pid := range pids { // one copies the files, one the log
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(goOn)
+	wantFailed(t, x, ref, events.Internal, "was killed")
+	wantNothingLeft(t, w)
+	eventually(t, "its sessions and its slot are gone", func() bool {
+		return sessions(t, s, j) == 0 && value[int](t, s, "postgres", `SELECT count(*)::int FROM pg_replication_slots`) == 0
+	})
 }
 
 func TestPhysical_RestoreStaysBelowTheAllowedFolders(t *testing.T) {
