@@ -3,6 +3,7 @@ package mysql_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -220,6 +221,45 @@ func TestPrepare_ConfigThatCannotWorkIsRejected(t *testing.T) {
 			_ = w.failed(t, j, events.ProviderRejected, nothing)
 		})
 	}
+}
+
+func TestPrepare_TooFewConnectionsAreUnavailableBeforeTheToolRuns(t *testing.T) {
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, mysqltest.Start(t, kind))
+		holder, err := w.srv.Open("root", mysqltest.RootPassword, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer holder.Close()
+		holder.SetMaxOpenConns(1)
+		j, _, user := w.own(t, 10)
+		for range 12 { // MariaDB's setting is not lower than ten
+			c, err := w.srv.Root().Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+		}
+		limit := func(free int) { // of connections that the account can open
+			t.Helper()
+			w.wantNoSession(t, user)
+			used := query(t, holder, "SHOW GLOBAL STATUS LIKE 'Threads_connected'")[0][1]
+			run(t, holder, "SET GLOBAL max_connections = "+used+" + "+strconv.Itoa(free))
+		}
+		ran := filepath.Join(t.TempDir(), "ran")
+		w.replace(t, kind.Dumper(), "echo $$ > "+ran+"; exec $tool \"$@\"")
+		for _, free := range []int{0, 1} { // the executor's own, and none for the tool
+			limit(free)
+			if f := w.failed(t, j, events.ProviderUnavailable, nothing); !f.Retryable || !strings.Contains(f.Message, "max_connections") {
+				t.Errorf("with %d left: %+v", free, f)
+			}
+			if _, err := os.Stat(ran); err == nil {
+				t.Errorf("with %d left the tool was run", free)
+			}
+		}
+		limit(2)
+		executortest.Take(t, w.executor(t), j)
+	})
 }
 
 func TestBackup_EndWithoutMarkIsNoSuccess(t *testing.T) {

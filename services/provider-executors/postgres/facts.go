@@ -24,6 +24,8 @@ type facts struct {
 
 const factsQuery = `SELECT current_setting('server_version_num')::int, rolsuper, rolbypassrls, rolreplication, pg_is_in_recovery(),
 	current_setting('max_connections')::int - CASE WHEN rolsuper THEN 0 ELSE current_setting('superuser_reserved_connections')::int END
+		- CASE WHEN rolsuper OR EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = 'pg_use_reserved_connections' AND pg_has_role(r.oid, 'usage')) THEN 0
+			ELSE coalesce(current_setting('reserved_connections', true)::int, 0) END -- PostgreSQL 16 and newer
 		- (SELECT count(*)::int FROM pg_stat_activity WHERE datid IS NOT NULL),
 	current_setting('wal_level'), current_setting('max_wal_senders')::int,
 	(SELECT count(*)::int FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global'))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -225,6 +226,57 @@ func TestFault_ServerWithoutDatabasesHasNothingToBackUp(t *testing.T) {
 	f, raw := attempted(t, w.executor(t), uniqueJob(config(s)))
 	wantFailure(t, f, raw, events.ProviderRejected, "nothing to back up")
 	wantNothingLeft(t, w)
+}
+
+func TestFault_TooFewConnectionsAreUnavailableBeforeTheToolRuns(t *testing.T) {
+	t.Parallel()
+	s, w := postgrestest.Start(t, "max_connections=20", "superuser_reserved_connections=2"), newWorld(t)
+	user := unique("user")
+	s.CreateUser(t, user, canary, "IN ROLE pg_read_all_data")
+	source := freshDB(t, s, `CREATE TABLE a AS SELECT 42 AS id`)
+	c := config(s, source)
+	c.Address, c.User, c.CredentialRef = s.TCP, user, credentialFile(t, canary)
+	ran := filepath.Join(w.dir, "ran")
+	x := wrapped(t, w, "touch "+ran+`; exec $real "$@"`)
+	reserved := value[int](t, s, "postgres", `SELECT 2 + coalesce(current_setting('reserved_connections', true)::int, 0)`)
+	watch := s.DB(t, "postgres")
+	hold := func(free int) { // connections that the user can open
+		t.Helper()
+		for {
+			var used int
+			if err := watch.QueryRow(t.Context(), `SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend'`).Scan(&used); err != nil {
+				t.Fatal(err)
+			}
+			if used >= 20-reserved-free {
+				return
+			}
+			_ = s.DB(t, "postgres")
+		}
+	}
+	hold(needed)
+	take(t, x, uniqueJob(c))
+	if err := os.Remove(ran); err != nil {
+		t.Fatal(err)
+	}
+	whole := w.left(t)
+	for free := needed - 1; free >= 0; free-- {
+		eventually(t, "the sessions before are gone", func() bool {
+			var n int
+			return watch.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE usename = $1`, user).Scan(&n) == nil && n == 0
+		})
+		hold(free)
+		f, raw := attempted(t, x, uniqueJob(c))
+		wantFailure(t, f, raw, events.ProviderUnavailable, "max_connections")
+		if !f.Retryable {
+			t.Error("there may be some again")
+		}
+		if _, err := os.Stat(ran); err == nil {
+			t.Errorf("with %d left the tool was run", free)
+		}
+		if left := w.left(t); !slices.Equal(left, whole) {
+			t.Errorf("left behind: %q", left)
+		}
+	}
 }
 
 func TestSecrets_PasswordIsNeitherSeenNorStored(t *testing.T) {
