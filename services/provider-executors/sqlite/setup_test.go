@@ -47,6 +47,7 @@ func newWorld(t testing.TB) world {
 // settings are what an executor over a world is opened with.
 type settings struct {
 	Storages     map[string]string
+	Identities   string
 	Scratch      string
 	MinSizeRatio float64
 	Hooks        engine.Hooks
@@ -83,7 +84,7 @@ func start(ctx context.Context, s settings) (*running, error) {
 		return nil, err
 	}
 	r := &running{engine: e}
-	if r.store, err = archive.Open(ctx, archive.Options{URLs: s.Storages}); err != nil {
+	if r.store, err = archive.Open(ctx, archive.Options{URLs: s.Storages, Identities: s.Identities}); err != nil {
 		return nil, err
 	}
 	r.Executor, err = engine.New(Provider, e, engine.Deps{
