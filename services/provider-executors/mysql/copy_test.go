@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -169,7 +168,7 @@ func TestBackup_OddNamesOfDatabasesAreRestored(t *testing.T) {
 				t.Errorf("%q: content differs", name)
 			}
 			if i == 2 {
-				w.byHand(t, *o.Ref, name)
+				w.byHand(t, *o.Ref, name, "")
 				if got := content(t, srv, name); got != before {
 					t.Errorf("%q by hand: content differs", name)
 				}
@@ -179,8 +178,8 @@ func TestBackup_OddNamesOfDatabasesAreRestored(t *testing.T) {
 }
 
 // byHand drops a database and runs the line of the manifest as it stands, with what a person has: an
-// option file at home.
-func (w *world) byHand(t testing.TB, r executor.Ref, name string) {
+// option file at home. key is a file of the age key.
+func (w *world) byHand(t testing.TB, r executor.Ref, name, key string) {
 	t.Helper()
 	run(t, w.srv.Root(), "DROP DATABASE "+quote(name))
 	home := t.TempDir()
@@ -192,12 +191,8 @@ func (w *world) byHand(t testing.TB, r executor.Ref, name string) {
 	if err := json.Unmarshal([]byte(w.manifest(t, r)), &m); err != nil {
 		t.Fatal(err)
 	}
-	line := exec.Command("bash", "-o", "pipefail", "-c", m.Objects[0].Restore)
-	line.Dir = filepath.Dir(w.object(r))
-	line.Env = []string{"HOME=" + home, "PATH=" + os.Getenv(mysqltest.Folder) + ":" + os.Getenv("PATH")}
-	if out, err := line.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", m.Objects[0].Restore, err, out)
-	}
+	executortest.ByHand(t, filepath.Dir(w.object(r)), m.Objects[0].Restore, key,
+		"HOME="+home, "PATH="+os.Getenv(mysqltest.Folder)+":"+os.Getenv("PATH"))
 }
 
 func TestRestore_SeveralDatabasesComeBackTogetherAndByHand(t *testing.T) {
@@ -223,7 +218,7 @@ func TestRestore_SeveralDatabasesComeBackTogetherAndByHand(t *testing.T) {
 			t.Error("content differs")
 		}
 		run(t, w.srv.Root(), "DROP DATABASE "+one)
-		w.byHand(t, *o.Ref, two)
+		w.byHand(t, *o.Ref, two, "")
 		if content(t, w.srv, one)+content(t, w.srv, two) != want {
 			t.Error("content by hand differs")
 		}

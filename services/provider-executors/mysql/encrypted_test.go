@@ -1,6 +1,8 @@
 package mysql_test
 
 import (
+	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,6 +10,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 	"github.com/backupbus/backupbus/services/provider-executors/mysql/mysqltest"
@@ -56,7 +59,42 @@ func TestEncrypted_CopyIsRestoredWithItsKeyAloneAndAWrongOneTouchesNothing(t *te
 		}
 	}
 	w.restore(t, x, o, w.config(target), overwrite)
-	if content(t, w.srv, target) != content(t, w.srv, source) {
+	whole := content(t, w.srv, source)
+	if content(t, w.srv, target) != whole {
+		t.Error("content differs")
+	}
+	w.byHand(t, *o.Ref, source, key)
+	if content(t, w.srv, source) != whole {
+		t.Error("content by hand differs")
+	}
+}
+
+func TestEncrypted_FilesOfAServerComeBackByHand(t *testing.T) {
+	t.Parallel()
+	w, j := physical(t)
+	key, recipient := identity(t)
+	w.identities, j.Config.EncryptTo = key, []string{recipient}
+	o := executortest.Take(t, w.executor(t), j)
+	var m archive.Manifest
+	if err := json.Unmarshal([]byte(w.manifest(t, *o.Ref)), &m); err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Dir(w.object(*o.Ref))
+	executortest.ByHand(t, folder, m.Objects[0].Restore, key)
+	dir, err := mysqltest.Dir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Rename(filepath.Join(folder, "restored"), filepath.Join(dir, "data")); err != nil {
+		t.Fatal(err)
+	}
+	again, err := mysqltest.Adopt(context.Background(), mysqltest.MariaDB, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(again.Stop)
+	if content(t, again, "shop") != content(t, w.srv, "shop") {
 		t.Error("content differs")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 	"github.com/backupbus/backupbus/services/provider-executors/postgres/postgrestest"
 )
 
@@ -191,11 +191,11 @@ func TestBackup_NamesOfDatabasesAreNamesAndNothingElse(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	again("by hand", func() { byHand(t, w.folder(*o.Ref), s) })
+	again("by hand", func() { byHand(t, w.folder(*o.Ref), s, "") })
 }
 
-// byHand runs the restore lines of a manifest with nothing but stock tools.
-func byHand(t testing.TB, folder string, s *postgrestest.Server) {
+// byHand runs the restore lines of a manifest with nothing but stock tools and a file of the age key.
+func byHand(t testing.TB, folder string, s *postgrestest.Server, key string) {
 	t.Helper()
 	doc, err := os.ReadFile(filepath.Join(folder, "manifest.json"))
 	if err != nil {
@@ -205,20 +205,9 @@ func byHand(t testing.TB, folder string, s *postgrestest.Server) {
 	if err := json.Unmarshal(doc, &m); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := exec.LookPath("zstd"); err != nil {
-		if os.Getenv("BACKUPBUS_REQUIRE_SERVERS") == "1" {
-			t.Fatal("the zstd program is not installed")
-		}
-		t.Skip("the zstd program is not installed")
-	}
 	port := strings.TrimPrefix(filepath.Base(s.Address), ".s.PGSQL.")
 	for _, o := range m.Objects {
-		cmd := exec.Command("bash", "-o", "pipefail", "-c", o.Restore)
-		cmd.Dir = folder
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "PGHOST=" + filepath.Dir(s.Address), "PGPORT=" + port, "PGUSER=" + postgrestest.Superuser}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", o.Restore, err, out)
-		}
+		executortest.ByHand(t, folder, o.Restore, key, "PGHOST="+filepath.Dir(s.Address), "PGPORT="+port, "PGUSER="+postgrestest.Superuser)
 	}
 }
 
@@ -266,5 +255,5 @@ func TestBackup_OfAWholeServerRestoresRolesAndPropertiesOnAnother(t *testing.T) 
 		t.Errorf("%d databases of the restore are left", n)
 	}
 
-	byHand(t, w.folder(*o.Ref), postgrestest.Start(t))
+	byHand(t, w.folder(*o.Ref), postgrestest.Start(t), "")
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 	"github.com/backupbus/backupbus/services/provider-executors/executortest"
+	"github.com/backupbus/backupbus/services/provider-executors/postgres/postgrestest"
 )
 
 // identity makes an age key: its file, and the recipient.
@@ -67,5 +69,50 @@ func TestEncrypted_CopyIsProvenAndRestoredWithItsKeyAloneAndAWrongOneTouchesNoth
 	}
 	if want, got := content(t, s, source), content(t, s, target); want != got {
 		t.Errorf("content %s, want %s", got, want)
+	}
+	to := postgrestest.Start(t)
+	byHand(t, w.folder(*o.Ref), to, key)
+	if want, got := content(t, s, source), content(t, to, source); want != got {
+		t.Errorf("content by hand %s, want %s", got, want)
+	}
+}
+
+func TestEncrypted_FilesOfAServerComeBackByHand(t *testing.T) {
+	t.Parallel()
+	s, w := postgrestest.Start(t), newWorld(t)
+	s.CreateDatabase(t, "shop")
+	s.Exec(t, "shop", `CREATE TABLE a AS SELECT 42 AS id`)
+	set := w.settings()
+	key, recipient := identity(t)
+	set.Identities = key
+	j := physicalJob(s)
+	j.Config.EncryptTo = []string{recipient}
+	x := opened(t, set)
+	o := take(t, x, j)
+	home, data := filepath.Join(w.dir, "home"), filepath.Join(w.dir, "home", "data")
+	if err := os.Mkdir(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	executortest.ByHand(t, w.folder(*o.Ref), manifest(t, x, *o.Ref).Objects[0].Restore, key)
+	if err := os.Rename(filepath.Join(w.folder(*o.Ref), "restored"), data); err != nil {
+		t.Fatal(err)
+	}
+	if err := filepath.WalkDir(home, func(path string, _ fs.DirEntry, err error) error {
+		giveToServer(t, s, path)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	restored, err := postgrestest.Open(t.Context(), home, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := restored.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	if id := value[int](t, restored, "shop", `SELECT id FROM a`); id != 42 {
+		t.Errorf("restored %d", id)
 	}
 }

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -73,11 +72,6 @@ func TestEncrypted_CopyIsProvenAndRestoredWithItsKeyAloneAndAWrongOneTouchesNoth
 
 func TestEncrypted_ManifestRecipeWorksWithStockTools(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"age", "zstd"} {
-		if _, err := exec.LookPath(name); err != nil {
-			required(t, "the program "+name+" is not on PATH")
-		}
-	}
 	w := newWorld(t)
 	key, recipient := identity(t)
 	c := w.settings()
