@@ -17,7 +17,7 @@
 // An instance may name further storages (copyTo). They get the objects of the proven copy, compared with their
 // checksums on the way and read back, and the manifest last. One that cannot be made, or hangs, is said to be
 // FAILED in the record and the backup stands: the instance's own storage has the copy that SUCCESSFUL speaks of.
-// It stands too when the process stops or the deadline passes meanwhile; only a cancel by somebody takes it away,
+// It stands too when the process stops, or the deadline passes meanwhile; only a cancel by somebody takes it away,
 // and a fault of the proven copy itself. A failed one is not made later.
 //
 // A verification compares all copies, a restore takes the first that is whole. A deletion removes what the record

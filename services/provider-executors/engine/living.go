@@ -3,7 +3,7 @@ package engine
 import "time"
 
 // lifeEvery is how often a query that runs counts as a sign of life. The shortest StallAfter that makes sense is
-// a multiple of it.
+// a multiple of it, of the time between two looks at a program (package tool) and of PollEvery together.
 const lifeEvery = time.Second
 
 // Living calls alive from now on until the returned function is called. One query may read a large table for

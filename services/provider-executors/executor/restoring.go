@@ -3,11 +3,14 @@ package executor
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
 )
 
 // watched runs a restore under the deadline, and ends one that does not move, if it reports at all. While no bytes
@@ -35,17 +38,42 @@ func (r *Runner) watched(ctx context.Context, to Restorer, job RestoreJob) (int6
 	return n, err
 }
 
-// proving runs a verification, and ends one that does not say that it goes on.
-func (r *Runner) proving(ctx context.Context, verify func(ctx context.Context) error) error {
+// proving runs a verification, and ends one that does not say that it goes on. One that does not obey, as it hangs in
+// a storage, is left to itself after CancelLimit.
+func (r *Runner) proving(ctx context.Context, verify func(ctx context.Context) (lifecycle.Checked, error)) (lifecycle.Checked, error) {
 	var beats atomic.Int64
 	ctx, end := r.guard(ctx, func() (Progress, bool) { return Progress{Beats: beats.Load()}, false })
 	defer end()
-	err := verify(WithAlive(ctx, func() { beats.Add(1) }))
-	var why *events.Failure
-	if err != nil && errors.As(context.Cause(ctx), &why) {
-		err = errors.Join(why, err)
+	type answer struct {
+		checked lifecycle.Checked
+		err     error
 	}
-	return err
+	done := make(chan answer, 1)
+	go func() {
+		var a answer
+		defer func() {
+			if p := recover(); p != nil {
+				a.err = fmt.Errorf("verification panicked: %v\n%s", p, debug.Stack())
+			}
+			done <- a
+		}()
+		a.checked, a.err = verify(WithAlive(ctx, func() { beats.Add(1) }))
+	}()
+	var a answer
+	select {
+	case a = <-done:
+	case <-ctx.Done():
+		select {
+		case a = <-done:
+		case <-time.After(r.c.CancelLimit):
+			a.err = context.Cause(ctx)
+		}
+	}
+	var why *events.Failure
+	if a.err != nil && errors.As(context.Cause(ctx), &why) {
+		a.err = errors.Join(why, a.err)
+	}
+	return a.checked, a.err
 }
 
 // guard ends ctx with a *events.Failure when work of which look tells stalls or runs too long. moves: it is taken for

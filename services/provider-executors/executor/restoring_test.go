@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
 )
 
 type restorer func(ctx context.Context, j RestoreJob) (int64, error)
@@ -60,31 +61,40 @@ func TestRestore_ThatDoesNotMoveIsStopped(t *testing.T) {
 }
 
 func TestVerification_ThatDoesNotMoveIsStopped(t *testing.T) {
-	for name, alive := range map[string]bool{"it tells nothing": false, "beats": true} {
+	proven := lifecycle.Checked{Bytes: 7}
+	for name, c := range map[string]struct{ alive, obeys bool }{
+		"it tells nothing": {obeys: true}, "it hangs in a storage": {}, "it beats": {alive: true, obeys: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := NewRunner(nil, Capabilities{}, nil, time.Now, slog.New(slog.DiscardHandler), Config{})
 				began := time.Now()
-				err := r.proving(t.Context(), func(ctx context.Context) error {
+				over := make(chan struct{})
+				got, err := r.proving(t.Context(), func(ctx context.Context) (lifecycle.Checked, error) {
 					minute := time.NewTicker(time.Minute)
 					defer minute.Stop()
+					end := ctx.Done()
+					if !c.obeys {
+						end = over
+					}
 					for range 120 {
 						select {
-						case <-ctx.Done():
-							return ctx.Err()
+						case <-end:
+							return lifecycle.Checked{}, ctx.Err()
 						case <-minute.C:
-							if alive {
+							if c.alive {
 								Alive(ctx)()
 							}
 						}
 					}
-					return nil
+					return proven, nil
 				})
+				close(over)
 				var f *events.Failure
 				switch took := time.Since(began); {
-				case alive && err != nil:
-					t.Error(err)
-				case !alive && (!errors.As(err, &f) || f.Code != events.DeadlineExceeded || took > r.c.StallAfter+time.Minute):
+				case c.alive && (err != nil || got.Bytes != proven.Bytes):
+					t.Errorf("%+v, %v", got, err)
+				case !c.alive && (!errors.As(err, &f) || f.Code != events.DeadlineExceeded || took > r.c.StallAfter+r.c.CancelLimit+time.Minute):
 					t.Errorf("%v after %s", err, took)
 				}
 			})

@@ -90,9 +90,8 @@ func (r *Runner) verify(ctx context.Context, trigger events.Stored, b events.Bac
 		var cfg events.InstanceConfig
 		if cfg, err = r.instance(ctx, b.Project, b.Provider, b.Instance); err == nil {
 			bounded, cancel := context.WithTimeout(ctx, r.c.Deadline)
-			err = r.proving(bounded, func(ctx context.Context) (err error) {
-				checked, err = v.Verify(ctx, jobOf(b, cfg), *b.ProviderRef, b.Checksum, proofOf(b.Check.Method))
-				return err
+			checked, err = r.proving(bounded, func(ctx context.Context) (lifecycle.Checked, error) {
+				return v.Verify(ctx, jobOf(b, cfg), *b.ProviderRef, b.Checksum, proofOf(b.Check.Method))
 			})
 			err = r.overdue(bounded, err)
 			cancel()

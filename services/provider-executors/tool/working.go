@@ -29,6 +29,9 @@ func watchWork(pid int, every time.Duration, ended <-chan struct{}, working func
 			return
 		}
 		now := usageOf(pid)
+		if last.known && !now.known { // it has ended
+			return
+		}
 		if last.works(now) {
 			working()
 		}
