@@ -94,7 +94,6 @@ func tooLong(format string, args ...any) *events.Failure {
 // copyTo makes one further copy. After an error remains tells whether part of it may be there.
 func (x *Executor) copyTo(ctx context.Context, c, to *archive.Copy, m archive.Manifest, p *pace) (remains bool, err error) {
 	for try := 1; ; try++ {
-		p.alive() // the limits of a further copy are its own
 		if ctx.Err() != nil {
 			return remains, errors.Join(ended(ctx), err)
 		}
@@ -124,6 +123,7 @@ func (x *Executor) tryCopy(ctx context.Context, c, to *archive.Copy, m archive.M
 		cancel(tooLong("storage %q took no byte of the copy for %s: see that it is healthy", to.Storage(), limit))
 	})
 	defer stall.Stop()
+	defer Living(p.alive)() // the limits of a further copy are its own
 	moving := executor.WithAlive(ctx, func() {
 		stall.Reset(limit)
 		p.beat()
