@@ -165,20 +165,24 @@ func (st *storage) writer(ctx context.Context, key string, o *blob.WriterOptions
 	return st.bucket.NewWriter(ctx, key, o)
 }
 
-// Object storages take at most 10,000 parts of one object. Each part on its way is in memory, and one that fills.
+// S3 takes at most 10,000 parts of one object. Each part on its way is in memory, and one that fills.
 const (
 	maxParts    = 10_000
 	minPart     = 8 << 20
 	unknownPart = 16 << 20
-	maxPart     = 22 << 20
+	largePart   = 22 << 20 // the most with which a process stays within 128 MB
+	maxPart     = 24 << 20 // of what is known to need it
 )
 
-// parts lets an object become four times as large as expected, as far as memory allows: 220 GB of
-// compressed bytes is the most that one object can have in S3, 160 GB if nothing was expected.
+// parts lets an object become four times as large as expected, as far as memory allows: 250 GB of compressed bytes is
+// the most that one object can have in S3, if so much was expected; 160 GB if nothing was.
 func parts(expect int64) (size, atOnce int) {
 	size = unknownPart
 	if expect > 0 {
-		size = int(min(max(minPart, expect/maxParts*4), maxPart))
+		size = int(min(max(minPart, expect/maxParts*4), largePart))
+	}
+	if expect > largePart*maxParts {
+		size = maxPart
 	}
 	if size > unknownPart { // while it goes, the next one fills
 		return size, 1

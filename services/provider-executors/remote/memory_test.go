@@ -77,10 +77,10 @@ func peak(t *testing.T, url string, size, expect int64) (most uint64) {
 // expected, by which its parts are chosen. It does not run beside other tests.
 func TestBackup_ToS3NeedsNoMoreForMore(t *testing.T) {
 	url := sink(t)
-	for name, expect := range map[string]int64{"smallest parts": 1 << 30, "unknown": 0, "largest parts": 1 << 40} {
+	for name, expect := range map[string]int64{"smallest parts": 1 << 30, "unknown": 0, "large parts": 100 << 30} {
 		some, more := peak(t, url, 80<<20, expect), peak(t, url, 800<<20, expect)
 		t.Logf("%s: %d MiB for 80 MiB, %d MiB for 800", name, some>>20, more>>20)
-		if more > 128_000_000 || float64(more) > 1.25*float64(some) {
+		if more > 128_000_000 || more > some+32<<20 { // as far as the collector may lag
 			t.Errorf("%s: %d MiB were used for 800 MiB, %d for 80", name, more>>20, some>>20)
 		}
 	}

@@ -13,10 +13,12 @@ import (
 func uploads(b *blob.Bucket) func(context.Context, string, *blob.WriterOptions) (io.WriteCloser, error) {
 	return func(ctx context.Context, key string, o *blob.WriterOptions) (io.WriteCloser, error) {
 		r, w := io.Pipe()
+		further := *o
+		further.MaxConcurrency++ // of Azure's blocks the one that fills is one of them
 		u := &upload{ctx: ctx, PipeWriter: w, done: make(chan struct{})}
 		go func() {
 			defer close(u.done)
-			u.err = b.Upload(ctx, key, r, o)
+			u.err = b.Upload(ctx, key, r, &further)
 			_ = r.CloseWithError(u.err) // nil: io.ErrClosedPipe, for who writes after Close
 		}()
 		return u, nil
