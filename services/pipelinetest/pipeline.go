@@ -160,6 +160,8 @@ type Service struct {
 	build func() (host.Part, error)
 	mu    sync.Mutex
 	stop  func()
+
+	stopping sync.Mutex
 }
 
 func (p *Pipeline) service(build func() (host.Part, error)) *Service {
@@ -198,8 +200,10 @@ func (s *Service) Start() {
 	}
 }
 
-// Stop ends the part and waits for it. Stopping twice is harmless.
+// Stop ends the part and waits for it, also if somebody else is at it. Stopping twice is harmless.
 func (s *Service) Stop() {
+	s.stopping.Lock()
+	defer s.stopping.Unlock()
 	s.mu.Lock()
 	stop := s.stop
 	s.stop = nil

@@ -40,7 +40,7 @@ func (p Plan) judge(a attempt, first time.Time, random float64) verdict {
 }
 
 // conclude draws the consequences of an attempt: what is known of the endpoint first, so that nobody sends
-// before it is known, then the record. The log line says everything about the attempt.
+// before it is known, then the record. The log line, of a success one for who debugs, says everything about the attempt.
 func (e *Engine) conclude(ctx context.Context, l *lane, s Subscription, i *item, ev events.Event, a attempt) {
 	first := a.started
 	if len(i.Attempts) > 0 {
