@@ -137,26 +137,6 @@ func told(t *testing.T, p *pipelinetest.Pipeline, id string) (all []string, last
 	return all, last
 }
 
-// small mounts a file system of two megabytes.
-func small(t *testing.T, dir string) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
-		missing := "a storage that is full or refuses needs the right to mount a tmpfs: " + err.Error()
-		if os.Getenv("BACKUPBUS_REQUIRE_SERVERS") == "1" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func TestFault_EndsTheBackupOnceWithAReasonForPeople(t *testing.T) {
 	t.Parallel()
 	once := func(code events.Code) []string { return []string{"requested", "started", "failed " + string(code)} }
@@ -207,11 +187,11 @@ func TestFault_EndsTheBackupOnceWithAReasonForPeople(t *testing.T) {
 			}
 		}, again(events.ProviderUnavailable), events.Failure{Category: events.ByProvider, Retryable: true,
 			Message: "the server cannot be reached: see that it runs, that the address is right and that nothing blocks the way"}},
-		{"disk full", func(t *testing.T, f *faulty) { small(t, f.store) },
+		{"disk full", func(t *testing.T, f *faulty) { executortest.SmallDisk(t, f.store) },
 			again(events.StorageFull), events.Failure{Category: events.BySystem, Retryable: true,
 				Message: `storage "default" is full: free space there or give the instance another storage`}},
 		{"storage that refuses", func(t *testing.T, f *faulty) {
-			small(t, f.store)
+			executortest.SmallDisk(t, f.store)
 			f.started = func() {
 				if err := syscall.Mount("tmpfs", f.store, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
 					t.Fatal(err)

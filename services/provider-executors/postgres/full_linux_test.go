@@ -1,33 +1,12 @@
 package postgres
 
 import (
-	"os"
-	"syscall"
 	"testing"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 	"github.com/backupbus/backupbus/services/provider-executors/postgres/postgrestest"
 )
-
-// smallDisk mounts a filesystem of two megabytes.
-func smallDisk(t testing.TB, dir string) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
-		missing := "a full disk needs the right to mount a tmpfs: " + err.Error()
-		if os.Getenv("BACKUPBUS_REQUIRE_SERVERS") == "1" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-}
 
 // noise is a table that no compression makes small.
 const noise = `CREATE TABLE noise AS SELECT gen_random_uuid() AS a, gen_random_uuid() AS b FROM generate_series(1, 100000)`
@@ -35,7 +14,7 @@ const noise = `CREATE TABLE noise AS SELECT gen_random_uuid() AS a, gen_random_u
 func TestFull_StorageOfAnEncryptedDumpFailsItAndKeepsNothing(t *testing.T) {
 	t.Parallel()
 	s, w := server1(t), newWorld(t)
-	smallDisk(t, w.store)
+	executortest.SmallDisk(t, w.store)
 	set := w.settings()
 	key, recipient := identity(t)
 	set.Identities = key
@@ -59,7 +38,7 @@ func TestFull_StorageOfAPhysicalCopyFailsItAndKeepsNothing(t *testing.T) {
 	t.Parallel()
 	s, w := postgrestest.Start(t), newWorld(t)
 	s.Exec(t, "postgres", noise)
-	smallDisk(t, w.store)
+	executortest.SmallDisk(t, w.store)
 	j := physicalJob(s)
 	f, raw := attempted(t, w.executor(t), j)
 	wantFailure(t, f, raw, events.StorageFull, "free space")

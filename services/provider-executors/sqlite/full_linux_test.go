@@ -4,33 +4,16 @@ import (
 	"errors"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 )
 
-// smallDisk mounts a filesystem of a few megabytes.
-func smallDisk(t *testing.T, dir string) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
-		required(t, "a full disk needs the right to mount a tmpfs: "+err.Error())
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func TestFull_StorageFailsAndKeepsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	smallDisk(t, w.store)
+	executortest.SmallDisk(t, w.store)
 	source := w.file("source.db")
 	fillDB(t, source, 3000)
 	err := failing(t, w, source)
@@ -41,7 +24,7 @@ func TestFull_StorageFailsAndKeepsNothing(t *testing.T) {
 func TestFull_ScratchIsSeenBeforeItIsFilled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	smallDisk(t, w.scratch)
+	executortest.SmallDisk(t, w.scratch)
 	source := w.file("source.db")
 	fillDB(t, source, 3000)
 	err := failing(t, w, source)
@@ -61,7 +44,7 @@ func TestFull_TargetIsSeenBeforeItIsFilled(t *testing.T) {
 	e := w.executor(t)
 	o := executortest.Take(t, e, jobOf(source))
 	small := w.file("small")
-	smallDisk(t, small)
+	executortest.SmallDisk(t, small)
 	_, err := e.Restore(t.Context(), restoreJob(o, small+"/new.db"))
 	executortest.WantCode(t, err, events.StorageFull)
 	if left, _ := os.ReadDir(small); len(left) != 0 {
