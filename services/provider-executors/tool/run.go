@@ -178,7 +178,13 @@ func wait(ctx context.Context, cmd *exec.Cmd, theirs []*os.File, working func())
 			stop := context.AfterFunc(ctx, func() { killLater(cmd, ended) })
 			var watching sync.WaitGroup
 			if working != nil {
-				watching.Go(func() { watchWork(cmd.Process.Pid, lookEvery, ended, working) })
+				watching.Go(func() {
+					Watch(cmd.Process.Pid, ended, func(worked bool) {
+						if worked {
+							working()
+						}
+					})
+				})
 			}
 			err = cmd.Wait()
 			close(ended)

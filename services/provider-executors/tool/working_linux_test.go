@@ -15,12 +15,14 @@ func TestWorks(t *testing.T) {
 		before, now usage
 		want        bool
 	}{
-		"nothing":            {usage{1000, 4096, true}, usage{1000, 4096, true}, false},
-		"a clock of its own": {usage{1000, 4096, true}, usage{1002, 4096, true}, false},
-		"the CPU":            {usage{1000, 4096, true}, usage{1003, 4096, true}, true},
-		"the disk":           {usage{1000, 4096, true}, usage{1000, 8192, true}, true},
-		"a child has ended":  {usage{1000, 4096, true}, usage{10, 4096, true}, true},
-		"not known":          {usage{}, usage{}, true},
+		"nothing":             {usage{1000, 4096, true}, usage{1000, 4096, true}, false},
+		"a clock of its own":  {usage{1000, 4096, true}, usage{1020, 4096, true}, false},
+		"a page now and then": {usage{1000, 4096, true}, usage{1000, 4096 + 64<<10, true}, false},
+		"the CPU":             {usage{1000, 4096, true}, usage{1021, 4096, true}, true},
+		"the disk":            {usage{1000, 4096, true}, usage{1000, 4097 + 64<<10, true}, true},
+		"a child has ended":   {usage{1000, 4096, true}, usage{10, 4096, true}, true},
+		"one of a disk":       {usage{1000, 4096, true}, usage{1000, 10, true}, true},
+		"not known":           {usage{}, usage{}, true},
 	} {
 		if got := c.before.works(c.now); got != c.want {
 			t.Errorf("%s: %v", name, got)

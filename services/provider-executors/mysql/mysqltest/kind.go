@@ -80,8 +80,8 @@ func (k Kind) Path(name string) string {
 	return name
 }
 
-// find sees that the kind is there.
-func (k Kind) find() error {
+// Find sees that the kind is there.
+func (k Kind) Find() error {
 	if k == MySQL {
 		if os.Getenv(Folder) == "" {
 			return fmt.Errorf("%w: set %s to the folder that .ci/mysql makes", ErrMissing, Folder)

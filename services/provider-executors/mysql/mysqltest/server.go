@@ -69,7 +69,7 @@ func Dir() (string, error) {
 
 // Run makes a server in an empty folder and waits until it answers. Stop it.
 func Run(ctx context.Context, kind Kind, dir string, options ...string) (*Server, error) {
-	if err := kind.find(); err != nil {
+	if err := kind.Find(); err != nil {
 		return nil, err
 	}
 	s := newServer(kind, dir, options)
