@@ -61,7 +61,7 @@ type Pipeline struct {
 type Options struct {
 	Store     view.Store           // default: in memory
 	Requester requester.Config     // Listen is set
-	Executors executors.Config     // storages and scratch are set
+	Executors executors.Config     // storages and scratch have defaults
 	Providers []executors.Provider // default: Hand, as provider sqlite
 	Engines   bool                 // the providers of this repository in place of Hand
 	Further   []string             // with the default: names of further providers that Hand is
@@ -108,7 +108,9 @@ func Start(t testing.TB, o Options) *Pipeline {
 	if o.Executors.Storages == nil {
 		o.Executors.Storages = map[string]string{"default": "file://" + p.Dir + "/backups"}
 	}
-	o.Executors.Scratch = p.Dir + "/scratch"
+	if o.Executors.Scratch == "" {
+		o.Executors.Scratch = p.Dir + "/scratch"
+	}
 	if o.Executors.Backoff == nil {
 		o.Executors.Backoff = []time.Duration{time.Millisecond}
 	}

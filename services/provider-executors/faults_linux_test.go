@@ -91,7 +91,8 @@ const reader = "IN ROLE pg_read_all_data"
 
 func (f *faulty) run(t *testing.T, maxAttempts int) (*pipelinetest.Pipeline, string) {
 	t.Helper()
-	log := executortest.Guard(t, f.store)
+	f.executors.Scratch = filepath.Join(f.dir, "scratch")
+	log := executortest.Guard(t, f.store, f.executors.Scratch)
 	p := pipelinetest.Start(t, pipelinetest.Options{Engines: true, Executors: f.executors, Log: log,
 		Requester: requester.Config{MaxAttempts: maxAttempts, Providers: []string{"sqlite", "mysql", "postgres"}}})
 	if f.started != nil {
@@ -131,6 +132,14 @@ func told(t *testing.T, p *pipelinetest.Pipeline, id string) (all []string, last
 			step += " " + string(last.Error.Code)
 		}
 		all = append(all, step)
+	}
+	_, err := p.Bus.Scan(t.Context(), events.AllProgress, 1, false, func(_ string, s events.Stored) error {
+		raw, err := json.Marshal(s)
+		executortest.Unseen(t, "the progress "+s.ID, raw)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	_, body := p.Call(http.MethodGet, base+"/"+id, "")
 	executortest.Unseen(t, "the answer", body)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
@@ -23,7 +24,8 @@ import (
 
 // Canary is part of every secret of a test: of passwords, addresses of hooks, keys of storages. It has no character
 // that is written in another way anywhere. What Finish and WantCode see, and what lies in a folder of Guard, must not
-// have it.
+// have it. What is encrypted with age is opened with the identities that were given to Secret; where none of them opens
+// it, it is searched as it is stored, in which nothing can be found.
 const Canary = "Canary7f3aOfTheTests"
 
 var secrets = struct {
@@ -50,6 +52,26 @@ func Unseen(t testing.TB, what string, text []byte) {
 			return
 		}
 	}
+}
+
+// opened is what an object that is encrypted with age holds, as far as it goes; nothing where no identity of Secret
+// opens it.
+func opened(stored []byte) (text []byte) {
+	var keys []age.Identity
+	secrets.Lock()
+	for _, s := range secrets.all {
+		if id, err := age.ParseX25519Identity(string(s)); err == nil {
+			keys = append(keys, id)
+		}
+	}
+	secrets.Unlock()
+	if len(keys) == 0 {
+		return nil
+	}
+	if plain, err := age.Decrypt(bytes.NewReader(stored), keys...); err == nil {
+		text, _ = io.ReadAll(io.LimitReader(plain, searched))
+	}
+	return text
 }
 
 // Guard looks for secrets in everything that lies below the folders when the test ends, and in all that was written
@@ -98,7 +120,12 @@ func unseenBelow(t testing.TB, folder string) {
 			return err
 		}
 		Unseen(t, "the file "+path, stored)
-		if !strings.HasSuffix(path, ".zst") {
+		name, encrypted := strings.CutSuffix(path, ".age")
+		if encrypted {
+			stored = opened(stored)
+			Unseen(t, "the encrypted object "+path, stored)
+		}
+		if !strings.HasSuffix(name, ".zst") {
 			return nil
 		}
 		plain, err := zstd.NewReader(bytes.NewReader(stored), zstd.WithDecoderConcurrency(1))

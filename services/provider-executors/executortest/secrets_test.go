@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/backupbus/backupbus/events"
@@ -77,6 +78,25 @@ func TestSecrets_AreFoundWhereverTheyAre(t *testing.T) {
 	}
 	packed := packer.EncodeAll(rows.Bytes(), nil)
 	torn := packed[:len(packed)/2]
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	Secret(identity.String())
+	sealed := func(text []byte) []byte {
+		var to bytes.Buffer
+		w, err := age.Encrypt(&to, identity.Recipient())
+		if err == nil {
+			_, err = w.Write(text)
+		}
+		if err == nil {
+			err = w.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return to.Bytes()
+	}
 	for name, c := range map[string]struct {
 		want string
 		do   func(*testing.T, *recorder)
@@ -87,13 +107,16 @@ func TestSecrets_AreFoundWhereverTheyAre(t *testing.T) {
 		"of WantCode": {"the error", func(t *testing.T, r *recorder) {
 			WantCode(r, fmt.Errorf("%w: %s", failed, key), events.Internal)
 		}},
-		"log":            {"the log", func(_ *testing.T, r *recorder) { Guard(r).Debug("said", "of", password) }},
-		"manifest":       {"the file", file("manifest.json", []byte(`{"x":"`+password+`"}`))},
-		"object":         {"the object", file("dump.sql.zst", packed)},
-		"torn object":    {"the object", file("dump.sql.zst", torn)},
-		"nothing told":   {"", told(executor.Progress{Err: failed})},
-		"nothing stored": {"", file("manifest.json", []byte("{}"))},
-		"nothing logged": {"", func(_ *testing.T, r *recorder) { Guard(r).Error("a message") }},
+		"log":              {"the log", func(_ *testing.T, r *recorder) { Guard(r).Debug("said", "of", password) }},
+		"manifest":         {"the file", file("manifest.json", []byte(`{"x":"`+password+`"}`))},
+		"object":           {"the object", file("dump.sql.zst", packed)},
+		"sealed":           {"the encrypted object", file("dump.sql.age", sealed(rows.Bytes()))},
+		"sealed, packed":   {"the object", file("dump.sql.zst.age", sealed(packed))},
+		"sealed by others": {"", file("dump.sql.age", []byte("age-encryption.org/v1\n"))},
+		"torn object":      {"the object", file("dump.sql.zst", torn)},
+		"nothing told":     {"", told(executor.Progress{Err: failed})},
+		"nothing stored":   {"", file("manifest.json", []byte("{}"))},
+		"nothing logged":   {"", func(_ *testing.T, r *recorder) { Guard(r).Error("a message") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &recorder{}
