@@ -163,8 +163,14 @@ func unseenInError(t testing.TB, err error) {
 	Unseen(t, "the failure", failure)
 }
 
-// processesEvery is the time between two looks at the processes.
-const processesEvery = 20 * time.Millisecond
+// processesEvery is the time between two looks at the processes, of all tests of this process together: each look sees
+// what any of them has started, and takes milliseconds.
+const processesEvery = 50 * time.Millisecond
+
+var processes struct {
+	sync.Mutex
+	looked time.Time
+}
 
 // unseenInProcesses looks, until ctx ends, at the arguments and environments of all that this process has started,
 // as any user of the machine may do.
@@ -173,16 +179,27 @@ func unseenInProcesses(ctx context.Context, t testing.TB) {
 	tick := time.NewTicker(processesEvery)
 	defer tick.Stop()
 	for {
-		for _, pid := range started(os.Getpid()) {
-			for _, what := range []string{"cmdline", "environ"} {
-				text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, what)) // it may have ended
-				Unseen(t, "the "+what+" of a program", text)
+		if processes.TryLock() {
+			if time.Since(processes.looked) >= processesEvery/2 {
+				look(t)
+				processes.looked = time.Now()
 			}
+			processes.Unlock()
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+func look(t testing.TB) {
+	t.Helper()
+	for _, pid := range started(os.Getpid()) {
+		for _, what := range []string{"cmdline", "environ"} {
+			text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, what)) // it may have ended
+			Unseen(t, "the "+what+" of a program", text)
 		}
 	}
 }

@@ -131,8 +131,8 @@ func TestSecrets_AreFoundWhereverTheyAre(t *testing.T) {
 // Not parallel: the others would find what this one starts.
 func TestSecrets_AreFoundInProcesses(t *testing.T) {
 	for what, start := range map[string]*exec.Cmd{
-		"cmdline": exec.CommandContext(t.Context(), "sh", "-c", "cat; :", Secret("argument-of-this-test")),
-		"environ": exec.CommandContext(t.Context(), "sh", "-c", "cat; :"),
+		"cmdline": exec.CommandContext(t.Context(), "sh", "-c", "echo; cat; :", Secret("argument-of-this-test")),
+		"environ": exec.CommandContext(t.Context(), "sh", "-c", "echo; cat; :"),
 	} {
 		if what == "environ" {
 			start.Env = []string{"PW=" + Secret("variable-of-this-test"), "PATH=" + os.Getenv("PATH")}
@@ -141,11 +141,18 @@ func TestSecrets_AreFoundInProcesses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		out, err := start.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := start.Start(); err != nil {
 			t.Fatal(err)
 		}
-		r, now := &recorder{}, func() context.Context { ctx, cancel := context.WithCancel(t.Context()); cancel(); return ctx }()
-		unseenInProcesses(now, r)
+		if _, err := out.Read(make([]byte, 1)); err != nil { // before, it has no environment yet
+			t.Fatal(err)
+		}
+		r := &recorder{}
+		look(r)
 		_ = in.Close()
 		if err := start.Wait(); err != nil {
 			t.Error(err)
