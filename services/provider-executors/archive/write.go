@@ -170,7 +170,7 @@ const (
 	maxParts    = 10_000
 	minPart     = 8 << 20
 	unknownPart = 16 << 20
-	largePart   = 22 << 20 // the most with which a process stays within 128 MB
+	largePart   = 20 << 20 // a process stays well within 128 MiB
 	maxPart     = 24 << 20 // of what is known to need it
 )
 
