@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/pipelinetest"
 	"github.com/backupbus/backupbus/services/requester/intake"
 )
 
@@ -75,7 +76,8 @@ func TestReplicas_KilledAtRandom_DecideEachSlotOnce(t *testing.T) {
 // The real timers of the bus, the real requester: a slot fires, its backup is taken, and the next is armed.
 func TestRequester_ASlotFiresByTheBussTimers(t *testing.T) {
 	t.Parallel()
-	w := begin(t, 1, "orders")
+	w := pipelinetest.Start(t, pipelinetest.Options{})
+	w.Register("acme", "orders")
 	w.Hand.Auto()
 	in := intake.New(w.Bus, w.View, time.Now, quiet, intake.Config{Bus: w.Bus.Name()})
 	began := time.Now()

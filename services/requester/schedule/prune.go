@@ -57,7 +57,8 @@ func (s *Scheduler) prune(ctx context.Context, sc events.Schedule) error {
 		if v.Keep {
 			continue
 		}
-		asked, err := s.remove(ctx, v.Backup, intake.Change{Newest: retention.Newest(verdicts)})
+		// a deletion that another requester asked for and that has failed since has its own time to be tried again
+		asked, err := s.remove(ctx, v.Backup, intake.Change{Newest: retention.Newest(verdicts), Still: lifecycle.Kept})
 		if err != nil {
 			return err
 		}

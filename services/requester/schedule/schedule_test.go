@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/events/lifecycle"
 	"github.com/backupbus/backupbus/services/requester/intake"
 	"github.com/backupbus/backupbus/services/requester/schedule"
 	"github.com/backupbus/backupbus/services/status-tracker/view"
@@ -464,6 +465,30 @@ func TestRetention_WhenTheNewestGoesMeanwhile(t *testing.T) {
 	w.settle()
 	if left := w.backups(); len(left) != 1 || left[0].BackupID != before[0].BackupID {
 		t.Errorf("%v", w.outcomes())
+	}
+}
+
+// Of two requesters one may decide by what was there before the other's deletion failed: its next try has its time.
+func TestRetention_AFailedDeletionKeepsItsPauseFromOtherRequesters(t *testing.T) {
+	t.Parallel()
+	w := begin(t, 1, "orders")
+	w.Hand.Auto()
+	w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600, Retention: &events.Retention{KeepLast: 1}})
+	w.until(at(22, 12, 0))
+	before := w.backups()
+	w.Hand.FailDeletions(&events.Failure{Code: events.Network, Category: events.BySystem, Message: "the storage is away", Retryable: true})
+	w.until(at(23, 2, 0))
+	now := w.backups()
+	if len(before) != 1 || len(now) != 2 || now[0].State != lifecycle.DeletionFailed {
+		t.Fatalf("%v", w.outcomes())
+	}
+	newest := w.Await("acme", now[1].BackupID, events.Succeeded)
+	if err := schedule.New(late{w.in, []events.Backup{now[1], before[0]}}, w.Bus, w.timers, w.now, quiet).Happened(t.Context(), newest); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	if b := w.backups()[0]; b.State != lifecycle.DeletionFailed || b.Deletion.Try != now[0].Deletion.Try {
+		t.Errorf("%s, try %d: was %d", b.State, b.Deletion.Try, now[0].Deletion.Try)
 	}
 }
 

@@ -93,6 +93,7 @@ func begin(t *testing.T, replicas int, instances ...string) *world {
 	for _, i := range instances {
 		w.Register("acme", i)
 	}
+	w.Requester.Stop() // it has a scheduler too, by the real clock
 	w.in = intake.New(w.Bus, w.View, w.now, quiet, intake.Config{Bus: w.Bus.Name()})
 	for range replicas {
 		w.all = append(w.all, schedule.New(w.in, w.Bus, w.timers, w.now, quiet))
