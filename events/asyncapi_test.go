@@ -109,7 +109,7 @@ func channelObjects() map[string]object {
 	about := map[string]string{
 		"project": "the project, escaped as a token", "instance": "the instance, escaped as a token; _ where there is none",
 		"provider": "mysql, postgres, sqlite and others; _ where there is none, or the sender of a command does not know it",
-		"entity":   "what the event is about", "entityId": "its id", "step": "what happened", "backupId": "id of the backup",
+		"entity":   "what the event is about", "entityId": "its id", "step": "what happened",
 		"verb": "create, cancel, delete, verify or restore", "name": "chosen by the sender of a command, in its header Backupbus-Reply-To",
 		"service": "requester, exec-{provider}, tracker or notifier", "reason": "why the message could not be used",
 	}
@@ -126,7 +126,7 @@ func channelObjects() map[string]object {
 	}
 	return map[string]object{
 		eventChannel:      channel(events.EventRoot+".{project}.{provider}.{instance}.{entity}.{entityId}.{step}", "Everything that happened, in the stream BACKUP_EVENTS."),
-		progressChannel:   channel(events.ProgressRoot+".{project}.{provider}.{instance}.backup.{backupId}", "The last progress of each backup, in the stream BACKUP_PROGRESS."),
+		progressChannel:   channel(events.ProgressRoot+".{project}.{provider}.{instance}.{entity}.{entityId}", "The last progress of each backup and restore, in the stream BACKUP_PROGRESS."),
 		commandChannel:    channel(events.CommandRoot+".{project}.{provider}.{instance}.backup.{verb}", "What outsiders ask for, in the stream BACKUP_COMMANDS."),
 		replyChannel:      channel("backupbus.v1.reply.{project}.{name}", "A copy of a command's outcome, if it names a subject here; not stored."),
 		deadLetterChannel: channel(events.DeadLetterRoot+".{service}.{project}.{reason}", "What could not be used, as it was received, with headers Backupbus-Deadletter-*; in the stream BACKUP_DEADLETTERS."),

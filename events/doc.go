@@ -8,6 +8,7 @@
 //	            backup.progress (own stream)    executors             tracker
 //	restore     restore.requested               requester             executors, tracker, notifier
 //	            restore.started … failed        executors             tracker, notifier
+//	            restore.progress (own stream)   executors             tracker
 //	instance    instance.registered, updated    requester             tracker, notifier, executors
 //	subscription subscription.created … disabled notifier             notifier
 //	delivery    delivery.dead_lettered          notifier              tracker, notifier

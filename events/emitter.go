@@ -27,7 +27,7 @@ var emissions = []Emission{
 	{ByRequester, Requests, nil},
 	{ByExecutor, Backups, []Step{ProgressStep, Updated, Started, Skipped, Succeeded, Verified, Deleted,
 		AttemptFailed, VerificationFailed, DeletionFailed, Cancelled, Failed}},
-	{ByExecutor, Restores, []Step{Started, Succeeded, Failed}},
+	{ByExecutor, Restores, []Step{ProgressStep, Started, Succeeded, Failed}},
 	{ByNotifier, Subscriptions, nil},
 	{ByNotifier, Deliveries, nil},
 	{ByOutsider, "command", nil},

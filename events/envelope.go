@@ -96,9 +96,10 @@ func New(bus string, p Payload, step Step, id string, sequence uint64, at time.T
 // progressLife is how long a progress event is worth reading.
 const progressLife = 15 * time.Minute
 
-// NewProgress builds a progress event; sequence is that of the backup's last lifecycle event.
+// NewProgress builds a progress event; sequence is that of the last lifecycle event of the backup or restore.
 func NewProgress(bus string, p Progress, sequence string, at time.Time, c Cause) (Event, error) {
-	id := EventID(p.BackupID, Backups, ProgressStep, p.Attempt) + "-" + strconv.Itoa(p.Ordinal)
+	about := p.Aggregate()
+	id := EventID(about.ID, about.Entity, ProgressStep, p.Attempt) + "-" + strconv.Itoa(p.Ordinal)
 	ev, err := build(bus, p, ProgressStep, id, at, c)
 	if err != nil {
 		return Event{}, err
@@ -155,7 +156,7 @@ func build(bus string, p Payload, step Step, id string, at time.Time, c Cause) (
 // FormatSequence writes a number of events.md 1.1: ten digits, so that byte order is number order.
 func FormatSequence(n uint64) string { return fmt.Sprintf("%010d", n) }
 
-// SequenceNumber is the lifecycle number in `sequence`: of a progress event, that of its backup.
+// SequenceNumber is the lifecycle number in `sequence`: of a progress event, that of its backup or restore.
 func (e Event) SequenceNumber() (uint64, error) {
 	head, _, _ := strings.Cut(e.Sequence, ".")
 	n, err := strconv.ParseUint(head, 10, 64)

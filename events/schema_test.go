@@ -197,6 +197,11 @@ func examples(t testing.TB) []events.Event {
 		IDs: events.RestoreIDs{Operation: events.OperationID(rs + "-requested")}, Door: "native", RequestID: rq,
 		EnqueuedTime: events.At(tick()), Target: events.Target{Instance: "orders-copy"}}, events.Requested, 1)
 	r = restored(lifecycle.ClaimRestore(r, tick(), "ex-4f2a"), events.Started, 2)
+	if p, err = events.NewProgress("bus.local", events.Progress{RestoreID: rs, BackupID: id, Project: "shop", Provider: "sqlite", Instance: "orders-db",
+		Ordinal: 1, Phase: events.Copying, Percent: &percent, BytesDone: &done, BytesTotal: &total}, events.FormatSequence(2), at, events.Cause{CorrelationID: rq}); err != nil {
+		t.Fatal(err)
+	}
+	out = append(out, p)
 	restored(lifecycle.CompleteRestore(r, tick(), 200<<20), events.Succeeded, 3)
 	restored(lifecycle.FailRestore(r, tick(), wrong), events.Failed, 3)
 

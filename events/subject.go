@@ -94,7 +94,7 @@ func (a Aggregate) SiblingsFilter(s Step) (string, error) {
 	return bounded(head + "." + string(a.Entity) + ".*." + string(s))
 }
 
-// ProgressSubject is the subject of a backup's progress; the stream keeps the last message of each.
+// ProgressSubject is the subject of the progress of a backup or restore; the stream keeps the last message of each.
 func (a Aggregate) ProgressSubject() (string, error) {
 	head, err := a.head()
 	if err != nil {

@@ -12,24 +12,24 @@ import (
 )
 
 // PublishProgress sends a progress event and waits for nothing: one that is lost is followed by another
-// (events.md 2.2). sequence is that of the backup's last lifecycle event. An error means that the event
+// (events.md 2.2). sequence is that of the last lifecycle event of the backup or restore. An error means that the event
 // could not be made, never that it did not arrive.
 func (b *Bus) PublishProgress(ctx context.Context, p events.Progress, sequence string, at time.Time, c events.Cause) error {
 	subject, err := p.Aggregate().ProgressSubject()
 	if err != nil {
-		return fmt.Errorf("progress of %s: %w", p.BackupID, err)
+		return fmt.Errorf("progress of %s: %w", p.Aggregate().ID, err)
 	}
 	ev, err := events.NewProgress(b.name, p, sequence, at, c)
 	if err != nil {
-		return fmt.Errorf("progress of %s: %w", p.BackupID, err)
+		return fmt.Errorf("progress of %s: %w", p.Aggregate().ID, err)
 	}
 	header, data, err := events.Encode(ev)
 	if err != nil {
-		return fmt.Errorf("progress of %s: %w", p.BackupID, err)
+		return fmt.Errorf("progress of %s: %w", p.Aggregate().ID, err)
 	}
 	header[jetstream.MsgIDHeader] = []string{ev.ID}
 	if err := b.nc.PublishMsg(&nats.Msg{Subject: subject, Header: header, Data: data}); err != nil {
-		b.log.DebugContext(ctx, "progress not sent", "backup_id", p.BackupID, "error", err)
+		b.log.DebugContext(ctx, "progress not sent", "of", p.Aggregate().ID, "error", err)
 	}
 	return nil
 }

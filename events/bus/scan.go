@@ -70,7 +70,7 @@ func (b *Bus) Tail(ctx context.Context, filter string, start Start, fn func(subj
 	return r.run(ctx)
 }
 
-// TailProgress is Tail for progress, from now on. Only the newest progress of a backup is kept, so what
+// TailProgress is Tail for progress, from now on. Only the newest progress of a backup or restore is kept, so what
 // was overwritten during a reconnect is not seen.
 func (b *Bus) TailProgress(ctx context.Context, filter string, fn func(subject string, s events.Stored) error) error {
 	return b.Tail(ctx, filter, Start{}, fn)

@@ -27,7 +27,7 @@ type Config struct {
 	Instance string
 	Backup   string
 	Filter   string    // CESQL over the attributes
-	Progress bool      // progress of running backups too; it is not replayed and has no cursor
+	Progress bool      // progress of running backups and restores too; it is not replayed and has no cursor
 	Cursor   string    // go on after this one; beats Since
 	Since    time.Time // start at this time; zero and no cursor: now (Subscribe), the oldest event (Replay)
 	Until    time.Time // Replay only: end before this time

@@ -38,6 +38,7 @@ func unasked(_ events.State, f Facts) bool           { return f.Cause == "RETENT
 var table = slices.Concat(backups(), []Transition{
 	{Entity: events.Restores, Step: events.Requested, From: []events.State{None}, To: Enqueued},
 	{Entity: events.Restores, Step: events.Started, From: []events.State{Enqueued}, To: Running},
+	{Entity: events.Restores, Step: events.ProgressStep, From: []events.State{Running}, To: Unchanged},
 	{Entity: events.Restores, Step: events.Succeeded, From: []events.State{Running}, To: Successful},
 	{Entity: events.Restores, Step: events.Failed, From: []events.State{Enqueued, Running}, To: Failed},
 

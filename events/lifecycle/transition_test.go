@@ -96,6 +96,7 @@ func TestCheck_OtherEntities(t *testing.T) {
 	}{
 		{events.Restores, events.Requested, lifecycle.None, lifecycle.Enqueued},
 		{events.Restores, events.Started, lifecycle.Enqueued, lifecycle.Running},
+		{events.Restores, events.ProgressStep, lifecycle.Running, lifecycle.Running},
 		{events.Restores, events.Succeeded, lifecycle.Running, lifecycle.Successful},
 		{events.Restores, events.Failed, lifecycle.Enqueued, lifecycle.Failed},
 		{events.Instances, events.Registered, lifecycle.None, lifecycle.Present},

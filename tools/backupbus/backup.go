@@ -75,8 +75,21 @@ func (f *failure) String() string { return f.Code + ": " + f.Message }
 
 type progress struct {
 	Phase      string `json:"phase"`
+	Percent    *int   `json:"percent"`
 	BytesDone  *int64 `json:"bytesDone"`
 	BytesTotal *int64 `json:"bytesTotal"`
+}
+
+func (p *progress) String() string {
+	switch {
+	case p == nil:
+		return ""
+	case p.Percent != nil:
+		return fmt.Sprintf("%s, %d %%", p.Phase, *p.Percent)
+	case p.BytesDone != nil:
+		return p.Phase + ", " + size(p.BytesDone)
+	}
+	return p.Phase
 }
 
 type receipt struct {

@@ -34,6 +34,7 @@ func describeBackup(w io.Writer, answer json.RawMessage) error {
 	row("backup", b.BackupID)
 	row("instance", b.Instance)
 	row("state", b.State)
+	row("progress", b.Progress.String())
 	row("proof", b.Proof)
 	if b.Held {
 		row("held", "it cannot be deleted until it is released")

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestDescribeBackup_SaysWhatBecameOfASlot(t *testing.T) {
+func TestDescribeBackup_SaysWhatBecameOfASlotAndHowFarItIs(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string][]string{
 		`{"backupId":"bk_a","scheduleId":"sc_a","dueTime":"2026-01-15T02:00:00Z","windowEndTime":"2026-01-15T06:00:00Z","state":"SKIPPED",
@@ -17,7 +17,10 @@ func TestDescribeBackup_SaysWhatBecameOfASlot(t *testing.T) {
 		  "lastSuccessBackupId":"bk_d","lastSuccessTime":"2026-01-14T02:10:00Z"}}`: {
 			"overdue\tnot begun at 2026-01-15T06:00:00Z", "blocked by\tbk_c", "last good\tbk_d of 2026-01-14T02:10:00Z",
 		},
-		`{"backupId":"bk_a","state":"RUNNING","overdue":{"sinceTime":"2026-01-15T06:00:00Z","started":true}}`: {"overdue\tstill running at 2026-01-15T06:00:00Z"},
+		`{"backupId":"bk_a","state":"RUNNING","overdue":{"sinceTime":"2026-01-15T06:00:00Z","started":true}}`:             {"overdue\tstill running at 2026-01-15T06:00:00Z"},
+		`{"backupId":"bk_a","state":"RUNNING","progress":{"phase":"COPYING","percent":40,"bytesDone":4,"bytesTotal":10}}`: {"progress\tCOPYING, 40 %"},
+		`{"backupId":"bk_a","state":"RUNNING","progress":{"phase":"COPYING","bytesDone":2048}}`:                           {"progress\tCOPYING, 2.0 KiB"},
+		`{"backupId":"bk_a","state":"RUNNING","progress":{"phase":"FINALIZING"}}`:                                         {"progress\tFINALIZING"},
 	} {
 		var out strings.Builder
 		if err := describeBackup(&out, json.RawMessage(answer)); err != nil {

@@ -93,7 +93,7 @@ func newEventsTail(o *options) *cobra.Command {
 		},
 	}
 	i.flags(c.Flags())
-	c.Flags().BoolVar(&progress, "progress", false, "progress of running backups too")
+	c.Flags().BoolVar(&progress, "progress", false, "progress of running backups and restores too")
 	return c
 }
 

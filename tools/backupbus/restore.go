@@ -22,6 +22,7 @@ type restore struct {
 	EndTime       time.Time `json:"endTime"`
 	DurationMs    *int64    `json:"durationMs"`
 	RestoredBytes *int64    `json:"restoredBytes"`
+	Progress      *progress `json:"progress"`
 	Error         *failure  `json:"error"`
 }
 
@@ -57,7 +58,7 @@ func newRestoreCreate(o *options) *cobra.Command {
 			answer, err := w.until(cmd, o, path, func(a json.RawMessage) (bool, *progress, error) {
 				var r restore
 				err := json.Unmarshal(a, &r)
-				return !r.EndTime.IsZero(), nil, err
+				return !r.EndTime.IsZero(), r.Progress, err
 			})
 			if err != nil {
 				return err
@@ -88,6 +89,9 @@ func describeRestore(w io.Writer, answer json.RawMessage) error {
 		return err
 	}
 	_, _ = fmt.Fprintf(w, "restore\t%s\nbackup\t%s\nto\t%s\nstate\t%s\n", r.RestoreID, r.BackupID, r.Target.Instance, r.State)
+	if r.Progress != nil {
+		_, _ = fmt.Fprintf(w, "progress\t%s\n", r.Progress)
+	}
 	if r.RestoredBytes != nil {
 		_, _ = fmt.Fprintf(w, "restored\t%s\n", size(r.RestoredBytes))
 	}

@@ -63,7 +63,7 @@ func (x *Executor) Restore(ctx context.Context, j executor.RestoreJob) (int64, e
 	if p.report == nil {
 		p.report = func(executor.Progress) {}
 	}
-	p.tell(events.Copying)
+	p.tell(events.Preparing)
 	ctx = executor.WithAlive(ctx, p.alive)
 	c, m, err := x.Usable(ctx, j.Source, j.Checksum)
 	if err == nil {
@@ -72,6 +72,7 @@ func (x *Executor) Restore(ctx context.Context, j executor.RestoreJob) (int64, e
 	if err != nil {
 		return 0, err
 	}
+	p.expect(m.SourceBytes())
 	p.tell(events.Finalizing)
 	r := x.reading(c, scratchPrefix+j.RestoreID)
 	r.pace = p

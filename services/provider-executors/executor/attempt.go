@@ -94,7 +94,8 @@ func (r *Runner) follow(ctx context.Context, last events.Stored, b events.Backup
 			return err
 		}
 		if err == nil {
-			r.progress(ctx, last, b, &w, p)
+			w.see(r.now(), p)
+			r.progress(ctx, last, events.Progress{BackupID: b.BackupID, Project: b.Project, Provider: b.Provider, Instance: b.Instance, Attempt: b.Attempt}, &w.told, p)
 		}
 		if why := w.over(r.now(), r.c); why != nil {
 			return r.abandon(ctx, last, b, ref, why)
@@ -266,9 +267,15 @@ func (r *Runner) fail(ctx context.Context, last events.Stored, b events.Backup, 
 
 // watch is what the runner knows of an attempt's progress.
 type watch struct {
-	began, moved, looked, hinted, told time.Time
-	last                               Progress
-	sent                               events.Progress
+	began, moved, looked, hinted time.Time
+	last                         Progress
+	told                         told
+}
+
+// told is what was last published of how far some work is.
+type told struct {
+	at   time.Time
+	sent events.Progress
 }
 
 // over says why an attempt has to be stopped, nil if it need not.
@@ -292,15 +299,13 @@ func (w *watch) see(now time.Time, p Progress) {
 	w.last = p
 }
 
-// progress publishes how far the work is, when it has moved and the last word is old enough.
-func (r *Runner) progress(ctx context.Context, last events.Stored, b events.Backup, w *watch, p Progress) {
+// progress publishes how far the work is, when it has moved and the last word is old enough. next names the work.
+func (r *Runner) progress(ctx context.Context, last events.Stored, next events.Progress, t *told, p Progress) {
 	now := r.now()
-	w.see(now, p)
-	if now.Sub(w.told) < r.c.ProgressEvery {
+	if now.Sub(t.at) < r.c.ProgressEvery {
 		return
 	}
-	next := events.Progress{BackupID: b.BackupID, Project: b.Project, Provider: b.Provider, Instance: b.Instance,
-		Attempt: b.Attempt, Ordinal: w.sent.Ordinal + 1, Phase: p.Phase}
+	next.Ordinal, next.Phase = t.sent.Ordinal+1, p.Phase
 	if next.Phase == "" {
 		next.Phase = events.Preparing
 	}
@@ -309,14 +314,14 @@ func (r *Runner) progress(ctx context.Context, last events.Stored, b events.Back
 		next.Percent, next.BytesTotal = &percent, &p.BytesTotal
 	}
 	next.BytesDone = &p.BytesDone
-	if next.Phase == w.sent.Phase && same(next.Percent, w.sent.Percent) {
+	if next.Phase == t.sent.Phase && same(next.Percent, t.sent.Percent) {
 		return
 	}
 	if err := r.log.PublishProgress(ctx, next, last.Sequence, now, events.CausedBy(last.Event)); err != nil {
-		r.slog.WarnContext(ctx, "progress not published", "backup_id", b.BackupID, "error", err.Error())
+		r.slog.WarnContext(ctx, "progress not published", "of", next.Aggregate().ID, "error", err.Error())
 		return
 	}
-	w.told, w.sent = now, next
+	t.at, t.sent = now, next
 }
 
 func same(a, b *int) bool { return a == b || a != nil && b != nil && *a == *b }

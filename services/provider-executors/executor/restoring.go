@@ -13,9 +13,9 @@ import (
 	"github.com/backupbus/backupbus/events/lifecycle"
 )
 
-// watched runs a restore under the deadline, and ends one that does not move, if it reports at all. While no bytes
-// are read the target's server is at work, of which nothing is seen.
-func (r *Runner) watched(ctx context.Context, to Restorer, job RestoreJob) (int64, error) {
+// watched runs a restore under the deadline, publishes how far it is, and ends one that does not move, if it reports
+// at all. While no bytes are read the target's server is at work, of which nothing is seen.
+func (r *Runner) watched(ctx context.Context, started events.Stored, rec events.Restore, to Restorer, job RestoreJob) (int64, error) {
 	var mu sync.Mutex
 	var last Progress
 	job.Report = func(p Progress) {
@@ -23,10 +23,16 @@ func (r *Runner) watched(ctx context.Context, to Restorer, job RestoreJob) (int6
 		defer mu.Unlock()
 		last = p
 	}
-	ctx, end := r.guard(ctx, func() (p Progress, moves bool) {
+	var t told
+	ctx, end := r.guard(ctx, func() (Progress, bool) {
 		mu.Lock()
-		defer mu.Unlock()
-		return last, last.Phase == "" || last.Phase == events.Finalizing
+		now := last
+		mu.Unlock()
+		if now.Phase == "" {
+			return now, true
+		}
+		r.progress(ctx, started, events.Progress{RestoreID: rec.RestoreID, BackupID: rec.BackupID, Project: rec.Project, Provider: rec.Provider, Instance: rec.Instance}, &t, now)
+		return now, now.Phase == events.Finalizing
 	})
 	defer end()
 	n, err := to.Restore(ctx, job)

@@ -16,17 +16,33 @@ type restorer func(ctx context.Context, j RestoreJob) (int64, error)
 
 func (f restorer) Restore(ctx context.Context, j RestoreJob) (int64, error) { return f(ctx, j) }
 
+// toldLog keeps the progress that is published.
+type toldLog struct {
+	Log
+	all []events.Progress
+}
+
+func (l *toldLog) PublishProgress(_ context.Context, p events.Progress, sequence string, _ time.Time, _ events.Cause) error {
+	if sequence != "0000000002" {
+		return errors.New("sequence " + sequence)
+	}
+	l.all = append(l.all, p)
+	return nil
+}
+
 func TestRestore_ThatDoesNotMoveIsStopped(t *testing.T) {
 	for name, c := range map[string]struct {
 		each func(n int64) Progress // reported every minute for two hours
 		want events.Code
+		told int // progress events: one for each percent or phase
 	}{
-		"no byte":             {func(int64) Progress { return Progress{Phase: events.Copying} }, events.DeadlineExceeded},
-		"bytes":               {func(n int64) Progress { return Progress{Phase: events.Copying, BytesDone: n} }, ""},
-		"beats":               {func(n int64) Progress { return Progress{Phase: events.Copying, Beats: n} }, ""},
-		"nothing is read":     {func(int64) Progress { return Progress{Phase: events.Finalizing} }, ""},
-		"it tells nothing":    {func(int64) Progress { return Progress{} }, ""},
-		"bytes, for too long": {func(n int64) Progress { return Progress{Phase: events.Copying, BytesDone: n} }, events.DeadlineExceeded},
+		"no byte":             {func(int64) Progress { return Progress{Phase: events.Copying} }, events.DeadlineExceeded, 1},
+		"bytes":               {func(n int64) Progress { return Progress{Phase: events.Copying, BytesDone: n} }, "", 1},
+		"bytes of a total":    {func(n int64) Progress { return Progress{Phase: events.Copying, BytesDone: n, BytesTotal: 240} }, "", 51},
+		"beats":               {func(n int64) Progress { return Progress{Phase: events.Copying, Beats: n} }, "", 1},
+		"nothing is read":     {func(int64) Progress { return Progress{Phase: events.Finalizing} }, "", 1},
+		"it tells nothing":    {func(int64) Progress { return Progress{} }, "", 0},
+		"bytes, for too long": {func(n int64) Progress { return Progress{Phase: events.Copying, BytesDone: n} }, events.DeadlineExceeded, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -34,8 +50,10 @@ func TestRestore_ThatDoesNotMoveIsStopped(t *testing.T) {
 				if name == "bytes, for too long" {
 					config.Deadline = time.Hour
 				}
-				r := NewRunner(nil, Capabilities{}, nil, time.Now, slog.New(slog.DiscardHandler), config)
-				n, err := r.watched(t.Context(), restorer(func(ctx context.Context, j RestoreJob) (int64, error) {
+				log := &toldLog{}
+				r := NewRunner(nil, Capabilities{}, log, time.Now, slog.New(slog.DiscardHandler), config)
+				started := events.Stored{Event: events.Event{Sequence: "0000000002"}}
+				n, err := r.watched(t.Context(), started, events.Restore{RestoreID: "rs_a", BackupID: "bk_a", Project: "p"}, restorer(func(ctx context.Context, j RestoreJob) (int64, error) {
 					minute := time.NewTicker(time.Minute)
 					defer minute.Stop()
 					for n := int64(1); n <= 120; n++ {
@@ -54,6 +72,14 @@ func TestRestore_ThatDoesNotMoveIsStopped(t *testing.T) {
 					t.Errorf("%d, %v", n, err)
 				case c.want != "" && (!errors.As(err, &f) || f.Code != c.want || f.Retryable):
 					t.Errorf("%v", err)
+				}
+				for i, p := range log.all {
+					if p.RestoreID != "rs_a" || p.BackupID != "bk_a" || p.Ordinal != i+1 || p.Attempt != 0 || p.Phase == "" {
+						t.Errorf("%+v", p)
+					}
+				}
+				if len(log.all) != c.told {
+					t.Errorf("%d times progress, want %d", len(log.all), c.told)
 				}
 			})
 		})

@@ -189,7 +189,7 @@ func (r *Runner) restore(ctx context.Context, trigger events.Stored) error {
 	if !ok {
 		return r.endRestore(ctx, started.Stored, rec, 0, &events.Failure{Code: events.ProviderRejected, Category: events.ByProvider, Message: "this provider cannot restore"})
 	}
-	n, err := r.watched(ctx, restorer, job)
+	n, err := r.watched(ctx, started.Stored, rec, restorer, job)
 	if err != nil {
 		r.slog.WarnContext(ctx, "restore finished", "restore_id", rec.RestoreID, "outcome", "failed", "error", events.Redact(err.Error()))
 		f := FailureOf(err)

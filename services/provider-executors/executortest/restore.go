@@ -1,6 +1,7 @@
 package executortest
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/backupbus/backupbus/events"
@@ -28,11 +29,38 @@ func restoreJob(o lifecycle.Outcome, target events.InstanceConfig) executor.Rest
 func restoreEqual(t *testing.T, h Harness) {
 	r, j, o := restorer(t, h)
 	target := h.Target(t)
-	n, err := r.Restore(t.Context(), restoreJob(o, target))
+	job := restoreJob(o, target)
+	var said []executor.Progress
+	var mu sync.Mutex
+	job.Report = func(p executor.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		said = append(said, p)
+	}
+	n, err := r.Restore(t.Context(), job)
 	if err != nil || n <= 0 {
 		t.Fatalf("restore: %d bytes, %v", n, err)
 	}
+	wantWholeWay(t, said, n)
 	wantContent(t, h, target, h.Content(t, j.Config))
+}
+
+// wantWholeWay wants progress from the first look at the copy to the last of n bytes, and never back.
+func wantWholeWay(t *testing.T, said []executor.Progress, n int64) {
+	t.Helper()
+	if len(said) < 3 || said[0].Phase != events.Preparing {
+		t.Fatalf("progress of a restore: %+v", said)
+	}
+	var done int64
+	for _, p := range said {
+		if p.BytesDone < done || p.BytesDone > n || p.Phase != events.Preparing && p.BytesTotal != n {
+			t.Errorf("%+v after %d of %d bytes", p, done, n)
+		}
+		done = p.BytesDone
+	}
+	if last := said[len(said)-1]; last.BytesDone != n || last.Phase != events.Finalizing {
+		t.Errorf("the last word is %+v, of %d bytes", last, n)
+	}
 }
 
 func restoreRefuses(t *testing.T, h Harness) {

@@ -38,7 +38,7 @@ type Reader interface {
 	RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error)
 	CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error)
 	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
-	Progress(ctx context.Context, project, backupID string) (events.Progress, error)
+	Progress(ctx context.Context, project, id string) (events.Progress, error)
 	Peaks(ctx context.Context, project string, backupIDs []string) (map[string]int, error)
 	Restore(ctx context.Context, project, id string) (events.Restore, error)
 	Instance(ctx context.Context, project, name string) (events.Instance, error)

@@ -83,6 +83,12 @@ func (i *Intake) Progress(ctx context.Context, b events.Backup) (p events.Progre
 	return p, err == nil && p.Attempt == b.Attempt
 }
 
+// RestoreProgress of a running restore; ok is false if none is known.
+func (i *Intake) RestoreProgress(ctx context.Context, r events.Restore) (p events.Progress, ok bool) {
+	p, err := i.view.Progress(ctx, r.Project, r.RestoreID)
+	return p, err == nil
+}
+
 // Peak is the highest percentage that was told of a backup, in any of its attempts; 0 if none is known.
 func (i *Intake) Peak(ctx context.Context, b events.Backup) int {
 	peaks, err := i.Peaks(ctx, b.Project, []string{b.BackupID})

@@ -7,7 +7,7 @@ import (
 	"github.com/backupbus/backupbus/events"
 )
 
-// RunProgress keeps the last progress of each backup in the view until ctx ends. Progress may be lost: a
+// RunProgress keeps the last progress of each backup and restore in the view until ctx ends. Progress may be lost: a
 // message that cannot be used is dropped, one that comes late is not kept.
 func (p *Projector) RunProgress(ctx context.Context, source Source) error {
 	for {
@@ -35,10 +35,10 @@ func (p *Projector) keep(ctx context.Context, header map[string][]string, body [
 		return nil //nolint:nilerr // droppable by contract (events.md 3.3)
 	}
 	next, err := events.Decode[events.Progress](ev)
-	if err != nil || next.Project == "" || next.BackupID == "" {
+	if err != nil || next.Project == "" || next.Aggregate().ID == "" {
 		return nil //nolint:nilerr // droppable by contract (events.md 3.3)
 	}
-	last, err := p.view.Progress(ctx, next.Project, next.BackupID)
+	last, err := p.view.Progress(ctx, next.Project, next.Aggregate().ID)
 	if err != nil && !errors.Is(err, events.ErrNotFound) {
 		return err
 	}

@@ -215,8 +215,8 @@ func (f *Fallback) RestoringInto(ctx context.Context, project, instance string) 
 }
 
 // Progress implements Reader; the log has none.
-func (f *Fallback) Progress(ctx context.Context, project, backupID string) (events.Progress, error) {
-	return f.view.Progress(ctx, project, backupID)
+func (f *Fallback) Progress(ctx context.Context, project, id string) (events.Progress, error) {
+	return f.view.Progress(ctx, project, id)
 }
 
 // Peaks implements Reader; the log has none.

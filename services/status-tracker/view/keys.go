@@ -14,7 +14,7 @@ import (
 //	key                                      type    value
 //	bb:{v07}:checkpoint:5                    string  {"epoch","seq"}: what the shard has applied, and in which layout
 //	bb:{v07}:doc:backup:{project}:bk_…       string  Doc, one per aggregate
-//	bb:{v07}:progress:{project}:bk_…         string  events.Progress and peak, expires after 15 d
+//	bb:{v07}:progress:{project}:bk_…, rs_…   string  events.Progress and peak, expires after 15 d
 //	bb:{v07}:ref:{index}:{project}:…         string  id of the aggregate that a dialect's id names
 //	bb:{v07}:set:{set}:{project}[:{instance}] zset   members "{sort key}.{id}", all of score 0
 //	bb:{v07}:set:listed:{project}:{instance}:{trigger} zset, likewise; _ for all instances
@@ -42,8 +42,8 @@ func docKey(shard int, k Key) string {
 	return tag(shard) + "doc:" + string(k.Entity) + ":" + joined(k.Project, []string{k.ID})
 }
 
-func progressKey(shard int, project, backupID string) string {
-	return tag(shard) + "progress:" + joined(project, []string{backupID})
+func progressKey(shard int, project, id string) string {
+	return tag(shard) + "progress:" + joined(project, []string{id})
 }
 
 // index names a way to find an aggregate by an id of some dialect.

@@ -51,7 +51,7 @@ type Reader interface {
 	CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error)
 	// RestoringInto are the restores that write into an instance and have not ended.
 	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
-	Progress(ctx context.Context, project, backupID string) (events.Progress, error)
+	Progress(ctx context.Context, project, id string) (events.Progress, error)
 	// Peaks are the highest percentages that were told of backups, in any of their attempts; who is not there has none.
 	Peaks(ctx context.Context, project string, backupIDs []string) (map[string]int, error)
 	Restore(ctx context.Context, project, id string) (events.Restore, error)
@@ -176,19 +176,19 @@ func (v *View) restores(ctx context.Context, project, set string) ([]events.Rest
 	return many[events.Restore](ctx, v, project, events.Restores, ids)
 }
 
-// progress is what is kept of a backup's progress.
+// progress is what is kept of the progress of a backup or a restore.
 type progress struct {
 	events.Progress
 	Peak int `json:"peak,omitempty"`
 }
 
 // Progress implements Reader.
-func (v *View) Progress(ctx context.Context, project, backupID string) (events.Progress, error) {
-	found, err := v.progresses(ctx, project, []string{backupID})
+func (v *View) Progress(ctx context.Context, project, id string) (events.Progress, error) {
+	found, err := v.progresses(ctx, project, []string{id})
 	if err != nil {
 		return events.Progress{}, err
 	}
-	p, there := found[backupID]
+	p, there := found[id]
 	if !there {
 		return events.Progress{}, events.ErrNotFound
 	}

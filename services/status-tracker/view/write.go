@@ -105,22 +105,22 @@ func (v *View) Checkpoint(ctx context.Context) (Checkpoint, error) {
 	return low, nil
 }
 
-// SaveProgress keeps the last progress of a backup, and the highest percentage so far: a new attempt begins anew.
+// SaveProgress keeps the last progress of a backup or a restore, and the highest percentage so far: a new attempt begins anew.
 func (v *View) SaveProgress(ctx context.Context, p events.Progress) error {
-	next := progress{Progress: p}
-	peaks, err := v.Peaks(ctx, p.Project, []string{p.BackupID})
+	next, id := progress{Progress: p}, p.Aggregate().ID
+	peaks, err := v.Peaks(ctx, p.Project, []string{id})
 	if err != nil {
 		return err
 	}
-	next.Peak = peaks[p.BackupID]
+	next.Peak = peaks[id]
 	if p.Percent != nil {
 		next.Peak = max(next.Peak, *p.Percent)
 	}
 	doc, err := json.Marshal(next)
 	if err != nil {
-		return fmt.Errorf("progress of %s: %w", p.BackupID, err)
+		return fmt.Errorf("progress of %s: %w", id, err)
 	}
-	return v.store.Commit(ctx, Writes{Put: []Pair{{Key: progressKey(v.shard(p.Project), p.Project, p.BackupID), Value: doc, TTL: progressLife}}})
+	return v.store.Commit(ctx, Writes{Put: []Pair{{Key: progressKey(v.shard(p.Project), p.Project, id), Value: doc, TTL: progressLife}}})
 }
 
 // Drop empties the view.

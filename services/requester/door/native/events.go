@@ -22,7 +22,7 @@ type feedInput struct {
 	Instance    string   `query:"instance" maxLength:"100"`
 	Backup      string   `query:"backup" maxLength:"40"`
 	Filter      string   `query:"filter" maxLength:"1024" doc:"CESQL over the attributes"`
-	Progress    bool     `query:"progress" doc:"server-sent events only: progress of running backups too; it has no id and is not replayed"`
+	Progress    bool     `query:"progress" doc:"server-sent events only: progress of running backups and restores too; it has no id and is not replayed"`
 	Cursor      string   `query:"cursor" maxLength:"64" doc:"go on after this event"`
 	Since       string   `query:"since" maxLength:"40" doc:"start at this time (RFC 3339)"`
 	Until       string   `query:"until" maxLength:"40" doc:"pages only: end before this time (RFC 3339)"`

@@ -26,7 +26,7 @@ type Start struct {
 type Log interface {
 	// Follow calls fn for each event of all projects from a sequence on, with the token of its project, until ctx ends.
 	Follow(ctx context.Context, from uint64, fn func(token string, ev events.Stored) error) error
-	// FollowProgress calls fn for each new progress of all backups until ctx ends.
+	// FollowProgress calls fn for each new progress of all backups and restores until ctx ends.
 	FollowProgress(ctx context.Context, fn func(token string, ev events.Stored) error) error
 	// Replay calls fn for what is stored now of a project, and says up to which sequence that was.
 	Replay(ctx context.Context, project string, start Start, fn func(events.Stored) error) (end uint64, err error)

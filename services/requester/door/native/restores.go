@@ -47,7 +47,7 @@ func (d *Door) restores(api huma.API) {
 
 	huma.Register(api, huma.Operation{
 		OperationID: "getRestore", Method: http.MethodGet, Path: project + "/restores/{restoreId}", Tags: []string{"restores"}, Extensions: needs("restores.get"),
-		Summary: "Read one restore",
+		Summary: "Read one restore, with its progress while it runs",
 	}, func(ctx context.Context, in *struct {
 		InProject
 		RestoreID string `path:"restoreId" pattern:"^rs_[a-z2-7]{26}$"`
@@ -57,6 +57,10 @@ func (d *Door) restores(api huma.API) {
 		if err != nil {
 			return nil, d.problem(ctx, err)
 		}
-		return &restoreOutput{toRestore(r)}, nil
+		out := toRestore(r)
+		if p, ok := d.intake.RestoreProgress(ctx, r); ok && r.EndTime.IsZero() {
+			out.Progress = toProgress(p)
+		}
+		return &restoreOutput{out}, nil
 	})
 }

@@ -44,6 +44,7 @@ type Intake interface {
 	Backup(ctx context.Context, project, id string) (events.Backup, error)
 	Backups(ctx context.Context, project, instance, cursor string, limit int) ([]events.Backup, string, error)
 	Progress(ctx context.Context, b events.Backup) (events.Progress, bool)
+	RestoreProgress(ctx context.Context, r events.Restore) (events.Progress, bool)
 	RestoreByID(ctx context.Context, project, id string) (events.Restore, error)
 }
 

@@ -291,7 +291,7 @@ func (s *stream) idBlock(seq uint64) string {
 	return "id: " + s.cursor(seq) + "\n\n"
 }
 
-// latest keeps the newest progress of each backup until it is sent: a slow client gets fewer, not older ones.
+// latest keeps the newest progress of each backup and restore until it is sent: a slow client gets fewer, not older ones.
 type latest struct {
 	there chan struct{}
 	mu    sync.Mutex

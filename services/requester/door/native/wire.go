@@ -114,20 +114,21 @@ type progressBody struct {
 }
 
 type restoreBody struct {
-	RestoreID     string       `json:"restoreId"`
-	BackupID      string       `json:"backupId"`
-	RequestID     string       `json:"requestId"`
-	Project       string       `json:"project"`
-	Provider      string       `json:"provider"`
-	Instance      string       `json:"instance" doc:"instance of the backup"`
-	Target        targetBody   `json:"target"`
-	State         string       `json:"state"`
-	EnqueuedTime  time.Time    `json:"enqueuedTime"`
-	StartTime     *time.Time   `json:"startTime,omitempty"`
-	EndTime       *time.Time   `json:"endTime,omitempty"`
-	DurationMs    *int64       `json:"durationMs,omitempty"`
-	RestoredBytes *int64       `json:"restoredBytes,omitempty"`
-	Error         *failureBody `json:"error,omitempty"`
+	RestoreID     string        `json:"restoreId"`
+	BackupID      string        `json:"backupId"`
+	RequestID     string        `json:"requestId"`
+	Project       string        `json:"project"`
+	Provider      string        `json:"provider"`
+	Instance      string        `json:"instance" doc:"instance of the backup"`
+	Target        targetBody    `json:"target"`
+	State         string        `json:"state"`
+	EnqueuedTime  time.Time     `json:"enqueuedTime"`
+	StartTime     *time.Time    `json:"startTime,omitempty"`
+	EndTime       *time.Time    `json:"endTime,omitempty"`
+	DurationMs    *int64        `json:"durationMs,omitempty"`
+	RestoredBytes *int64        `json:"restoredBytes,omitempty"`
+	Progress      *progressBody `json:"progress,omitempty" doc:"of a running restore"`
+	Error         *failureBody  `json:"error,omitempty"`
 }
 
 type targetBody struct {
