@@ -105,5 +105,22 @@ func (s *server) hasRoom(ctx context.Context) error {
 	if err1 == nil && err2 == nil && now >= limit {
 		return fmt.Errorf("%w: %d of %d are used", ofNumber(1040), now, limit)
 	}
+	return s.accountHasRoom(ctx)
+}
+
+// accountHasRoom is hasRoom for the account's own limit. Which sessions of the same name are of another account is not
+// to be seen: only those from the same place count.
+func (s *server) accountHasRoom(ctx context.Context) error {
+	all, err := s.rows(ctx, "SELECT @@SESSION.max_user_connections, COUNT(*) FROM information_schema.PROCESSLIST p, "+
+		"(SELECT USER, SUBSTRING_INDEX(HOST, ':', 1) AS place FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()) me "+
+		"WHERE p.USER = me.USER AND SUBSTRING_INDEX(p.HOST, ':', 1) = me.place")
+	if err != nil || len(all) == 0 {
+		return failure(err)
+	}
+	limit, err1 := strconv.Atoi(all[0][0])
+	now, err2 := strconv.Atoi(all[0][1])
+	if err1 == nil && err2 == nil && limit > 0 && now >= limit {
+		return fmt.Errorf("%w: %d of the account's %d are used", ofNumber(1226), now, limit)
+	}
 	return nil
 }

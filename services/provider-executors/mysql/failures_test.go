@@ -1,6 +1,7 @@
 package mysql_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -260,6 +261,29 @@ func TestPrepare_TooFewConnectionsAreUnavailableBeforeTheToolRuns(t *testing.T) 
 			if _, err := os.Stat(ran); err == nil {
 				t.Errorf("with %d left the tool was run", free)
 			}
+		}
+		limit(2)
+		executortest.Take(t, w.executor(t), j)
+	})
+}
+
+func TestPrepare_AnAccountWithTooFewConnectionsIsUnavailableBeforeTheToolRuns(t *testing.T) {
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		w := newWorld(t, sharedServer(t, kind))
+		j, _, user := w.own(t, 10)
+		ran := filepath.Join(t.TempDir(), "ran")
+		w.replace(t, kind.Dumper(), "echo $$ > "+ran+"; exec $tool \"$@\"")
+		limit := func(n int) {
+			t.Helper()
+			w.wantNoSession(t, user)
+			run(t, w.srv.Root(), fmt.Sprintf("ALTER USER '%s'@'%%' WITH MAX_USER_CONNECTIONS %d", user, n))
+		}
+		limit(1)
+		if f := w.failed(t, j, events.ProviderUnavailable, nothing); !f.Retryable || !strings.Contains(f.Message, "account's limit") {
+			t.Errorf("%+v", f)
+		}
+		if _, err := os.Stat(ran); err == nil {
+			t.Error("the tool was run")
 		}
 		limit(2)
 		executortest.Take(t, w.executor(t), j)

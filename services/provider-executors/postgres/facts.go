@@ -16,7 +16,8 @@ type facts struct {
 	bypassRLS bool
 	replicate bool
 	standby   bool
-	free      int // connections that the user could still open
+	free      int  // connections that the server would still give the user
+	own       *int // those that the role's CONNECTION LIMIT leaves; nil without one
 	walLevel  string
 	senders   int // max_wal_senders
 	spaces    int // tablespaces beside the server's own
@@ -24,17 +25,18 @@ type facts struct {
 
 const factsQuery = `SELECT current_setting('server_version_num')::int, rolsuper, rolbypassrls, rolreplication, pg_is_in_recovery(),
 	current_setting('max_connections')::int - CASE WHEN rolsuper THEN 0 ELSE current_setting('superuser_reserved_connections')::int END
-		- CASE WHEN rolsuper OR EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = 'pg_use_reserved_connections' AND pg_has_role(r.oid, 'usage')) THEN 0
+		- CASE WHEN rolsuper OR EXISTS (SELECT 1 FROM pg_roles p WHERE p.rolname = 'pg_use_reserved_connections' AND pg_has_role(p.oid, 'usage')) THEN 0
 			ELSE coalesce(current_setting('reserved_connections', true)::int, 0) END -- PostgreSQL 16 and newer
 		- (SELECT count(*)::int FROM pg_stat_activity WHERE datid IS NOT NULL),
 	current_setting('wal_level'), current_setting('max_wal_senders')::int,
+	CASE WHEN NOT rolsuper AND rolconnlimit >= 0 THEN rolconnlimit - (SELECT count(*)::int FROM pg_stat_activity WHERE usesysid = r.oid AND datid IS NOT NULL) END,
 	(SELECT count(*)::int FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global'))
-	FROM pg_roles WHERE rolname = current_user`
+	FROM pg_roles r WHERE rolname = current_user`
 
 func factsOf(ctx context.Context, c *pgx.Conn) (facts, error) {
 	var f facts
 	var number int
-	err := c.QueryRow(ctx, factsQuery).Scan(&number, &f.superuser, &f.bypassRLS, &f.replicate, &f.standby, &f.free, &f.walLevel, &f.senders, &f.spaces)
+	err := c.QueryRow(ctx, factsQuery).Scan(&number, &f.superuser, &f.bypassRLS, &f.replicate, &f.standby, &f.free, &f.walLevel, &f.senders, &f.own, &f.spaces)
 	if err != nil {
 		return facts{}, failure("ask the server about itself", err)
 	}

@@ -279,6 +279,32 @@ func TestFault_TooFewConnectionsAreUnavailableBeforeTheToolRuns(t *testing.T) {
 	}
 }
 
+func TestFault_ARoleWithTooFewConnectionsIsUnavailableBeforeTheToolRuns(t *testing.T) {
+	t.Parallel()
+	s, w := server1(t), newWorld(t)
+	user := unique("user")
+	s.CreateUser(t, user, canary, "IN ROLE pg_read_all_data")
+	c := config(s, freshDB(t, s, `CREATE TABLE a AS SELECT 42 AS id`))
+	c.Address, c.User, c.CredentialRef = s.TCP, user, credentialFile(t, canary)
+	ran := filepath.Join(w.dir, "ran")
+	x := wrapped(t, w, "touch "+ran+`; exec $real "$@"`)
+	limit := func(n int) {
+		t.Helper()
+		s.Exec(t, "postgres", fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d", user, n))
+	}
+	for n := 1; n < needed; n++ {
+		limit(n)
+		f, raw := attempted(t, x, uniqueJob(c))
+		wantFailure(t, f, raw, events.ProviderUnavailable, "CONNECTION LIMIT")
+		if _, err := os.Stat(ran); err == nil {
+			t.Errorf("with %d the tool was run", n)
+		}
+		wantNothingLeft(t, w)
+	}
+	limit(needed)
+	take(t, x, uniqueJob(c))
+}
+
 func TestSecrets_PasswordIsNeitherSeenNorStored(t *testing.T) {
 	t.Parallel()
 	s, w := server1(t), newWorld(t)

@@ -82,6 +82,8 @@ func (f facts) usable() error {
 		return rejected("the server's version is older than PostgreSQL %d, which this executor does not know: upgrade it", oldest)
 	case f.free < needed-1: // the session that asks is counted already
 		return unavailable("the server has no connection left for a backup, which needs three: raise max_connections, or wait")
+	case f.own != nil && *f.own < needed-1:
+		return unavailable("the role has no connection left for a backup, which needs three: raise its CONNECTION LIMIT, or wait")
 	}
 	return nil
 }
