@@ -39,6 +39,7 @@ type faulty struct {
 	started    func()                       // when the pipeline runs
 	during     func(*pipelinetest.Pipeline) // when the backup was asked for
 	verify     func(*pipelinetest.Pipeline) // when there is a copy, before it is verified
+	webhooks   *webhooks
 }
 
 func newFaulty(t *testing.T) *faulty {
@@ -95,6 +96,7 @@ func (f *faulty) run(t *testing.T, maxAttempts int) (*pipelinetest.Pipeline, str
 	log := executortest.Guard(t, f.store, f.executors.Scratch)
 	p := pipelinetest.Start(t, pipelinetest.Options{Engines: true, Executors: f.executors, Log: log,
 		Requester: requester.Config{MaxAttempts: maxAttempts, Providers: []string{"sqlite", "mysql", "postgres"}}})
+	f.webhooks = subscribed(t, p)
 	if f.started != nil {
 		f.started()
 	}
@@ -112,7 +114,7 @@ func (f *faulty) run(t *testing.T, maxAttempts int) (*pipelinetest.Pipeline, str
 
 // told are the steps of a backup, with the codes of those that failed, and its record after the last. Nothing is at
 // work any more, so no step comes after them.
-func told(t *testing.T, p *pipelinetest.Pipeline, id string) (all []string, last events.Backup) {
+func (f *faulty) told(t *testing.T, p *pipelinetest.Pipeline, id string) (all []string, last events.Backup) {
 	t.Helper()
 	p.Executors.Stop()
 	for _, s := range p.Events("shop") {
@@ -133,6 +135,7 @@ func told(t *testing.T, p *pipelinetest.Pipeline, id string) (all []string, last
 		}
 		all = append(all, step)
 	}
+	f.webhooks.wantOnce(t, p.Events("shop"))
 	_, err := p.Bus.Scan(t.Context(), events.AllProgress, 1, false, func(_ string, s events.Stored) error {
 		raw, err := json.Marshal(s)
 		executortest.Unseen(t, "the progress "+s.ID, raw)
@@ -236,7 +239,7 @@ func TestFault_EndsTheBackupOnceWithAReasonForPeople(t *testing.T) {
 			c.spoil(t, f)
 			p, id := f.run(t, 2)
 			p.Await("shop", id, events.Failed, events.Succeeded, events.Cancelled)
-			steps, last := told(t, p, id)
+			steps, last := f.told(t, p, id)
 			if diff := cmp.Diff(c.steps, steps); diff != "" {
 				t.Error(diff)
 			}
@@ -307,7 +310,7 @@ func TestFault_OfACopyFailsItsVerificationOnceWithAReasonForPeople(t *testing.T)
 				t.Fatalf("verify: %d %s", code, answer)
 			}
 			p.Await("shop", id, events.Verified, events.VerificationFailed)
-			steps, last := told(t, p, id)
+			steps, last := f.told(t, p, id)
 			if diff := cmp.Diff([]string{"requested", "started", "succeeded", "verification_requested", "verification_failed"}, steps); diff != "" {
 				t.Error(diff)
 			}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -349,7 +350,7 @@ func TestBackup_TablesWithoutTransactionsAreToldInTheManifest(t *testing.T) {
 
 func TestBackup_TenThousandTables(t *testing.T) {
 	t.Parallel()
-	srv := mysqltest.Start(t, mysqltest.MariaDB, "--sync-frm=0", "--table-open-cache=4000")
+	srv := mysqltest.Start(t, mysqltest.MariaDB, "--sync-frm=0", "--table-open-cache=4000", "--innodb-file-per-table=0")
 	w := newWorld(t, srv)
 	run(t, srv.Root(), "CREATE DATABASE many")
 	db, err := srv.Open("root", mysqltest.RootPassword, "many")
@@ -360,13 +361,15 @@ func TestBackup_TenThousandTables(t *testing.T) {
 	for i := range 100 {
 		var all strings.Builder
 		for k := range 100 {
-			fmt.Fprintf(&all, "CREATE TABLE t%d (id INT) ENGINE=MEMORY;", i*100+k)
+			fmt.Fprintf(&all, "CREATE TABLE t%d (id INT) ENGINE=InnoDB;", i*100+k)
 		}
 		run(t, db, all.String())
 	}
 	j := w.job("many")
 	j.Config.User, j.Config.CredentialRef = "root", "env:ROOT"
+	began := time.Now()
 	o := executortest.Take(t, w.executor(t), j)
+	t.Log(time.Since(began))
 	if n := strings.Count(w.text(t, *o.Ref), "\nCREATE TABLE "); n != 10000 {
 		t.Errorf("%d tables in the copy", n)
 	}
