@@ -41,8 +41,9 @@ func (c Compression) withDefaults() Compression {
 	return c
 }
 
-// window bounds the memory of the built-in compressor; measured to cost no bytes on dumps.
-const window = 1 << 20
+// window bounds the memory of the built-in compressor. Measured on dumps: with 1 MiB it uses a twentieth more of the CPU,
+// for a thousandth of the bytes; 8 MiB, the default, gain no more.
+const window = 4 << 20
 
 // maxCompressionLevel is where the zstd program's memory stays within bounds and any decoder's too.
 const maxCompressionLevel = 19
