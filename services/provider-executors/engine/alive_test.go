@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync/atomic"
+	"slices"
 	"testing"
 	"time"
 
@@ -86,13 +87,17 @@ func TestRestore_Reports(t *testing.T) {
 	}
 	var phases []string
 	var bytes int64
+	var unseen bool
 	_, err := x.Restore(t.Context(), executor.RestoreJob{RestoreID: "rs_a", Source: *p.Outcome.Ref, Checksum: p.Outcome.Checksum, Report: func(p executor.Progress) {
-		bytes = p.BytesDone
+		bytes, unseen = p.BytesDone, p.Unseen
+		if p.Phase == events.Copying && unseen {
+			t.Errorf("the last byte of the only object leaves %+v", p)
+		}
 		if len(phases) == 0 || phases[len(phases)-1] != p.Phase {
 			phases = append(phases, p.Phase)
 		}
 	}})
-	if err != nil || bytes != int64(len("all of it")) || len(phases) != 4 || phases[2] != events.Copying || phases[3] != events.Finalizing {
-		t.Errorf("%d bytes, %v, %v", bytes, phases, err)
+	if err != nil || bytes != int64(len("all of it")) || !unseen || !slices.Equal(phases, []string{events.Preparing, events.Copying, events.Finalizing}) {
+		t.Errorf("%d bytes, %v, %v, %v", bytes, unseen, phases, err)
 	}
 }

@@ -124,12 +124,20 @@ type reading struct {
 	pace    *pace           // of a restore, nil in a proof
 }
 
+// Expect says that so many bytes more will be read than those of each object once, or fewer: a restore tells how far
+// it is.
+func (r *reading) Expect(bytes int64) {
+	if r.pace != nil {
+		r.pace.expect(bytes)
+	}
+}
+
 // Unpack writes the plain bytes of an object to w. Only after nil has w got all of them, and they are those
 // that were stored.
 func (r *reading) Unpack(ctx context.Context, o archive.Object, w io.Writer) error {
 	if r.pace != nil {
 		r.pace.tell(events.Copying)
-		defer r.pace.tell(events.Finalizing)
+		defer r.pace.elsewhere()
 		w = r.pace.counting(w)
 	}
 	if _, err := r.from.Extract(ctx, o, w); err != nil {

@@ -23,6 +23,7 @@ type pace struct {
 
 	mu                        sync.Mutex
 	phase                     string
+	unseen                    bool // the work is elsewhere
 	done, total, shown, beats int64
 	told                      time.Time
 }
@@ -70,10 +71,10 @@ func (w *paced) Pass(from *os.File, look func([]byte) error) (int64, error) {
 func (p *pace) alive() {
 	p.mu.Lock()
 	p.beats++
-	phase, due := p.phase, p.now().Sub(p.told) >= beatEvery
+	due := p.now().Sub(p.told) >= beatEvery
 	p.mu.Unlock()
 	if due {
-		p.tell(phase)
+		p.again()
 	}
 }
 
@@ -81,19 +82,41 @@ func (p *pace) alive() {
 func (p *pace) beat() {
 	p.mu.Lock()
 	p.beats++
-	phase := p.phase
 	p.mu.Unlock()
-	p.tell(phase)
+	p.again()
 }
 
-func (p *pace) tell(phase string) {
+// tell says that the work is in this phase.
+func (p *pace) tell(phase string) { p.in(phase, false) }
+
+// elsewhere says that the server of a restore is at work, of which nothing is seen from here: before the first byte
+// is read, between two objects, or after the last.
+func (p *pace) elsewhere() {
 	p.mu.Lock()
-	p.phase, p.shown, p.told = phase, p.done, p.now()
+	phase := p.phase
+	if p.done > 0 && p.done >= p.total {
+		phase = events.Finalizing
+	}
+	p.mu.Unlock()
+	p.in(phase, true)
+}
+
+func (p *pace) in(phase string, unseen bool) {
+	p.mu.Lock()
+	p.phase, p.unseen = phase, unseen
+	p.mu.Unlock()
+	p.again()
+}
+
+// again tells how it stands.
+func (p *pace) again() {
+	p.mu.Lock()
+	p.shown, p.told = p.done, p.now()
 	total := p.total
 	if total > 0 { // a guess that was too low must not promise more than everything
 		total = max(total, p.done)
 	}
-	now := executor.Progress{Phase: phase, BytesDone: p.done, BytesTotal: total, Beats: p.beats}
+	now := executor.Progress{Phase: p.phase, BytesDone: p.done, BytesTotal: total, Beats: p.beats, Unseen: p.unseen}
 	p.mu.Unlock()
 	p.report(now)
 }

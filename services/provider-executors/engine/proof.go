@@ -73,14 +73,20 @@ func (x *Executor) Restore(ctx context.Context, j executor.RestoreJob) (int64, e
 		return 0, err
 	}
 	p.expect(m.SourceBytes())
-	p.tell(events.Finalizing)
+	p.elsewhere()
 	r := x.reading(c, scratchPrefix+j.RestoreID)
 	r.pace = p
 	err = x.engine.Restore(ctx, j, Copy{m, r})
 	if err = errors.Join(err, r.close()); err != nil {
 		return 0, fmt.Errorf("restore %s: %w", j.RestoreID, err)
 	}
-	return m.SourceBytes(), nil
+	var n int64
+	for _, o := range m.Objects {
+		if r.whole[o.Name] {
+			n += o.SourceBytes
+		}
+	}
+	return n, nil
 }
 
 // RecoverRestore implements executor.RestoreRecoverer.

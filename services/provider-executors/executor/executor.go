@@ -124,8 +124,7 @@ type RestoreJob struct {
 	Target    events.InstanceConfig
 	Database  string
 	Overwrite bool
-	// Report tells how far it is, as often as the executor likes; nil: nobody listens. In phase Finalizing no
-	// bytes of the copy are read, and the deadline alone bounds it.
+	// Report tells how far it is, as often as the executor likes; nil: nobody listens.
 	Report func(Progress) `json:"-"`
 }
 
@@ -138,6 +137,7 @@ type Progress struct {
 	BytesDone  int64  // of the source
 	BytesTotal int64  // of the source; 0 if unknown
 	Beats      int64  // grows while the work goes on without bytes
+	Unseen     bool   // of a restore: the target's server is at work, of which nothing is seen; the deadline alone bounds it
 	Done       bool
 	Err        error             // Done: why it failed, nil if it did not
 	Outcome    lifecycle.Outcome // Done without Err

@@ -24,20 +24,20 @@ func (r *Runner) watched(ctx context.Context, started events.Stored, rec events.
 		last = p
 	}
 	var t told
-	ctx, end := r.guard(ctx, func() (Progress, bool) {
+	about := events.Progress{RestoreID: rec.RestoreID, BackupID: rec.BackupID, Project: rec.Project, Provider: rec.Provider, Instance: rec.Instance}
+	guarded, end := r.guard(ctx, func() (Progress, bool) {
 		mu.Lock()
-		now := last
-		mu.Unlock()
-		if now.Phase == "" {
-			return now, true
+		defer mu.Unlock()
+		return last, last.Phase == "" || last.Unseen
+	}, func(now Progress) {
+		if now.Phase != "" {
+			r.progress(ctx, started, about, &t, now)
 		}
-		r.progress(ctx, started, events.Progress{RestoreID: rec.RestoreID, BackupID: rec.BackupID, Project: rec.Project, Provider: rec.Provider, Instance: rec.Instance}, &t, now)
-		return now, now.Phase == events.Finalizing
 	})
 	defer end()
-	n, err := to.Restore(ctx, job)
+	n, err := to.Restore(guarded, job)
 	var why *events.Failure
-	if err != nil && errors.As(context.Cause(ctx), &why) {
+	if err != nil && errors.As(context.Cause(guarded), &why) {
 		why.Retryable, why.Message = false, why.Message+"; look at the target, then ask again"
 		err = errors.Join(why, err)
 	}
@@ -48,7 +48,7 @@ func (r *Runner) watched(ctx context.Context, started events.Stored, rec events.
 // a storage, is left to itself after CancelLimit.
 func (r *Runner) proving(ctx context.Context, verify func(ctx context.Context) (lifecycle.Checked, error)) (lifecycle.Checked, error) {
 	var beats atomic.Int64
-	ctx, end := r.guard(ctx, func() (Progress, bool) { return Progress{Beats: beats.Load()}, false })
+	ctx, end := r.guard(ctx, func() (Progress, bool) { return Progress{Beats: beats.Load()}, false }, func(Progress) {})
 	defer end()
 	type answer struct {
 		checked lifecycle.Checked
@@ -83,8 +83,8 @@ func (r *Runner) proving(ctx context.Context, verify func(ctx context.Context) (
 }
 
 // guard ends ctx with a *events.Failure when work of which look tells stalls or runs too long. moves: it is taken for
-// work that moves. end ends the guard.
-func (r *Runner) guard(ctx context.Context, look func() (p Progress, moves bool)) (_ context.Context, end func()) {
+// work that moves. Each look that ends nothing is handed to tell. end ends the guard.
+func (r *Runner) guard(ctx context.Context, look func() (p Progress, moves bool), tell func(Progress)) (_ context.Context, end func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := watch{began: r.now(), moved: r.now()}
 	done, ended := make(chan struct{}), make(chan struct{})
@@ -106,6 +106,7 @@ func (r *Runner) guard(ctx context.Context, look func() (p Progress, moves bool)
 				cancel(why)
 				return
 			}
+			tell(p)
 		}
 	}()
 	return ctx, func() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 )
@@ -111,16 +112,45 @@ func (s *server) hasRoom(ctx context.Context) error {
 // accountHasRoom is hasRoom for the account's own limit. Which sessions of the same name are of another account is not
 // to be seen: only those from the same place count.
 func (s *server) accountHasRoom(ctx context.Context) error {
-	all, err := s.rows(ctx, "SELECT @@SESSION.max_user_connections, COUNT(*) FROM information_schema.PROCESSLIST p, "+
-		"(SELECT USER, SUBSTRING_INDEX(HOST, ':', 1) AS place FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()) me "+
-		"WHERE p.USER = me.USER AND SUBSTRING_INDEX(p.HOST, ':', 1) = me.place")
+	all, err := s.rows(ctx, "SELECT CONNECTION_ID(), @@SESSION.max_user_connections, @@GLOBAL.max_user_connections")
 	if err != nil || len(all) == 0 {
 		return failure(err)
 	}
-	limit, err1 := strconv.Atoi(all[0][0])
-	now, err2 := strconv.Atoi(all[0][1])
-	if err1 == nil && err2 == nil && limit > 0 && now >= limit {
-		return fmt.Errorf("%w: %d of the account's %d are used", ofNumber(1226), now, limit)
+	own, limit := all[0][0], all[0][1]
+	most, err := strconv.Atoi(limit)
+	if err != nil || most <= 0 {
+		return nil //nolint:nilerr // no limit
+	}
+	if limit == all[0][2] { // the one for all, which some need not keep
+		held, err := s.grants(ctx)
+		if err != nil || held.global("SUPER") || held.global("CONNECTION ADMIN") {
+			return err
+		}
+	}
+	sessions, err := s.rows(ctx, "SHOW PROCESSLIST") // id, user, host; see alive
+	if err != nil {
+		return failure(err)
+	}
+	mine := slices.IndexFunc(sessions, func(r []string) bool { return r[0] == own })
+	if mine < 0 {
+		return nil
+	}
+	used := 0
+	for _, r := range sessions {
+		if r[1] == sessions[mine][1] && placeOf(r[2]) == placeOf(sessions[mine][2]) {
+			used++
+		}
+	}
+	if used >= most {
+		return fmt.Errorf("%w: %d of the account's %d are used", ofNumber(1226), used, most)
 	}
 	return nil
+}
+
+// placeOf is the host of a session without its port.
+func placeOf(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 {
+		return host[:i]
+	}
+	return host
 }

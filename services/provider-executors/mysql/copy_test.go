@@ -123,19 +123,21 @@ func shape(t testing.TB, w *world, name string) []string {
 // restore puts a copy into a target by the backup account.
 func (w *world) restore(t testing.TB, x *engine.Executor, o lifecycle.Outcome, target events.InstanceConfig, change func(*executor.RestoreJob)) {
 	t.Helper()
-	if err := w.tryRestore(t, x, o, target, change); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, restoreJob(o, target, change))
 }
 
 func (w *world) tryRestore(t testing.TB, x *engine.Executor, o lifecycle.Outcome, target events.InstanceConfig, change func(*executor.RestoreJob)) error {
 	t.Helper()
+	_, err := x.Restore(t.Context(), restoreJob(o, target, change))
+	return err
+}
+
+func restoreJob(o lifecycle.Outcome, target events.InstanceConfig, change func(*executor.RestoreJob)) executor.RestoreJob {
 	j := executor.RestoreJob{RestoreID: testRestore + fmt.Sprint(databases.Add(1)), BackupID: testBackup, Source: *o.Ref, Checksum: o.Checksum, Target: target}
 	if change != nil {
 		change(&j)
 	}
-	_, err := x.Restore(t.Context(), j)
-	return err
+	return j
 }
 
 // oddNames are names of databases that break what is not quoted.

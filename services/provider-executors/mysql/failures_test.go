@@ -270,7 +270,7 @@ func TestPrepare_TooFewConnectionsAreUnavailableBeforeTheToolRuns(t *testing.T) 
 func TestPrepare_AnAccountWithTooFewConnectionsIsUnavailableBeforeTheToolRuns(t *testing.T) {
 	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
 		w := newWorld(t, sharedServer(t, kind))
-		j, _, user := w.own(t, 10)
+		j, name, user := w.own(t, 10)
 		ran := filepath.Join(t.TempDir(), "ran")
 		w.replace(t, kind.Dumper(), "echo $$ > "+ran+"; exec $tool \"$@\"")
 		limit := func(n int) {
@@ -287,6 +287,17 @@ func TestPrepare_AnAccountWithTooFewConnectionsIsUnavailableBeforeTheToolRuns(t 
 		}
 		limit(2)
 		executortest.Take(t, w.executor(t), j)
+
+		// Nor does a cancel need another.
+		limit(2)
+		free := w.locked(t, name+".t")
+		x := w.executor(t)
+		j.Attempt++
+		ref := start(t, x, j)
+		eventually(t, "the dump to wait for the lock", func() bool { return w.waiting(t, user) == 1 })
+		w.cancelled(t, x, j, ref)
+		w.wantNoSession(t, user)
+		free()
 	})
 }
 

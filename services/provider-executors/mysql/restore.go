@@ -87,6 +87,7 @@ func (r *restoring) run(ctx context.Context, e *Engine, j executor.RestoreJob) (
 			Message: "a database of the target holds tables, views, routines or events: choose another name or ask for overwrite"}
 	}
 	if full && len(into) == 1 && r.object.Database != "" {
+		r.copy.Expect(r.object.SourceBytes)
 		if err := r.try(ctx); err != nil {
 			return fmt.Errorf("try the copy on the target's server: %w", err)
 		}
@@ -100,6 +101,7 @@ func (r *restoring) targets(ctx context.Context, j executor.RestoreJob) ([]schem
 	case r.object.Database == "" && j.Database != "":
 		return nil, rejected("the copy holds all databases of an instance, which keep their names: restore it without a name for the database, or take a backup of the one database")
 	case r.object.Database == "":
+		r.copy.Expect(r.object.SourceBytes) // it is read again when it is loaded
 		seen := &listing{scan: newScan()}
 		if err := r.copy.Unpack(ctx, r.object, seen); err != nil {
 			return nil, err

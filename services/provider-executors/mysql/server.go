@@ -58,9 +58,14 @@ func (s *server) introduce(ctx context.Context, limit time.Duration) error {
 		return err
 	}
 	s.version, s.mariadb = tool.ParseVersion(version), strings.Contains(strings.ToLower(version), "mariadb")
-	// Both are taken at the start of the statement, so their difference is the same each time.
-	s.started, err = s.one(ctx, "SELECT UNIX_TIMESTAMP() - VARIABLE_VALUE FROM "+s.statusTable()+" WHERE VARIABLE_NAME = 'Uptime'")
+	s.started, err = s.start(ctx)
 	return err
+}
+
+// start is when the server was started. Both are taken at the start of the statement, so their difference is the same
+// each time.
+func (s *server) start(ctx context.Context) (string, error) {
+	return s.one(ctx, "SELECT UNIX_TIMESTAMP() - VARIABLE_VALUE FROM "+s.statusTable()+" WHERE VARIABLE_NAME = 'Uptime'")
 }
 
 func (s *server) statusTable() string {

@@ -48,17 +48,14 @@ func (s *server) endSessions(ctx context.Context, ids []uint64) error {
 	}
 }
 
-// sameServer tells that the server was not started again since the login. One that is away has no sessions.
+// sameServer tells that the server was not started again since the login. One that is away has no sessions. It is asked
+// over the connection that there is, which is made again if it broke: an account may have no other left.
 func (s *server) sameServer(ctx context.Context) (bool, error) {
-	now, err := open(ctx, s.endpoint, s.limit)
-	if err != nil {
-		if isRefusal(err) {
-			return false, err
-		}
-		return false, nil
+	now, err := s.start(ctx)
+	if err != nil && isRefusal(err) {
+		return false, failure(err)
 	}
-	defer now.close()
-	return now.started == s.started, nil
+	return err == nil && now == s.started, nil
 }
 
 // alive are those of the sessions that are there and belong to the account of the login.

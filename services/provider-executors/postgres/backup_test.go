@@ -94,9 +94,7 @@ func TestBackup_OfABusyDatabaseIsOneMomentOfItAndIsProvenByRestore(t *testing.T)
 		t.Errorf("manifest %+v", m)
 	}
 	target := unique("restored")
-	if _, err := x.Restore(t.Context(), uniqueRestore(o, config(s), target)); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, uniqueRestore(o, config(s), target))
 	if sum := value[int](t, s, target, bankSum); sum != wealth {
 		t.Errorf("the copy holds %d, want %d: it is not one moment", sum, wealth)
 	}
@@ -138,9 +136,7 @@ func TestRestore_KeepsEveryKindOfObject(t *testing.T) {
 	j.Proof = events.ProofRestored
 	o := take(t, x, j)
 	target := unique("restored")
-	if _, err := x.Restore(t.Context(), uniqueRestore(o, config(s), target)); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, uniqueRestore(o, config(s), target))
 	if want, got := content(t, s, source), content(t, s, target); want != got {
 		t.Errorf("content %s, want %s", got, want)
 	}
@@ -187,9 +183,7 @@ func TestBackup_NamesOfDatabasesAreNamesAndNothingElse(t *testing.T) {
 		}
 	}
 	again("restored", func() {
-		if _, err := x.Restore(t.Context(), uniqueRestore(o, config(s), "")); err != nil {
-			t.Fatal(err)
-		}
+		executortest.Restore(t, x, uniqueRestore(o, config(s), ""))
 	})
 	again("by hand", func() { byHand(t, w.folder(*o.Ref), s, "") })
 }
@@ -228,9 +222,7 @@ func TestBackup_OfAWholeServerRestoresRolesAndPropertiesOnAnother(t *testing.T) 
 	j := uniqueJob(config(from))
 	j.Proof = events.ProofRestored
 	o := take(t, x, j)
-	if _, err := x.Restore(t.Context(), uniqueRestore(o, config(to), "")); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, uniqueRestore(o, config(to), ""))
 	for _, query := range []string{
 		`SELECT rolpassword || rolconnlimit FROM pg_authid WHERE rolname = 'app'`,
 		`SELECT shobj_description(oid, 'pg_authid') FROM pg_authid WHERE rolname = 'app'`,

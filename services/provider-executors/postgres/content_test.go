@@ -40,9 +40,7 @@ func TestBackup_DropAndAlterWaitForTheDumpWhichHoldsTheTable(t *testing.T) {
 		}
 	}
 	target := unique("restored")
-	if _, err := x.Restore(t.Context(), uniqueRestore(p.Outcome, config(s), target)); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, uniqueRestore(p.Outcome, config(s), target))
 	if n := value[int](t, s, target, `SELECT d.a + c.a FROM doomed d, changed c`); n != 15 {
 		t.Errorf("restored %d", n)
 	}
@@ -59,9 +57,7 @@ func TestBackup_BytesThatAreNotUTF8ComeBackAsTheyWere(t *testing.T) {
 	j.Proof = events.ProofRestored
 	o := take(t, x, j)
 	target := unique("restored")
-	if _, err := x.Restore(t.Context(), uniqueRestore(o, config(s), target)); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, uniqueRestore(o, config(s), target))
 	if got := value[string](t, s, target, `SELECT encode(b::bytea, 'hex') || current_setting('server_encoding') FROM raw`); got != "fffe207461696cSQL_ASCII" {
 		t.Errorf("restored %s", got)
 	}
@@ -80,9 +76,7 @@ func TestBackup_OfAnEmptyDatabase(t *testing.T) {
 	}
 	target := unique("restored")
 	s.CreateDatabase(t, target) // empty: is replaced without being asked
-	if _, err := x.Restore(t.Context(), uniqueRestore(o, config(s), target)); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, uniqueRestore(o, config(s), target))
 }
 
 // many makes tables, a hundred in a transaction.

@@ -64,9 +64,7 @@ func TestEncrypted_CopyIsProvenAndRestoredWithItsKeyAloneAndAWrongOneTouchesNoth
 	}
 	r := uniqueRestore(o, config(s), target)
 	r.Overwrite = true
-	if _, err := right.Restore(t.Context(), r); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, right, r)
 	if want, got := content(t, s, source), content(t, s, target); want != got {
 		t.Errorf("content %s, want %s", got, want)
 	}

@@ -29,7 +29,7 @@ const factsQuery = `SELECT current_setting('server_version_num')::int, rolsuper,
 			ELSE coalesce(current_setting('reserved_connections', true)::int, 0) END -- PostgreSQL 16 and newer
 		- (SELECT count(*)::int FROM pg_stat_activity WHERE datid IS NOT NULL),
 	current_setting('wal_level'), current_setting('max_wal_senders')::int,
-	CASE WHEN NOT rolsuper AND rolconnlimit >= 0 THEN rolconnlimit - (SELECT count(*)::int FROM pg_stat_activity WHERE usesysid = r.oid AND datid IS NOT NULL) END,
+	CASE WHEN NOT rolsuper AND rolconnlimit >= 0 THEN rolconnlimit - (SELECT count(*)::int FROM pg_stat_activity WHERE usesysid = r.oid AND backend_type IN ('client backend', 'walsender')) END,
 	(SELECT count(*)::int FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global'))
 	FROM pg_roles r WHERE rolname = current_user`
 

@@ -52,9 +52,7 @@ func TestRestore_CopyWithASubscriptionIsProvenAndLeavesNothingWhenItFails(t *tes
 	o := take(t, x, j)
 	target := unique("target")
 	r := uniqueRestore(o, config(s), target)
-	if _, err := x.Restore(t.Context(), r); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, r)
 	left := executor.RestoreJob{RestoreID: unique("rs"), Target: config(s)}
 	s.Exec(t, "postgres", "ALTER DATABASE "+ident(target)+" RENAME TO "+ident(stageName(left, "new", 0)))
 	if err := x.RecoverRestore(t.Context(), left); err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 	"github.com/backupbus/backupbus/services/provider-executors/postgres/postgrestest"
 )
 
@@ -45,9 +46,7 @@ func TestRecoverRestore_OfAKilledLoadLeavesTheTargetAndTheNextTryIsWhole(t *test
 		t.Errorf("the target holds %s, want %s", got, before)
 	}
 	s.Exec(t, "postgres", "DROP ROLE "+ident(gate))
-	if _, err := x.Restore(t.Context(), j); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, j)
 	wantNoStage(t, s, j)
 	if id := value[int](t, s, target, `SELECT id FROM a`); id != 42 {
 		t.Errorf("restored %d", id)

@@ -58,9 +58,7 @@ func TestPhysical_BusyServerIsProvenByRecoveryAndStartsWhereItIsRestored(t *test
 	giveToServer(t, s, home)
 	data := filepath.Join(home, "data")
 	restore := uniqueRestore(o, events.InstanceConfig{DataDir: data}, "")
-	if n, err := x.Restore(t.Context(), restore); err != nil || n == 0 {
-		t.Fatalf("restore: %d bytes, %v", n, err)
-	}
+	executortest.Restore(t, x, restore)
 	if info, err := os.Stat(data); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", info, err)
 	}
@@ -275,9 +273,7 @@ func TestPhysical_RestoresIntoAnEmptyFolder(t *testing.T) {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := x.Restore(t.Context(), uniqueRestore(o, events.InstanceConfig{DataDir: data}, "")); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, uniqueRestore(o, events.InstanceConfig{DataDir: data}, ""))
 	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
 		t.Error(err)
 	}

@@ -56,6 +56,13 @@ type swap struct {
 
 func (e *Engine) restoring(ctx context.Context, j executor.RestoreJob, c engine.Copy) (*restoring, error) {
 	r := &restoring{job: j, copy: c, marker: marker("restore", j.RestoreID, 0)}
+	o, whole := part(c.Manifest, globalsPart)
+	r.globals = whole && j.Database == ""
+	if r.globals { // they are looked through, then read for the roles and for their comments
+		c.Expect(2 * o.SourceBytes)
+	} else {
+		c.Expect(-o.SourceBytes)
+	}
 	all, err := describe(ctx, c)
 	if err != nil {
 		return nil, err
@@ -63,8 +70,6 @@ func (e *Engine) restoring(ctx context.Context, j executor.RestoreJob, c engine.
 	if r.swaps, err = swapsOf(j, all); err != nil {
 		return nil, err
 	}
-	_, whole := part(c.Manifest, globalsPart)
-	r.globals = whole && j.Database == ""
 	if r.program, err = e.restoreProgram(ctx, c.Manifest); err != nil {
 		return nil, err
 	}

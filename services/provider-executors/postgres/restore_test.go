@@ -106,9 +106,7 @@ func TestRestore_WithoutTheRolesOfTheCopyIsRejectedAndAfterThemWorks(t *testing.
 	}
 	to.CreateUser(t, owner, "x")
 	to.CreateUser(t, reader, "x")
-	if _, err := x.Restore(t.Context(), r); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, r)
 	if got := value[string](t, to, source, `SELECT tableowner FROM pg_tables WHERE tablename = 'a'`); got != owner {
 		t.Errorf("owner %s, want %s", got, owner)
 	}
@@ -185,9 +183,7 @@ func TestRestore_IsAfterAnotherRestoreIsTheSame(t *testing.T) {
 	j := uniqueRestore(o, config(s), "") // in place
 	j.Overwrite = true
 	for range 2 {
-		if _, err := x.Restore(t.Context(), j); err != nil {
-			t.Fatal(err)
-		}
+		executortest.Restore(t, x, j)
 		if got := content(t, s, source); got != want {
 			t.Errorf("content %s, want %s", got, want)
 		}

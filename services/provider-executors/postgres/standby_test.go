@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 	"github.com/backupbus/backupbus/services/provider-executors/postgres/postgrestest"
 )
 
@@ -20,9 +21,7 @@ func standbyOf(t testing.TB, primary *postgrestest.Server, w world, x *running) 
 	}
 	giveToServer(t, primary, home)
 	data := filepath.Join(home, "data")
-	if _, err := x.Restore(t.Context(), uniqueRestore(o, events.InstanceConfig{DataDir: data}, "")); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, uniqueRestore(o, events.InstanceConfig{DataDir: data}, ""))
 	signal := filepath.Join(data, "standby.signal")
 	if err := os.WriteFile(signal, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -49,9 +49,7 @@ func TestRestore_CommitWhoseAnswerIsLostIsLookedFor(t *testing.T) {
 	c.Address = between(t, s, nil)
 	j := uniqueRestore(o, c, target)
 	j.Overwrite = true
-	if _, err := x.Restore(t.Context(), j); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, j)
 	if id := value[int](t, s, target, `SELECT id FROM a`); id != 42 {
 		t.Errorf("restored %d", id)
 	}

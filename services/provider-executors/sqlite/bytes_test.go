@@ -45,9 +45,7 @@ func TestBackup_NamesAndTextsThatAreNotUTF8ComeBackAsTheyWere(t *testing.T) {
 			t.Errorf("evidence %+v", e)
 		}
 	}
-	if _, err := x.Restore(t.Context(), restoreJob(o, target)); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, x, restoreJob(o, target))
 	if content(t, target) != content(t, source) {
 		t.Error("content differs")
 	}

@@ -62,9 +62,7 @@ func TestEncrypted_CopyIsProvenAndRestoredWithItsKeyAloneAndAWrongOneTouchesNoth
 		}
 		w.wantNoScratch(t)
 	}
-	if _, err := right.Restore(t.Context(), overwrite); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, right, overwrite)
 	if content(t, target) != content(t, source) {
 		t.Error("content differs")
 	}

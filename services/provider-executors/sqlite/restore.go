@@ -36,6 +36,11 @@ func (e *Engine) Restore(ctx context.Context, j executor.RestoreJob, c engine.Co
 	if err != nil {
 		return err
 	}
+	left := c.Manifest.SourceBytes()
+	for _, m := range moves {
+		left -= m.object.SourceBytes
+	}
+	c.Expect(-left)
 	for _, m := range moves {
 		if err := refuseTarget(m.path, m.exists, j.Overwrite); err != nil {
 			return err

@@ -40,9 +40,7 @@ func TestRestore_NewFileIsPrivateAndIdentical(t *testing.T) {
 	if err := os.WriteFile(temp, []byte("of a killed restore"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Restore(t.Context(), restoreJob(o, target)); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, e, restoreJob(o, target))
 	wantSameFile(t, target, source)
 	info, err := os.Stat(target)
 	if err != nil || info.Mode().Perm() != 0o600 {
@@ -110,9 +108,7 @@ func TestRestore_EmptyFileIsFilled(t *testing.T) {
 	if err := os.WriteFile(target, nil, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Restore(t.Context(), restoreJob(o, target)); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, e, restoreJob(o, target))
 	if content(t, target) != content(t, source) {
 		t.Error("content differs")
 	}
@@ -128,9 +124,7 @@ func TestRestore_OverwriteUnderAnOpenWALConnection(t *testing.T) {
 	run(t, app, "CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB)")
 	run(t, app, "CREATE TABLE only_here (a)")
 	run(t, app, "INSERT INTO t SELECT 7, randomblob(100000)")
-	if _, err := e.Restore(t.Context(), overwriting(o, target)); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, e, overwriting(o, target))
 	var rows, tables int
 	if err := app.QueryRowContext(t.Context(), "SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM sqlite_schema WHERE name = 'only_here')").Scan(&rows, &tables); err != nil {
 		t.Fatal(err)
@@ -154,9 +148,7 @@ func TestRestore_OverwriteWithAnotherPageSize(t *testing.T) {
 	rollback, wal := w.file("rollback.db"), w.file("wal.db")
 	fillDB(t, rollback, 900, "page_size(8192)")
 	fillDB(t, wal, 10, "page_size(8192)", "journal_mode(wal)")
-	if _, err := e.Restore(t.Context(), overwriting(o, rollback)); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, e, overwriting(o, rollback))
 	wantSameFileBut(t, rollback, source)
 	before := content(t, wal)
 	_, err := e.Restore(t.Context(), overwriting(o, wal))
@@ -248,8 +240,6 @@ func TestRestore_DamagedTargetDatabaseIsReplaced(t *testing.T) {
 	t.Parallel()
 	w, e, source, o := taken(t)
 	target := damagedPages(t, w)
-	if _, err := e.Restore(t.Context(), overwriting(o, target)); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, e, overwriting(o, target))
 	wantSameFileBut(t, target, source)
 }

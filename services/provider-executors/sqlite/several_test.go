@@ -42,9 +42,7 @@ func TestSeveral_OneCopyHoldsAllAndGoesBackByName(t *testing.T) {
 	}
 	back := restoreJob(o, dir+"/stock.db") // in another order
 	back.Target.Files = []string{dir + "/orders.db"}
-	if _, err := e.Restore(t.Context(), back); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, e, back)
 	if content(t, dir+"/orders.db") != content(t, a) || content(t, dir+"/stock.db") != content(t, b) {
 		t.Error("content differs")
 	}
@@ -80,9 +78,7 @@ func TestSeveral_OneDatabaseAlone(t *testing.T) {
 	if _, m := copyOf(t, e, o); len(m.Objects) != 1 || m.Objects[0].Database != "stock.db" || m.Database != "stock.db" {
 		t.Errorf("manifest %+v", m)
 	}
-	if _, err := e.Restore(t.Context(), restoreJob(o, w.file("new.db"))); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, e, restoreJob(o, w.file("new.db")))
 	wantSameFileBut(t, w.file("new.db"), b)
 
 	j.Database, j.Attempt = "absent.db", 2
@@ -109,9 +105,7 @@ func TestSeveral_CopyOfOneGoesToItsOwnFile(t *testing.T) {
 	}
 	back := overwriting(o, a)
 	back.Target.Files = []string{b}
-	if _, err := e.Restore(t.Context(), back); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, e, back)
 	if content(t, a) != orders || content(t, b) != stock {
 		t.Error("the copy went elsewhere")
 	}
@@ -158,9 +152,7 @@ func TestHook_WhatItWritesIsInTheCopy(t *testing.T) {
 	j := jobOf(source)
 	j.Config.Hooks = &events.InstanceHooks{Pre: "flush"}
 	o := executortest.Take(t, e, j)
-	if _, err := e.Restore(t.Context(), restoreJob(o, w.file("new.db"))); err != nil {
-		t.Fatal(err)
-	}
+	executortest.Restore(t, e, restoreJob(o, w.file("new.db")))
 	db := connect(t, w.file("new.db"))
 	var n int
 	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM t WHERE id = 99").Scan(&n); err != nil || n != 1 {

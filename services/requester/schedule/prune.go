@@ -99,6 +99,9 @@ func (s *Scheduler) remove(ctx context.Context, b events.Backup, c intake.Change
 		return false, nil
 	case intake.Conflict:
 		if kept {
+			if s.over(b) { // what has not gone then has its own time to be tried again
+				return false, nil
+			}
 			return false, s.armExpiry(ctx, b)
 		}
 		// what is only surplus is met again at the next slot

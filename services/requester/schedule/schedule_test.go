@@ -475,6 +475,11 @@ func TestRetention_AFailedDeletionKeepsItsPauseFromOtherRequesters(t *testing.T)
 	w.Hand.Auto()
 	w.plan("orders", "nightly", events.ScheduleConfig{Cron: "0 2 * * *", WindowSeconds: 3600, Retention: &events.Retention{KeepLast: 1}})
 	w.until(at(22, 12, 0))
+	soon := at(23, 1, 59) // its expiry will have passed
+	if _, err := w.in.Amend(t.Context(), intake.Amend{Caller: intake.Caller{Door: "native"}, Project: "acme", BackupID: w.backups()[0].BackupID, ExpireTime: &soon}); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
 	before := w.backups()
 	w.Hand.FailDeletions(&events.Failure{Code: events.Network, Category: events.BySystem, Message: "the storage is away", Retryable: true})
 	w.until(at(23, 2, 0))
@@ -487,6 +492,7 @@ func TestRetention_AFailedDeletionKeepsItsPauseFromOtherRequesters(t *testing.T)
 		t.Fatal(err)
 	}
 	w.settle()
+	w.until(w.clock) // nothing is due
 	if b := w.backups()[0]; b.State != lifecycle.DeletionFailed || b.Deletion.Try != now[0].Deletion.Try {
 		t.Errorf("%s, try %d: was %d", b.State, b.Deletion.Try, now[0].Deletion.Try)
 	}
