@@ -46,6 +46,8 @@ func acts() []act {
 		publish(head+"_._.delivery.de_1.dead_lettered", bus.NotifierUser),
 		publish("backupbus.v1.progress.shop.spanner.orders.backup.bk_1", bus.ExecutorsUser),
 		publish("backupbus.v1.progress.shop.cloudsql.orders.backup.bk_1"),
+		publish("backupbus.v1.progress.shop.spanner.orders.restore.rs_1", bus.ExecutorsUser),
+		publish("backupbus.v1.progress.shop.cloudsql.orders.restore.rs_1"),
 		publish("backupbus.v1.command.shop._.orders.backup.create", bus.RequesterUser, shop),
 		publish("backupbus.v1.command.other._.orders.backup.create", bus.RequesterUser, other),
 		publish("backupbus.v1.reply.shop.x1", bus.RequesterUser),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -25,6 +26,7 @@ import (
 	executors "github.com/backupbus/backupbus/services/provider-executors"
 	"github.com/backupbus/backupbus/services/provider-executors/engine"
 	"github.com/backupbus/backupbus/services/provider-executors/executortest"
+	"github.com/backupbus/backupbus/services/provider-executors/mysql/mysqltest"
 	"github.com/backupbus/backupbus/services/provider-executors/postgres/postgrestest"
 	"github.com/backupbus/backupbus/services/requester"
 )
@@ -40,6 +42,7 @@ type faulty struct {
 	during     func(*pipelinetest.Pipeline) // when the backup was asked for
 	verify     func(*pipelinetest.Pipeline) // when there is a copy, before it is verified
 	webhooks   *webhooks
+	good       map[string]string // files of a copy that was there before, with what they hold
 }
 
 func newFaulty(t *testing.T) *faulty {
@@ -47,19 +50,26 @@ func newFaulty(t *testing.T) *faulty {
 	dir := t.TempDir()
 	f := &faulty{dir: dir, store: filepath.Join(dir, "store"), provider: "sqlite"}
 	f.executors.Storages = map[string]string{"default": "file://" + f.store}
-	f.instance = events.InstanceConfig{Engine: "sqlite", File: filepath.Join(dir, "source.db")}
-	db, err := sql.Open("sqlite", "file:"+f.instance.File)
+	f.instance = f.database(t, "source.db", 3000)
+	return f
+}
+
+// database is an instance of a file with rows of a kilobyte.
+func (f *faulty) database(t *testing.T, name string, rows int) events.InstanceConfig {
+	t.Helper()
+	path := filepath.Join(f.dir, name)
+	db, err := sql.Open("sqlite", "file:"+path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
 	for _, q := range []string{"CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB)",
-		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO t SELECT i, randomblob(1000) FROM n"} {
+		fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) INSERT INTO t SELECT i, randomblob(1000) FROM n", rows)} {
 		if _, err := db.ExecContext(t.Context(), q); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return f
+	return events.InstanceConfig{Engine: "sqlite", File: path}
 }
 
 // file makes a private one of this text.
@@ -88,6 +98,24 @@ func (f *faulty) onPostgres(t *testing.T, pw string, attributes ...string) *post
 	return s
 }
 
+// onMariaDB is onPostgres there. The account lacks nothing.
+func (f *faulty) onMariaDB(t *testing.T, pw string) *mysqltest.Server {
+	t.Helper()
+	s := mysqltest.Start(t, mysqltest.MariaDB)
+	for _, q := range []string{"CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY, what TEXT)", "INSERT INTO shop.orders VALUES (1, 'a'), (2, 'b')"} {
+		if _, err := s.Root().ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.CreateUser(t.Context(), "backup", password, "SELECT, SHOW VIEW, TRIGGER, EVENT ON *.*"); err != nil {
+		t.Fatal(err)
+	}
+	f.provider = "mysql"
+	f.instance = events.InstanceConfig{Engine: "mariadb", Address: s.Address(), User: "backup", Databases: []string{"shop"},
+		CredentialRef: "file:" + f.file(t, "password", pw, 0o600)}
+	return s
+}
+
 const reader = "IN ROLE pg_read_all_data"
 
 func (f *faulty) run(t *testing.T, maxAttempts int) (*pipelinetest.Pipeline, string) {
@@ -97,6 +125,15 @@ func (f *faulty) run(t *testing.T, maxAttempts int) (*pipelinetest.Pipeline, str
 	p := pipelinetest.Start(t, pipelinetest.Options{Engines: true, Executors: f.executors, Log: log,
 		Requester: requester.Config{MaxAttempts: maxAttempts, Providers: []string{"sqlite", "mysql", "postgres"}}})
 	f.webhooks = subscribed(t, p)
+	before, err := json.Marshal(f.database(t, "good.db", 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.RegisterAs("shop", "good", "sqlite", string(before))
+	p.Await("shop", create(p, "good"), events.Succeeded)
+	if f.good = f.stored(t); len(f.good) == 0 {
+		t.Fatal("there is no good copy")
+	}
 	if f.started != nil {
 		f.started()
 	}
@@ -146,6 +183,12 @@ func (f *faulty) told(t *testing.T, p *pipelinetest.Pipeline, id string) (all []
 	}
 	_, body := p.Call(http.MethodGet, base+"/"+id, "")
 	executortest.Unseen(t, "the answer", body)
+	now := f.stored(t)
+	for path, holds := range f.good {
+		if now[path] != holds {
+			t.Errorf("%s of a good copy is not what it was", path)
+		}
+	}
 	return all, last
 }
 
@@ -167,6 +210,31 @@ func TestFault_EndsTheBackupOnceWithAReasonForPeople(t *testing.T) {
 		{"wrong password", func(t *testing.T, f *faulty) { f.onPostgres(t, "wrong "+executortest.Canary, reader) },
 			once(events.PermissionDenied), events.Failure{Category: events.ByUser,
 				Message: "the server refuses the login: see the instance's user and credentialRef, and pg_hba.conf of the server", ProviderCode: "28P01"}},
+		{"wrong password of MariaDB", func(t *testing.T, f *faulty) { f.onMariaDB(t, "wrong "+executortest.Canary) },
+			once(events.PermissionDenied), events.Failure{Category: events.ByUser,
+				Message: "the server does not let the account in: correct the instance's user or the password behind its credentialRef, and see that the account is not locked", ProviderCode: "1045"}},
+		{"MariaDB killed", func(t *testing.T, f *faulty) {
+			s := f.onMariaDB(t, password)
+			holder, err := s.Root().Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = holder.Close() })
+			if _, err := holder.ExecContext(t.Context(), "LOCK TABLES shop.orders WRITE"); err != nil {
+				t.Fatal(err)
+			}
+			f.during = func(*pipelinetest.Pipeline) {
+				eventually(t, "the dump waits for the table", func() (waits bool) {
+					err := s.Root().QueryRowContext(t.Context(), "SELECT EXISTS (SELECT 1 FROM information_schema.PROCESSLIST WHERE USER = 'backup' AND STATE LIKE 'Waiting for table%')").Scan(&waits)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return waits
+				})
+				s.Kill()
+			}
+		}, again(events.ProviderUnavailable), events.Failure{Category: events.BySystem, Retryable: true,
+			Message: "the server cannot be reached, or the connection to it broke: see that it runs and that the executor's machine may reach it"}},
 		{"missing privilege", func(t *testing.T, f *faulty) { f.onPostgres(t, password) },
 			once(events.PermissionDenied), events.Failure{Category: events.ByUser,
 				Message: "1 of the tables and sequences cannot be read: the user of the instance may not read everything: GRANT pg_read_all_data TO it (PostgreSQL 14 and newer), or USAGE on every schema and SELECT on every table and sequence; large objects need their owner or a superuser"}},
@@ -228,10 +296,10 @@ func TestFault_EndsTheBackupOnceWithAReasonForPeople(t *testing.T) {
 			Message: `the hook "pause", which has to succeed before the backup, failed: see the executor's log for what it said`}},
 		{"nothing moves", func(t *testing.T, f *faulty) {
 			hook := f.file(t, "hook", "#!/bin/sh\nexec sleep 1000\n", 0o700)
-			f.executors.Hooks, f.executors.StallAfter = engine.Hooks{"pause": {Exec: []string{hook}}}, 100*time.Millisecond
+			f.executors.Hooks, f.executors.StallAfter = engine.Hooks{"pause": {Exec: []string{hook}}}, 2*time.Second
 			f.instance.Hooks = &events.InstanceHooks{Pre: "pause"}
 		}, again(events.DeadlineExceeded), events.Failure{Category: events.BySystem, Retryable: true,
-			Message: "no progress for 100ms: it was stopped; see whether the server, a lock there or the storage holds it up"}},
+			Message: "no progress for 2s: it was stopped; see whether the server, a lock there or the storage holds it up"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -250,8 +318,10 @@ func TestFault_EndsTheBackupOnceWithAReasonForPeople(t *testing.T) {
 			if last.State != events.State("FAILED") || last.EndTime.IsZero() || lifecycle.Good(last) {
 				t.Errorf("record %+v", last)
 			}
-			if left := f.stored(t); len(left) != 0 {
-				t.Errorf("left behind: %q", left)
+			for path := range f.stored(t) {
+				if f.good[path] == "" {
+					t.Errorf("left behind: %s", path)
+				}
 			}
 		})
 	}
@@ -344,13 +414,16 @@ func (f *faulty) identity(t *testing.T, name string) (file, recipient string) {
 	return f.file(t, name, executortest.Secret(id.String())+"\n", 0o600), id.Recipient().String()
 }
 
-// stored are the files in the storage.
-func (f *faulty) stored(t *testing.T) (all []string) {
+// stored are the files in the storage, with what they hold.
+func (f *faulty) stored(t *testing.T) map[string]string {
 	t.Helper()
+	all := map[string]string{}
 	err := filepath.WalkDir(f.store, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			all = append(all, path)
+		if err != nil || d.IsDir() {
+			return err
 		}
+		b, err := os.ReadFile(path)
+		all[path] = string(b)
 		return err
 	})
 	if err != nil {
@@ -362,7 +435,9 @@ func (f *faulty) stored(t *testing.T) (all []string) {
 // object is the one stored one beside the manifest.
 func (f *faulty) object(t *testing.T) string {
 	t.Helper()
-	all := slices.DeleteFunc(f.stored(t), func(path string) bool { return strings.HasSuffix(path, "manifest.json") })
+	all := slices.DeleteFunc(slices.Collect(maps.Keys(f.stored(t))), func(path string) bool {
+		return strings.HasSuffix(path, "manifest.json") || f.good[path] != ""
+	})
 	if len(all) != 1 {
 		t.Fatalf("objects %q", all)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -24,8 +25,10 @@ import (
 
 // webhooks are what a subscription of everything in project shop was sent, by event id.
 type webhooks struct {
-	mu  sync.Mutex
-	all map[string][]string
+	mu     sync.Mutex
+	all    map[string][]string // whole requests
+	unread []error
+	stop   func() // of the notifier
 }
 
 func (h *webhooks) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
@@ -33,12 +36,15 @@ func (h *webhooks) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 		ID string `json:"id"`
 	}
 	body, err := io.ReadAll(r.Body)
-	if err != nil || json.Unmarshal(body, &ev) != nil {
-		return
+	if err == nil {
+		err = json.Unmarshal(body, &ev)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.all[ev.ID] = append(h.all[ev.ID], string(body))
+	if err != nil {
+		h.unread = append(h.unread, err)
+	}
+	h.all[ev.ID] = append(h.all[ev.ID], fmt.Sprint(r.URL, r.Header, string(body)))
 }
 
 func (h *webhooks) of(id string) []string {
@@ -72,12 +78,13 @@ func subscribed(t *testing.T, p *pipelinetest.Pipeline) *webhooks {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- n.Run(ctx, func() { close(ready) }) }()
-	t.Cleanup(func() {
+	h.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("notifier: %v", err)
 		}
 	})
+	t.Cleanup(h.stop)
 	select {
 	case <-ready:
 	case <-time.After(pipelinetest.Patience):
@@ -91,6 +98,12 @@ func (h *webhooks) wantOnce(t *testing.T, all []events.Stored) {
 	t.Helper()
 	for _, ev := range all {
 		eventually(t, "the webhook of "+ev.ID, func() bool { return len(h.of(ev.ID)) > 0 })
+	}
+	h.stop() // nothing is sent after it
+	if len(h.unread) > 0 {
+		t.Errorf("no events: %v", h.unread)
+	}
+	for _, ev := range all {
 		sent := h.of(ev.ID)
 		if len(sent) != 1 {
 			t.Errorf("%s was sent %d times: %q", ev.ID, len(sent), sent)

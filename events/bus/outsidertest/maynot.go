@@ -21,6 +21,7 @@ func publishesNothingElse(ctx context.Context, t *testing.T, _ Server, _, out *c
 	for subject, body := range map[string]string{
 		forged: "{}",
 		"backupbus.v1.progress.shop.sqlite.orders.backup.bk_forged":             "{}",
+		"backupbus.v1.progress.shop.sqlite.orders.restore.rs_forged":            "{}",
 		"backupbus.v1.reply.shop.x1":                                            "{}",
 		"backupbus.v1.deadletter.requester.shop.internal":                       "{}",
 		"backupbus.v1.outsider.create.x.backupbus.v1.event.>":                   "{}",

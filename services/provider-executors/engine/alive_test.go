@@ -3,8 +3,8 @@ package engine
 import (
 	"context"
 	"io"
-	"sync/atomic"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 

@@ -303,6 +303,16 @@ func testView(t *testing.T, h Harness) {
 	if p, err := v.Progress(ctx, "p", "bk_a4"); err != nil || p.Ordinal != 2 || p.Attempt != 2 || *p.Percent != 10 {
 		t.Errorf("progress %+v, %v", p, err)
 	}
+	percent := 70 // of a restore that reads it
+	if err := v.SaveProgress(ctx, events.Progress{Project: "p", RestoreID: "rs_1", BackupID: "bk_a4", Ordinal: 3, Percent: &percent}); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := v.Progress(ctx, "p", "rs_1"); err != nil || p.Ordinal != 3 || p.BackupID != "bk_a4" {
+		t.Errorf("progress of a restore %+v, %v", p, err)
+	}
+	if p, err := v.Progress(ctx, "p", "bk_a4"); err != nil || p.Attempt != 2 || p.RestoreID != "" {
+		t.Errorf("progress of the backup that it reads %+v, %v", p, err)
+	}
 	if peaks, err := v.Peaks(ctx, "p", []string{"bk_a3", "bk_a4"}); err != nil || len(peaks) != 1 || peaks["bk_a4"] != 40 {
 		t.Errorf("peaks, of one that told nothing too: %v, %v", peaks, err)
 	}

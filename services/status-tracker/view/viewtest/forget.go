@@ -20,6 +20,9 @@ func testForget(t *testing.T, h Harness) {
 	if err := v.SaveProgress(t.Context(), events.Progress{Project: "p", BackupID: "bk_a3", Attempt: 1, Ordinal: 1}); err != nil {
 		t.Fatal(err)
 	}
+	if err := v.SaveProgress(t.Context(), events.Progress{Project: "p", RestoreID: "rs_2", BackupID: "bk_a1", Ordinal: 1}); err != nil {
+		t.Fatal(err)
+	}
 	end := hist.log[len(hist.log)-1].Seq
 	for range 2 { // again changes nothing
 		var changes []view.Change
@@ -46,6 +49,7 @@ func testForget(t *testing.T, h Harness) {
 		"number":   second(v.BackupByCloudSQL(t.Context(), "p", "a", "1768442401000")),
 		"progress": second(v.Progress(t.Context(), "p", "bk_a3")),
 		"restore":  second(v.Restore(t.Context(), "p", "rs_2")),
+		"its way":  second(v.Progress(t.Context(), "p", "rs_2")),
 	} {
 		if !errors.Is(err, events.ErrNotFound) {
 			t.Errorf("%s of what was forgotten: %v", what, err)
