@@ -37,7 +37,8 @@ func restoreEqual(t *testing.T, h Harness) {
 }
 
 // Restore puts a copy back and wants it told how far it is: from PREPARING over COPYING to FINALIZING, never back,
-// with one total, which is reached and not passed, and is of all bytes restored at least. It returns those.
+// with one total, which is reached and not passed, and is of all bytes restored at least. It returns those. No secret may be in what runs
+// meanwhile.
 func Restore(t testing.TB, r executor.Restorer, job executor.RestoreJob) int64 {
 	t.Helper()
 	var said []executor.Progress
@@ -47,7 +48,9 @@ func Restore(t testing.TB, r executor.Restorer, job executor.RestoreJob) int64 {
 		defer mu.Unlock()
 		said = append(said, p)
 	}
+	stop := watched(t)
 	n, err := r.Restore(t.Context(), job)
+	stop()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -172,6 +172,18 @@ var processes struct {
 	looked time.Time
 }
 
+// watched looks for secrets in what this process has started, until it is told to stop.
+func watched(t testing.TB) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var looking sync.WaitGroup
+	looking.Go(func() { unseenInProcesses(ctx, t) })
+	return func() {
+		cancel()
+		looking.Wait()
+	}
+}
+
 // unseenInProcesses looks, until ctx ends, at the arguments and environments of all that this process has started,
 // as any user of the machine may do.
 func unseenInProcesses(ctx context.Context, t testing.TB) {

@@ -5,7 +5,6 @@ package executortest
 import (
 	"context"
 	"errors"
-	"sync"
 	"testing"
 	"time"
 
@@ -83,10 +82,8 @@ func Run(t *testing.T, open func(t testing.TB) Harness) {
 func Finish(t testing.TB, e executor.Executor, r executor.Ref) executor.Progress {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	var looking sync.WaitGroup
-	looking.Go(func() { unseenInProcesses(ctx, t) })
-	defer looking.Wait()
 	defer cancel()
+	defer watched(t)()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -15,7 +15,9 @@ func verify(t *testing.T, h Harness) {
 		t.Skip("the executor cannot verify")
 	}
 	o := Take(t, e, j)
-	checked, err := v.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofChecked)
+	stop := watched(t)
+	checked, err := v.Verify(t.Context(), j, *o.Ref, o.Checksum, events.ProofRestored)
+	stop()
 	if err != nil || checked.Bytes != o.SizeBytes || checked.Evidence.Copies != 1 || checked.Evidence.Objects == 0 {
 		t.Errorf("verify of a whole copy: %+v of %d bytes, %v", checked, o.SizeBytes, err)
 	}

@@ -2,10 +2,12 @@ package sqlite
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -32,6 +34,25 @@ func TestBackup_EveryPageSizeAndStrangeNames(t *testing.T) {
 				t.Errorf("manifest %+v", m.Objects[0].Pages)
 			}
 		})
+	}
+}
+
+func TestBackup_TenThousandTables(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	source := w.file("many.db")
+	fillDB(t, source, 3)
+	db := connect(t, source)
+	var all strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintf(&all, "CREATE TABLE t%d (id INTEGER PRIMARY KEY, n INT); INSERT INTO t%d VALUES (1, %d);", i, i, i)
+	}
+	run(t, db, "BEGIN;"+all.String()+"COMMIT")
+	j := jobOf(source)
+	j.Proof = events.ProofRestored
+	o := executortest.Take(t, w.executor(t), j)
+	if o.Proof != events.ProofRestored || o.Evidence.Tables != 10_002 || o.Evidence.Rows != 10_003+10_002 { // and the schema, of tables and an index
+		t.Errorf("proof %s, %+v", o.Proof, o.Evidence)
 	}
 }
 
