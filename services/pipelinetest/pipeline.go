@@ -26,6 +26,7 @@ import (
 	"github.com/backupbus/backupbus/services/access"
 	"github.com/backupbus/backupbus/services/host"
 	executors "github.com/backupbus/backupbus/services/provider-executors"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 	"github.com/backupbus/backupbus/services/requester"
 	tracker "github.com/backupbus/backupbus/services/status-tracker"
@@ -59,9 +60,10 @@ type Pipeline struct {
 
 // Options change what Start runs. The zero value works.
 type Options struct {
-	Store     view.Store           // default: in memory
-	Requester requester.Config     // Listen is set
-	Executors executors.Config     // storages and scratch have defaults
+	Store     view.Store       // default: in memory
+	Requester requester.Config // Listen is set
+	Executors executors.Config // storages and scratch have defaults
+	Openers   map[string]archive.Opener
 	Providers []executors.Provider // default: Hand, as provider sqlite
 	Engines   bool                 // the providers of this repository in place of Hand
 	Further   []string             // with the default: names of further providers that Hand is
@@ -131,7 +133,7 @@ func Start(t testing.TB, o Options) *Pipeline {
 		return tracker.New(tracker.Deps{Bus: track, View: p.View, Log: log, Metrics: prometheus.NewRegistry(), Now: o.Today, LogNow: o.Today}, tracker.Config{})
 	})
 	p.Executors = p.service(func() (host.Part, error) {
-		return executors.New(context.Background(), executors.Deps{Bus: execute, Log: log, Now: time.Now, Providers: o.Providers}, o.Executors)
+		return executors.New(context.Background(), executors.Deps{Bus: execute, Log: log, Now: time.Now, Providers: o.Providers, Openers: o.Openers}, o.Executors)
 	})
 	p.request = func(c *requester.Config) func() (host.Part, error) {
 		return func() (host.Part, error) {

@@ -60,7 +60,7 @@ func TestBackup_OfLargeValuesNeedsLittleMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("at most %d MiB", peak>>20)
-	if peak > 160<<20 {
+	if peak > 128<<20 {
 		t.Errorf("the process had %d MiB", peak>>20)
 	}
 	c, err := w.executor(t).store.Of(j)
