@@ -21,6 +21,7 @@ type pace struct {
 	report func(executor.Progress)
 	now    func() time.Time
 
+	order                     sync.Mutex // what is told last is what stands; taken before mu
 	mu                        sync.Mutex
 	phase                     string
 	unseen                    bool // the work is elsewhere
@@ -110,6 +111,8 @@ func (p *pace) in(phase string, unseen bool) {
 
 // again tells how it stands.
 func (p *pace) again() {
+	p.order.Lock()
+	defer p.order.Unlock()
 	p.mu.Lock()
 	p.shown, p.told = p.done, p.now()
 	total := p.total
