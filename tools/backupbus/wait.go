@@ -78,6 +78,7 @@ func (b *bar) show(p *progress) {
 		b.bar = progressbar.NewOptions64(*p.BytesTotal, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowBytes(true),
 			progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))
 	}
+	b.bar.ChangeMax64(*p.BytesTotal) // more may have to be read than was thought at first
 	b.bar.Describe(p.Phase)
 	_ = b.bar.Set64(*p.BytesDone) // a bar that cannot be drawn is no reason to stop
 }
