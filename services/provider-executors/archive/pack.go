@@ -148,7 +148,7 @@ func newPipeTo(f *os.File) *pipeTo {
 }
 
 // Pass implements tool.Passer.
-func (p *pipeTo) Pass(from *os.File, look func([]byte) error) (int64, error) {
+func (p *pipeTo) Pass(from *tool.Output, look func([]byte) error) (int64, error) {
 	if err := p.Flush(); err != nil {
 		return 0, err
 	}

@@ -281,7 +281,7 @@ func (w *counting) Write(p []byte) (int, error) {
 }
 
 // Pass implements tool.Passer.
-func (w *counting) Pass(from *os.File, look func([]byte) error) (int64, error) {
+func (w *counting) Pass(from *tool.Output, look func([]byte) error) (int64, error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, err
 	}

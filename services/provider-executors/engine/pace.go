@@ -2,7 +2,6 @@ package engine
 
 import (
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -62,7 +61,7 @@ func (w *paced) Write(b []byte) (int, error) {
 }
 
 // Pass implements tool.Passer.
-func (w *paced) Pass(from *os.File, look func([]byte) error) (int64, error) {
+func (w *paced) Pass(from *tool.Output, look func([]byte) error) (int64, error) {
 	n, err := tool.PassTo(w.Writer, from, look)
 	w.pace.moved(n)
 	return n, err

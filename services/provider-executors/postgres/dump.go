@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 
 	"github.com/backupbus/backupbus/events"
@@ -112,7 +111,7 @@ func (h *head) look(p []byte) error {
 }
 
 // Pass implements tool.Passer: behind the first bytes it looks at none.
-func (h *head) Pass(from *os.File, look func([]byte) error) (int64, error) {
+func (h *head) Pass(from *tool.Output, look func([]byte) error) (int64, error) {
 	if len(h.got) < len(h.want) {
 		return tool.Looking(h.to, h.look).Pass(from, look)
 	}

@@ -13,8 +13,9 @@ const copyBuffer = 256 << 10
 
 // copying carries what a child writes into a pipe to where it is wanted.
 type copying struct {
-	read, write *os.File // write is for the child; whoever starts it closes it here
-	done        chan struct{}
+	read  *Output
+	write *os.File // for the child; whoever starts it closes it here
+	done  chan struct{}
 }
 
 // closed is the end of what never began.
@@ -24,7 +25,7 @@ var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c
 // woken for it, and wakes who reads from it, which costs more than to carry the bytes (`make bench-data`). So what comes
 // after a small piece is left to gather for a moment, in which a pipe of pipeSize does not fill up.
 type gathering struct {
-	from *os.File
+	from *Output
 	wide bool  // it does not fill up meanwhile
 	last int64 // bytes of the last piece
 }
@@ -52,15 +53,15 @@ func (g *gathering) gather(n int64) {
 
 // newCopying copies to a writer. much says that a lot will come, in which case it may gather.
 func newCopying(to io.Writer, much bool) (*copying, error) {
-	r, w, err := os.Pipe()
+	r, w, err := newOutput()
 	if err != nil {
 		return nil, err
 	}
-	wide := much && WidenPipe(r)
+	wide := much && WidenPipe(r.file)
 	c := &copying{read: r, write: w, done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
-		defer r.Close()
+		defer r.close()
 		carry(to, &gathering{from: r, wide: wide})
 	}()
 	return c, nil
@@ -91,7 +92,7 @@ func (c *copying) end(ctx context.Context) {
 	case <-ctx.Done():
 	}
 	if c.read != nil {
-		_ = c.read.Close()
+		c.read.Stop()
 	}
 	<-c.done
 }

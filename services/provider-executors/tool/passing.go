@@ -11,13 +11,13 @@ import (
 type Passer interface {
 	io.Writer
 	// Pass waits until something lies in from and moves it to where Write would put it. look, which may be nil, sees
-	// every byte in order, when it may be there already; its error comes back. io.EOF is the end of from, also if it was closed here.
+	// every byte in order, when it may be there already; its error comes back. io.EOF is the end of from, also if it was stopped here.
 	// errors.ErrUnsupported says that nothing was moved and that only Write works.
-	Pass(from *os.File, look func([]byte) error) (int64, error)
+	Pass(from *Output, look func([]byte) error) (int64, error)
 }
 
 // PassTo is Pass of to, if that has it.
-func PassTo(to io.Writer, from *os.File, look func([]byte) error) (int64, error) {
+func PassTo(to io.Writer, from *Output, look func([]byte) error) (int64, error) {
 	if p, ok := to.(Passer); ok {
 		return p.Pass(from, look)
 	}
@@ -39,7 +39,7 @@ func (l *looking) Write(p []byte) (int, error) {
 	return l.Writer.Write(p)
 }
 
-func (l *looking) Pass(from *os.File, look func([]byte) error) (int64, error) {
+func (l *looking) Pass(from *Output, look func([]byte) error) (int64, error) {
 	if look == nil {
 		return PassTo(l.Writer, from, l.look)
 	}
@@ -59,12 +59,12 @@ func WritePipe(f *os.File) *Pipe {
 }
 
 // passed shows what has gone on to look, which takes it out of from.
-func (p *Pipe) passed(from *os.File, n int64, look func([]byte) error) error {
+func (p *Pipe) passed(from *Output, n int64, look func([]byte) error) error {
 	if p.buf == nil {
 		p.buf = make([]byte, copyBuffer)
 	}
 	for n > 0 {
-		got, err := from.Read(p.buf[:min(n, int64(len(p.buf)))])
+		got, err := from.file.Read(p.buf[:min(n, int64(len(p.buf)))])
 		if err != nil {
 			return io.EOF
 		}

@@ -27,12 +27,8 @@ func WidenPipe(f syscall.Conn) (wide bool) {
 }
 
 // Pass implements Passer: splice(2), and tee(2) where somebody looks.
-func (p *Pipe) Pass(from *os.File, look func([]byte) error) (int64, error) {
-	in, err := from.SyscallConn()
-	if err == nil {
-		err = in.Read(readable)
-	}
-	if err != nil {
+func (p *Pipe) Pass(from *Output, look func([]byte) error) (int64, error) {
+	if err := from.wait(); err != nil {
 		return 0, io.EOF
 	}
 	out, err := p.SyscallConn()
@@ -42,9 +38,7 @@ func (p *Pipe) Pass(from *os.File, look func([]byte) error) (int64, error) {
 	var n int64
 	var failed error
 	err = out.Write(func(to uintptr) (done bool) {
-		if closed := in.Control(func(from uintptr) { n, failed = move(int(from), int(to), look != nil) }); closed != nil {
-			failed = io.EOF
-		}
+		failed = with(from.file, func(from int) (err error) { n, err = move(from, int(to), look != nil); return err })
 		return !errors.Is(failed, unix.EAGAIN) // something lies in from, so the other one is full
 	})
 	switch {
@@ -60,17 +54,6 @@ func (p *Pipe) Pass(from *os.File, look func([]byte) error) (int64, error) {
 		return n, nil
 	}
 	return n, p.passed(from, n, look)
-}
-
-// readable tells whether something lies in a pipe, or it has ended.
-func readable(fd uintptr) bool {
-	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor
-	for {
-		n, err := unix.Poll(poll, 0)
-		if !errors.Is(err, unix.EINTR) {
-			return n > 0 || err != nil
-		}
-	}
 }
 
 // move lets what lies in a pipe go into another, or go there too and stay.

@@ -4,7 +4,6 @@ package tool
 
 import (
 	"errors"
-	"os"
 	"syscall"
 )
 
@@ -12,4 +11,4 @@ import (
 func WidenPipe(syscall.Conn) (wide bool) { return false }
 
 // Pass implements Passer.
-func (p *Pipe) Pass(*os.File, func([]byte) error) (int64, error) { return 0, errors.ErrUnsupported }
+func (p *Pipe) Pass(*Output, func([]byte) error) (int64, error) { return 0, errors.ErrUnsupported }

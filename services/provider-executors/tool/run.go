@@ -234,7 +234,7 @@ func (w *watched) Write(p []byte) (int, error) {
 }
 
 // Pass implements Passer.
-func (w *watched) Pass(from *os.File, look func([]byte) error) (int64, error) {
+func (w *watched) Pass(from *Output, look func([]byte) error) (int64, error) {
 	n, err := PassTo(w.to, from, look)
 	if !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, io.EOF) {
 		w.met(err)
