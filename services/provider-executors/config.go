@@ -83,7 +83,7 @@ type Compression struct {
 	// Program: auto (default) takes the zstd program if it is installed, which is faster; builtin never
 	// does; a path names it.
 	Program string `yaml:"program"`
-	Level   int    `yaml:"level"`   // 1 to 19, default 3
+	Level   int    `yaml:"level"`   // 1 to 19, default 3, of the built-in one 1
 	Threads int    `yaml:"threads"` // default 2
 }
 

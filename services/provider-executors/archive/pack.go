@@ -26,13 +26,20 @@ const (
 
 // Compression says how objects are compressed; the format is zstd whatever it says.
 type Compression struct {
-	Program string // path of the zstd program: faster than the built-in one, and a process more. Empty: built in
-	Level   int    // 1 to 19 as the zstd program counts; 0: 3
+	Program string // path of the zstd program: less work for the same bytes, and a process more. Empty: built in
+	Level   int    // 1 to 19 as the zstd program counts; 0: 3, built in 1
 	Threads int    // 0: 2
 }
 
+// builtinLevel costs about what level 3 of the program does, for a twentieth more bytes at most (`make bench-data`).
+const builtinLevel = 1
+
 func (c Compression) withDefaults() Compression {
-	if c.Level == 0 {
+	switch {
+	case c.Level != 0:
+	case c.Program == "":
+		c.Level = builtinLevel
+	default:
 		c.Level = 3
 	}
 	if c.Threads == 0 {
@@ -40,10 +47,6 @@ func (c Compression) withDefaults() Compression {
 	}
 	return c
 }
-
-// window bounds the memory of the built-in compressor. Measured on dumps: with 1 MiB it uses a twentieth more of the CPU,
-// for a thousandth of the bytes; 8 MiB, the default, gain no more.
-const window = 4 << 20
 
 // maxCompressionLevel is where the zstd program's memory stays within bounds and any decoder's too.
 const maxCompressionLevel = 19
@@ -107,12 +110,11 @@ func (z Compression) start(ctx context.Context, to io.Writer) (*packer, error) {
 	if z.Program != "" {
 		return z.child(ctx, to)
 	}
-	enc, err := zstd.NewWriter(to, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(z.Level)), zstd.WithEncoderConcurrency(z.Threads),
-		zstd.WithWindowSize(window), zstd.WithZeroFrames(true))
+	f, err := newFrames(to, zstd.EncoderLevelFromZstd(z.Level), z.Threads)
 	if err != nil {
 		return nil, fmt.Errorf("set up zstd: %w", err)
 	}
-	return &packer{Writer: enc, closers: []io.Closer{enc}, stop: func() { enc.Reset(nil) }}, nil
+	return &packer{Writer: f, closers: []io.Closer{f}, stop: f.abort}, nil
 }
 
 const pipeBuffer = 256 << 10
