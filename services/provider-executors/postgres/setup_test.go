@@ -51,12 +51,12 @@ var (
 )
 
 func runTests(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "bbpg-")
+	dir, err := executortest.MemoryDir("bbpg-")
 	if err != nil {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil {
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Setenv("TMPDIR", dir)); err != nil { // for the folders of the tests too
 		panic(err)
 	}
 	sharedDir = dir

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 )
 
 // RootPassword is that of the account root.
@@ -58,14 +60,8 @@ func Start(t testing.TB, kind Kind, options ...string) *Server {
 	return s
 }
 
-// Dir makes a folder for a server, in memory where the system has such a place: a server syncs for every
-// table that it makes. Its path is short, since that of a socket has at most 107 bytes.
-func Dir() (string, error) {
-	if dir, err := os.MkdirTemp("/dev/shm", "bbmy"); err == nil {
-		return dir, nil
-	}
-	return os.MkdirTemp("", "bbmy")
-}
+// Dir makes a folder for a server.
+func Dir() (string, error) { return executortest.MemoryDir("bbmy") }
 
 // Run makes a server in an empty folder and waits until it answers. Stop it.
 func Run(ctx context.Context, kind Kind, dir string, options ...string) (*Server, error) {

@@ -8,13 +8,15 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 )
 
 // Start runs a server for the time of the test. Without PostgreSQL the test is skipped, or fails where
 // BACKUPBUS_REQUIRE_SERVERS is 1.
 func Start(t testing.TB, more ...string) *Server {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "bbpg-") // short and open, unlike the folder of a test: a socket's path has 107 bytes
+	dir, err := executortest.MemoryDir("bbpg-") // open, unlike the folder of a test
 	if err != nil {
 		t.Fatal(err)
 	}
