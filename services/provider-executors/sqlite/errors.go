@@ -47,6 +47,8 @@ func ofCode(file string, raw *driver.Error) *events.Failure {
 		return by(events.Corrupt, events.ByUser, false, damagedMessage)
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
 		return by(events.ProviderUnavailable, events.ByUser, true, "another program holds a lock on the database: end its transaction, or put the database into WAL mode")
+	case lib.SQLITE_PROTOCOL: // its wait for a lock of the WAL, ten seconds, is over
+		return by(events.ProviderUnavailable, events.ByUser, true, "a program that uses the database holds the locks of its write-ahead log and does not go on: end it, or let it continue")
 	case lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_AUTH, lib.SQLITE_READONLY:
 		return notAllowed(file, raw, by)
 	case lib.SQLITE_FULL:

@@ -104,6 +104,14 @@ func TestBackup_LockedDatabaseIsRetryable(t *testing.T) {
 	c := w.settings()
 	c.BusyTimeout = 10 * time.Millisecond
 	e := opened(t, c)
+	if f := unavailable(t, e, source); !f.Retryable {
+		t.Errorf("failure %+v", f)
+	}
+}
+
+// unavailable takes a backup that ends so.
+func unavailable(t *testing.T, e *running, source string) *events.Failure {
+	t.Helper()
 	ref, err := e.Start(t.Context(), jobOf(source))
 	if err != nil {
 		t.Fatal(err)
@@ -111,9 +119,8 @@ func TestBackup_LockedDatabaseIsRetryable(t *testing.T) {
 	err = executortest.Finish(t, e, ref).Err
 	executortest.WantCode(t, err, events.ProviderUnavailable)
 	var f *events.Failure
-	if errors.As(err, &f); !f.Retryable {
-		t.Errorf("failure %+v", f)
-	}
+	errors.As(err, &f)
+	return f
 }
 
 func TestBackup_ApplicationCollationNeedsProofStored(t *testing.T) {
