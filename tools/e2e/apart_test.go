@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,8 +11,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/backupbus/backupbus/events/bus"
 	"github.com/backupbus/backupbus/events/bustest"
@@ -153,46 +150,6 @@ func (a *apart) killService(name string) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		delete(a.cmds, name)
-	}
-}
-
-// An executor killed with SIGKILL in the middle of a backup and started again: one outcome, no half object
-// under a final name, and the next backup is not blocked.
-func TestApart_ExecutorKilledInTheMiddle(t *testing.T) {
-	t.Parallel()
-	a := startApart(t)
-	a.apply(map[string]string{"db": newDatabase(t, 200)})
-	id, ok := a.ask("db", "k")
-	if !ok {
-		t.Fatal("not accepted")
-	}
-	eventually(t, "the copy is being written", func() bool {
-		found, _ := filepath.Glob(filepath.Join(a.data, "backups", "shop", "db", id, "attempt-1", "*"))
-		return len(found) > 0
-	})
-	a.killService("provider-executors")
-	a.startService("provider-executors")
-	b := a.await(id)
-	if b.State != "SUCCESSFUL" || b.Attempt != 2 {
-		t.Errorf("%+v", b)
-	}
-	if diff := cmp.Diff(map[string]bool{strings.TrimPrefix(b.Copy, "default:"): true}, manifests(t, a.program)); diff != "" {
-		t.Error(diff)
-	}
-	noLeftovers(t, a.program)
-	var steps []string
-	for _, line := range strings.Split(strings.TrimSpace(a.must("events", "tail", "--since", "10m", "--backup", id, "-n", "5", "-o", "json")), "\n") {
-		var ev struct{ Type string }
-		if err := json.Unmarshal([]byte(line), &ev); err != nil {
-			t.Fatal(err)
-		}
-		steps = append(steps, strings.TrimSuffix(strings.TrimPrefix(ev.Type, "dev.backupbus.backup."), ".v1"))
-	}
-	if diff := cmp.Diff([]string{"requested", "started", "attempt_failed", "started", "succeeded"}, steps); diff != "" {
-		t.Error(diff)
-	}
-	if id, ok := a.ask("db", "next"); !ok || a.await(id).State != "SUCCESSFUL" {
-		t.Error("the next backup is blocked")
 	}
 }
 

@@ -11,25 +11,29 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // hook is a receiver that can be told to keep its answers back.
 type hook struct {
 	*httptest.Server
+	t      *testing.T
 	secret string // set once the subscription is there
 
 	mu       sync.Mutex
-	accepted map[string]bool // by webhook-id, answered with 2xx
+	accepted map[string]int // by webhook-id, how often answered with 2xx
 	waiting  int
 	gate     chan struct{} // closed: answer
 }
 
 func newHook(t *testing.T) *hook {
 	t.Helper()
-	h := &hook{accepted: map[string]bool{}, gate: make(chan struct{})}
+	h := &hook{t: t, accepted: map[string]int{}, gate: make(chan struct{})}
 	close(h.gate)
 	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method == http.MethodOptions {
@@ -50,7 +54,7 @@ func newHook(t *testing.T) *hook {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		h.accepted[req.Header.Get("webhook-id")] = true
+		h.accepted[req.Header.Get("webhook-id")]++
 	}))
 	t.Cleanup(h.Close)
 	return h
@@ -81,11 +85,31 @@ func (h *hook) has(ids ...string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, id := range ids {
-		if !h.accepted[id] {
+		if h.accepted[id] == 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// wantOnce wants each of these events told, once, and no others.
+func (h *hook) wantOnce(ids []string) {
+	h.t.Helper()
+	eventually(h.t, "everything is told", func() bool { return h.has(ids...) })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	want := map[string]int{}
+	for _, id := range ids {
+		want[id] = 1
+	}
+	if diff := cmp.Diff(want, h.accepted); diff != "" {
+		h.t.Errorf("events told, and how often:\n%s", diff)
+	}
+}
+
+// port is what the notifier has to be allowed.
+func (h *hook) port() int {
+	return int(netip.MustParseAddrPort(strings.TrimPrefix(h.URL, "http://")).Port())
 }
 
 const subscriptions = "/api/v1/projects/shop/subscriptions"
@@ -93,6 +117,10 @@ const subscriptions = "/api/v1/projects/shop/subscriptions"
 // subscribe creates a subscription through the requester and returns its id.
 func (a *apart) subscribe(h *hook) string {
 	a.t.Helper()
+	eventually(a.t, "the notifier serves its API", func() bool {
+		_, ok := get[map[string]any](a.program, subscriptions)
+		return ok
+	})
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	resp, err := http.Post("http://"+a.addr+subscriptions, "application/json",
@@ -110,16 +138,24 @@ func (a *apart) subscribe(h *hook) string {
 }
 
 // toldOf are the ids of the three events of a backup that succeeds at once.
-func (a *apart) toldOf(backup string) (ids []string) {
+func (a *apart) toldOf(backup string) []string {
 	a.t.Helper()
-	for _, line := range strings.Split(strings.TrimSpace(a.must("events", "tail", "--since", "10m", "--backup", backup, "-n", "3", "-o", "json")), "\n") {
-		var ev struct{ ID string }
+	_, ids := a.told(backup, 3)
+	return ids
+}
+
+// told are the steps of a backup, as they are named in types, and the ids of their events. It waits for so many.
+func (a *apart) told(backup string, n int) (steps, ids []string) {
+	a.t.Helper()
+	for _, line := range strings.Split(strings.TrimSpace(a.must("events", "tail", "--since", "10m", "--backup", backup, "-n", strconv.Itoa(n), "-o", "json")), "\n") {
+		var ev struct{ ID, Type string }
 		if err := json.Unmarshal([]byte(line), &ev); err != nil {
 			a.t.Fatal(err)
 		}
+		steps = append(steps, strings.TrimSuffix(strings.TrimPrefix(ev.Type, "dev.backupbus.backup."), ".v1"))
 		ids = append(ids, ev.ID)
 	}
-	return ids
+	return steps, ids
 }
 
 // W18 and W20, apart: a subscription made through the requester is delivered to; the notifier is killed with SIGKILL while
@@ -127,12 +163,8 @@ func (a *apart) toldOf(backup string) (ids []string) {
 func TestApart_NotifierKilledWithDeliveriesPending(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
-	a := startApart(t, int(netip.MustParseAddrPort(strings.TrimPrefix(h.URL, "http://")).Port()))
+	a := startApart(t, h.port())
 	a.apply(map[string]string{"db": newDatabase(t, 1)})
-	eventually(t, "the notifier serves its API", func() bool {
-		_, ok := get[map[string]any](a.program, subscriptions)
-		return ok
-	})
 	id := a.subscribe(h)
 	first, ok := a.ask("db", "first")
 	if !ok || a.await(first).State != "SUCCESSFUL" {
