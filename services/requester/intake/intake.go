@@ -39,7 +39,7 @@ type Reader interface {
 	CopyingFrom(ctx context.Context, project, instance string) ([]events.Backup, error)
 	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
 	Progress(ctx context.Context, project, id string) (events.Progress, error)
-	Peaks(ctx context.Context, project string, backupIDs []string) (map[string]int, error)
+	Peaks(ctx context.Context, project string, ids []string) (map[string]int, error)
 	Restore(ctx context.Context, project, id string) (events.Restore, error)
 	Instance(ctx context.Context, project, name string) (events.Instance, error)
 	Instances(ctx context.Context, project, cursor string, limit int) ([]events.Instance, string, error)

@@ -98,7 +98,7 @@ func (i *Intake) Peak(ctx context.Context, b events.Backup) int {
 	return peaks[b.BackupID]
 }
 
-// Peaks are those of several backups, by their ids. Only the view has them.
+// Peaks are those of several backups and restores, by their ids. Only the view has them.
 func (i *Intake) Peaks(ctx context.Context, project string, ids []string) (map[string]int, error) {
 	peaks, err := i.view.Peaks(ctx, project, ids)
 	if err != nil {

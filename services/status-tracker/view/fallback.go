@@ -220,8 +220,8 @@ func (f *Fallback) Progress(ctx context.Context, project, id string) (events.Pro
 }
 
 // Peaks implements Reader; the log has none.
-func (f *Fallback) Peaks(ctx context.Context, project string, backupIDs []string) (map[string]int, error) {
-	return f.view.Peaks(ctx, project, backupIDs)
+func (f *Fallback) Peaks(ctx context.Context, project string, ids []string) (map[string]int, error) {
+	return f.view.Peaks(ctx, project, ids)
 }
 
 // Restore implements Reader.

@@ -52,8 +52,8 @@ type Reader interface {
 	// RestoringInto are the restores that write into an instance and have not ended.
 	RestoringInto(ctx context.Context, project, instance string) ([]events.Restore, error)
 	Progress(ctx context.Context, project, id string) (events.Progress, error)
-	// Peaks are the highest percentages that were told of backups, in any of their attempts; who is not there has none.
-	Peaks(ctx context.Context, project string, backupIDs []string) (map[string]int, error)
+	// Peaks are the highest percentages that were told of backups, in any of their attempts, and of restores; who is not there has none.
+	Peaks(ctx context.Context, project string, ids []string) (map[string]int, error)
 	Restore(ctx context.Context, project, id string) (events.Restore, error)
 	Instance(ctx context.Context, project, name string) (events.Instance, error)
 	// Instances are sorted by name.
@@ -196,8 +196,8 @@ func (v *View) Progress(ctx context.Context, project, id string) (events.Progres
 }
 
 // Peaks implements Reader.
-func (v *View) Peaks(ctx context.Context, project string, backupIDs []string) (map[string]int, error) {
-	found, err := v.progresses(ctx, project, backupIDs)
+func (v *View) Peaks(ctx context.Context, project string, ids []string) (map[string]int, error) {
+	found, err := v.progresses(ctx, project, ids)
 	peaks := map[string]int{}
 	for id, p := range found {
 		peaks[id] = p.Peak

@@ -171,8 +171,11 @@ const (
 	providerManaged = "PROVIDER_MANAGED"
 )
 
-// percents are the highest percentages that were told of backups, by their ids.
+// percents are the highest percentages that were told of backups and restores, by their ids.
 type percents map[string]int
+
+// of is what an operation shows that has not succeeded: 100 is the end.
+func (p percents) of(id string) int32 { return int32(min(max(p[id], 0), 99)) }
 
 // percents are of those whose operations show them: of what is being made, or was cancelled.
 func (d *Door) percents(ctx context.Context, list ...events.Backup) (percents, error) {
@@ -212,7 +215,7 @@ func (h home) creation(b events.Backup, told percents) (*longrunningpb.Operation
 	cancelled := failure != nil && failure.Code == events.CodeCancelled
 	progress.ProgressPercent = 100
 	if !work.Done || cancelled {
-		progress.ProgressPercent = int32(min(max(told[b.BackupID], 0), 99))
+		progress.ProgressPercent = told.of(b.BackupID)
 	}
 	name := backupName(b) + operationsEnd + "/" + operationID(work.ID)
 	if !work.Done {

@@ -45,7 +45,7 @@ type Intake interface {
 	// Removed is a backup as soon as no deletion of it is under way, or as it stands when ctx ends.
 	Removed(ctx context.Context, project, id string) (events.Backup, error)
 	SettledRestore(ctx context.Context, project, id string) (events.Restore, error)
-	// Peaks are the highest percentages that were told of backups, so that none goes back (spanner.md 10).
+	// Peaks are the highest percentages that were told of backups and restores, so that none goes back (spanner.md 10).
 	Peaks(ctx context.Context, project string, ids []string) (map[string]int, error)
 	RestoreByID(ctx context.Context, project, id string) (events.Restore, error)
 	RestoringFrom(ctx context.Context, project, instance string) ([]events.Restore, error)

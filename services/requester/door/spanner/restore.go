@@ -81,6 +81,11 @@ func (d *Door) restoral(ctx context.Context, w work) (*longrunningpb.Operation, 
 		Progress:   &databasepb.OperationProgress{StartTime: stamp(r.EnqueuedTime), EndTime: stamp(r.EndTime)}}
 	name := w.owner() + operationsEnd + "/" + operationID(op.ID)
 	if !op.Done {
+		told, err := d.intake.Peaks(ctx, r.Project, []string{r.RestoreID})
+		if err != nil {
+			return nil, about{}.of(err)
+		}
+		meta.Progress.ProgressPercent = percents(told).of(r.RestoreID)
 		return pending(name, meta)
 	}
 	meta.Progress.ProgressPercent = 100

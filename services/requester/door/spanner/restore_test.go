@@ -24,15 +24,20 @@ import (
 // restorer is a Hand that can put copies back, when the test says so.
 type restorer struct {
 	*pipelinetest.Hand
-	ends chan error
+	percents chan int64
+	ends     chan error
 }
 
-func (r restorer) Restore(ctx context.Context, _ executor.RestoreJob) (int64, error) {
-	select {
-	case err := <-r.ends:
-		return 4096, err
-	case <-ctx.Done():
-		return 0, ctx.Err()
+func (r restorer) Restore(ctx context.Context, j executor.RestoreJob) (int64, error) {
+	for {
+		select {
+		case n := <-r.percents:
+			j.Report(executor.Progress{Phase: events.Copying, BytesDone: n, BytesTotal: 100})
+		case err := <-r.ends:
+			return 4096, err
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
 	}
 }
 
@@ -41,7 +46,7 @@ func (restorer) Copies() {}
 
 func restoring(t *testing.T) (world, restorer) {
 	t.Helper()
-	r := restorer{pipelinetest.NewHand(), make(chan error)}
+	r := restorer{pipelinetest.NewHand(), make(chan int64), make(chan error)}
 	p := pipelinetest.Start(t, pipelinetest.Options{Providers: []executors.Provider{{Name: "sqlite", Capabilities: executor.Capabilities{PollEvery: 20 * time.Millisecond},
 		Open: func(context.Context, executors.Shared) (executors.Opened, error) { return r, nil }}}})
 	p.Hand = r.Hand
@@ -101,6 +106,44 @@ func TestRestore_HoldsItsBackup(t *testing.T) { // case 27, (b) 27
 	}
 	if _, err := w.admin.DeleteBackup(w.ctx(), &databasepb.DeleteBackupRequest{Name: name}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestRestore_ShowsItsPercentWhichIs100OnlyAtTheEnd(t *testing.T) { // case 7, of a restore
+	t.Parallel()
+	w, r := restoring(t)
+	w.ready(files, "b1", "a.db")
+	op, err := w.restore(files, "b.db", files+"/backups/b1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	percent := func() int32 {
+		var m databasepb.RestoreDatabaseMetadata
+		if err := w.operation(op.GetName()).GetMetadata().UnmarshalTo(&m); err != nil {
+			t.Fatal(err)
+		}
+		return m.GetProgress().GetProgressPercent()
+	}
+	if p := percent(); p != 0 {
+		t.Errorf("before it was told of: %d", p)
+	}
+	for _, told := range []struct {
+		percent int64
+		want    int32
+	}{{40, 40}, {100, 99}} {
+		r.percents <- told.percent
+		for end := time.Now().Add(pipelinetest.Patience); percent() != told.want; {
+			if time.Now().After(end) {
+				t.Fatalf("%d percent show as %d", told.percent, percent())
+			}
+		}
+	}
+	r.ends <- nil
+	if _, err := w.ops.WaitOperation(w.ctx(), &longrunningpb.WaitOperationRequest{Name: op.GetName()}); err != nil {
+		t.Fatal(err)
+	}
+	if p := percent(); p != 100 {
+		t.Errorf("at its end: %d", p)
 	}
 }
 
