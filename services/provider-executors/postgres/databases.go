@@ -28,6 +28,7 @@ type database struct {
 	Roles     []string  `json:"roles,omitempty"` // that its objects name
 
 	size int64
+	free *int // connections that its CONNECTION LIMIT leaves, of others than superusers; nil: without one
 }
 
 // setting is one of ALTER DATABASE … SET, or of ALTER ROLE … IN DATABASE … SET.
@@ -81,7 +82,8 @@ const databasesQuery = `SELECT d.datname, pg_get_userbyid(d.datdba), pg_encoding
 		FROM aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee), '[]'),
 	coalesce((SELECT jsonb_agg(DISTINCT r.rolname) FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
 		WHERE s.refclassid = 'pg_authid'::regclass AND s.dbid = d.oid AND r.rolname !~ '^pg_'), '[]'),
-	(SELECT rolname FROM pg_roles WHERE oid = 10)
+	(SELECT rolname FROM pg_roles WHERE oid = 10),
+	CASE WHEN d.datconnlimit >= 0 THEN d.datconnlimit - (SELECT count(*)::int FROM pg_stat_activity WHERE datid = d.oid AND pid <> pg_backend_pid()) END
 	FROM pg_database d WHERE ` + wantedDatabases + ` ORDER BY d.datname`
 
 // maxDatabases leaves room for what belongs to no database.
@@ -97,7 +99,7 @@ func databasesOf(ctx context.Context, c *pgx.Conn, j executor.Job) ([]database, 
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d database, err error) {
 		var first string // the server's first role, which the catalogue of dependencies leaves out
 		err = row.Scan(&d.Name, &d.Owner, &d.Encoding, &d.Collate, &d.CType, &d.Provider, &d.Locale, &d.ConnLimit, &d.Comment, &d.Private,
-			&d.size, &d.Settings, &d.Grants, &d.Roles, &first)
+			&d.size, &d.Settings, &d.Grants, &d.Roles, &first, &d.free)
 		d.Roles = append(d.Roles, first)
 		return d, err
 	})

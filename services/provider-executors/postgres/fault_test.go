@@ -305,6 +305,37 @@ func TestFault_ARoleWithTooFewConnectionsIsUnavailableBeforeTheToolRuns(t *testi
 	take(t, x, uniqueJob(c))
 }
 
+func TestFault_ADatabaseWithTooFewConnectionsIsUnavailableBeforeTheToolRuns(t *testing.T) {
+	t.Parallel()
+	s, w := server1(t), newWorld(t)
+	user := unique("user")
+	s.CreateUser(t, user, canary, "IN ROLE pg_read_all_data")
+	c := config(s, freshDB(t, s, `CREATE TABLE a AS SELECT 42 AS id`))
+	name := c.Databases[0]
+	ran := filepath.Join(w.dir, "ran")
+	x := wrapped(t, w, "touch "+ran+`; exec $real "$@"`)
+	limit := func(n int) {
+		t.Helper()
+		s.Exec(t, "postgres", fmt.Sprintf("ALTER DATABASE %s CONNECTION LIMIT %d", name, n))
+	}
+	limit(1)
+	take(t, x, uniqueJob(c)) // a superuser has no such limit
+	if err := os.Remove(ran); err != nil {
+		t.Fatal(err)
+	}
+	c.Address, c.User, c.CredentialRef = s.TCP, user, credentialFile(t, canary)
+	f, raw := attempted(t, x, uniqueJob(c))
+	wantFailure(t, f, raw, events.ProviderUnavailable, "CONNECTION LIMIT")
+	if !strings.Contains(f.Message, name) || !f.Retryable {
+		t.Errorf("failure %+v", f)
+	}
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("the tool was run")
+	}
+	limit(neededOfEach)
+	take(t, x, uniqueJob(c))
+}
+
 func TestSecrets_PasswordIsNeitherSeenNorStored(t *testing.T) {
 	t.Parallel()
 	s, w := server1(t), newWorld(t)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"regexp"
 	"strings"
@@ -44,6 +45,9 @@ func (a *attempt) logical(ctx context.Context, c *pgx.Conn) (engine.Source, erro
 		return nil, err
 	}
 	if !a.facts.superuser {
+		if err := enoughFree(all); err != nil {
+			return nil, err
+		}
 		if _, err := a.server.readable(ctx, all, a.marker); err != nil {
 			return nil, err
 		}
@@ -61,6 +65,19 @@ func (a *attempt) logical(ctx context.Context, c *pgx.Conn) (engine.Source, erro
 		})
 	}
 	return l, nil
+}
+
+// neededOfEach is how many sessions a backup has open at once in a database with a CONNECTION LIMIT, which superusers do
+// not have: the one that keeps the snapshot, and the dump's.
+const neededOfEach = 2
+
+func enoughFree(all []database) error {
+	for _, d := range all {
+		if d.free != nil && *d.free < neededOfEach {
+			return unavailable(fmt.Sprintf("the database %q has no connection left for a backup, which needs two: raise its CONNECTION LIMIT, or wait", d.Name))
+		}
+	}
+	return nil
 }
 
 // find looks for every program that the backup and its proof will need, before the server has work.
