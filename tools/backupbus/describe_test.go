@@ -33,3 +33,17 @@ func TestDescribeBackup_SaysWhatBecameOfASlotAndHowFarItIs(t *testing.T) {
 		}
 	}
 }
+
+func TestDescribeRestore_SaysHowFarItIsAndHowItEnded(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]string{
+		`{"restoreId":"rs_a","backupId":"bk_a","target":{"instance":"copy"},"state":"RUNNING","progress":{"phase":"COPYING","percent":40,"bytesDone":4,"bytesTotal":10}}`: "restore\trs_a\nbackup\tbk_a\nto\tcopy\nstate\tRUNNING\nprogress\tCOPYING, 40 %\n",
+		`{"restoreId":"rs_a","backupId":"bk_a","target":{"instance":"copy"},"state":"SUCCESSFUL","restoredBytes":2048,"durationMs":1500}`:                                 "restore\trs_a\nbackup\tbk_a\nto\tcopy\nstate\tSUCCESSFUL\nrestored\t2.0 KiB\ntook\t1.5s\n",
+		`{"restoreId":"rs_a","backupId":"bk_a","target":{"instance":"copy"},"state":"FAILED","error":{"code":"CORRUPT","message":"damaged"}}`:                             "restore\trs_a\nbackup\tbk_a\nto\tcopy\nstate\tFAILED\nerror\tCORRUPT: damaged\n",
+	} {
+		var out strings.Builder
+		if err := describeRestore(&out, json.RawMessage(answer)); err != nil || out.String() != want {
+			t.Errorf("%v\n%s, want\n%s", err, out.String(), want)
+		}
+	}
+}

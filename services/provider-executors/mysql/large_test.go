@@ -57,6 +57,12 @@ func TestBackup_LargeRowsPassInLittleMemory(t *testing.T) {
 	if n := query(t, db, "SELECT SUM(LENGTH(body)) + MAX(LENGTH(words)) > 200 * 1024 * 1024 FROM large")[0][0]; n != "1" {
 		t.Fatal("the rows are not large")
 	}
+	wantLittleMemory(t, w, source)
+}
+
+// wantLittleMemory backs a database up in a process of its own, and proves it by restore.
+func wantLittleMemory(t *testing.T, w *world, source string) {
+	t.Helper()
 	j := w.job(source)
 	j.Proof = events.ProofRestored
 	loseWhen(t, w, lostJob{Job: j, ToTheEnd: true}, func(out io.Reader) {

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/archive"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
+	"github.com/backupbus/backupbus/services/provider-executors/postgres/postgrestest"
 )
 
 // measured takes a backup and writes the most memory that this process had, in bytes.
@@ -49,6 +51,14 @@ func TestBackup_OfLargeValuesNeedsLittleMemory(t *testing.T) {
 	s, w := server1(t), newWorld(t)
 	source := freshDB(t, s, `CREATE TABLE large (id int, v bytea)`, `ALTER TABLE large ALTER v SET STORAGE EXTERNAL`,
 		`INSERT INTO large SELECT g, decode(repeat(md5(g::text), 4 << 20), 'hex') FROM generate_series(1, 4) g`)
+	if content := measuredContent(t, w, s, source); content.Tables["public.large"] != 4 || content.Checksums["public.large"] == "" {
+		t.Errorf("content %+v", content)
+	}
+}
+
+// measuredContent is what a backup finds in a database, and proves by restore, in a process with little memory.
+func measuredContent(t *testing.T, w world, s *postgrestest.Server, source string) archive.Content {
+	t.Helper()
 	j := uniqueJob(config(s, source))
 	j.Proof = events.ProofRestored
 	cmd, out := child(t, work{Settings: w.settings(), Job: j, Measured: true})
@@ -71,7 +81,5 @@ func TestBackup_OfLargeValuesNeedsLittleMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if content := m.Objects[1].Content; content.Tables["public.large"] != 4 || content.Checksums["public.large"] == "" {
-		t.Errorf("content %+v", content)
-	}
+	return m.Objects[1].Content
 }

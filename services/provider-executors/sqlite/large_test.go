@@ -58,6 +58,12 @@ func TestBackup_LargeValuesAreProvenInLittleMemory(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
+	wantLittleMemory(t, w, source)
+}
+
+// wantLittleMemory backs a database up in a process of its own, and proves it by restore.
+func wantLittleMemory(t *testing.T, w world, source string) {
+	t.Helper()
 	doc, err := json.Marshal(lostJob{Settings: w.settings(), Job: restoredJob(source), ToTheEnd: true})
 	if err != nil {
 		t.Fatal(err)

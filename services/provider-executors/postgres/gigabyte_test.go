@@ -1,0 +1,15 @@
+//go:build large
+
+package postgres
+
+import (
+	"testing"
+)
+
+func TestBackup_OfAGigabyteInOneTableIsProvenInLittleMemory(t *testing.T) {
+	s, w := server1(t), newWorld(t)
+	source := freshDB(t, s, `CREATE UNLOGGED TABLE large AS SELECT g AS id, repeat(md5(g::text), 32) AS body FROM generate_series(1, 1 << 20) g`)
+	if content := measuredContent(t, w, s, source); content.Tables["public.large"] != 1<<20 || content.Checksums["public.large"] == "" {
+		t.Errorf("content %+v", content)
+	}
+}
