@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/backupbus/backupbus/events"
+	"github.com/backupbus/backupbus/services/provider-executors/executor"
 	"github.com/backupbus/backupbus/services/provider-executors/executortest"
 	"github.com/backupbus/backupbus/services/provider-executors/postgres/postgrestest"
 )
@@ -51,6 +53,26 @@ func TestRecoverRestore_OfAKilledLoadLeavesTheTargetAndTheNextTryIsWhole(t *test
 	if id := value[int](t, s, target, `SELECT id FROM a`); id != 42 {
 		t.Errorf("restored %d", id)
 	}
+}
+
+func TestRestore_WhoseServerDiesSaysWhatMayBeLeft(t *testing.T) {
+	t.Parallel()
+	s, w := postgrestest.Start(t), newWorld(t)
+	x, gate := w.executor(t), unique("gate")
+	s.CreateUser(t, gate, "x")
+	o := take(t, x, uniqueJob(config(s, freshDB(t, s, gated(gate)...))))
+	j := uniqueRestore(o, config(s), unique("restored"))
+	done := make(chan error, 1)
+	go func() {
+		_, err := x.Restore(t.Context(), j)
+		done <- err
+	}()
+	eventually(t, "the copy is half loaded", func() bool {
+		return value[int](t, s, "postgres", `SELECT count(*)::int FROM pg_stat_activity WHERE starts_with(datname, $1) AND wait_event = 'PgSleep'`, stageBase(j)) == 1
+	})
+	s.Kill()
+	err := <-done
+	wantFailure(t, executor.FailureOf(err), err, events.ProviderUnavailable, "went away: see its log and try again; what was loaded may be left there: drop the databases whose names begin with "+stageBase(j))
 }
 
 func TestRecoverRestore_OfAProcessKilledAtTheExchangeIsAllOrNothing(t *testing.T) {

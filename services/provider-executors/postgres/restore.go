@@ -29,9 +29,20 @@ func (e *Engine) Restore(ctx context.Context, j executor.RestoreJob, c engine.Co
 		return err
 	}
 	if err := r.load(ctx); err != nil {
-		return errors.Join(err, r.undo(ctx))
+		return r.left(err, r.undo(ctx))
 	}
 	return r.finish(ctx)
+}
+
+// left adds to the failure of a load that what it made could not be removed, as nobody else will.
+func (r *restoring) left(err, undone error) error {
+	var f *events.Failure
+	if undone == nil || errors.Is(undone, errKept) || !errors.As(err, &f) {
+		return errors.Join(err, undone)
+	}
+	more := *f
+	more.Message += "; what was loaded may be left there: drop the databases whose names begin with " + stageBase(r.job)
+	return errors.Join(&more, err, undone)
 }
 
 // restoring is a restore of a logical copy at work.
