@@ -242,3 +242,36 @@ func TestRestore_ServerThatFoldsNamesKnowsTheTarget(t *testing.T) {
 		t.Errorf("left behind: %q", s)
 	}
 }
+
+func TestRestore_WhoseServerDiesSaysWhatMayBeLeft(t *testing.T) {
+	onEach(t, func(t *testing.T, kind mysqltest.Kind) {
+		srv := mysqltest.Start(t, kind)
+		if err := createBackuper(t.Context(), srv); err != nil {
+			t.Fatal(err)
+		}
+		w := newWorld(t, srv)
+		source, absent, full := database(t, srv), database(t, srv), database(t, srv)
+		run(t, srv.Root(), "DROP DATABASE "+absent)
+		fill(t, srv, source, 1)
+		fill(t, srv, full, 2)
+		before := content(t, srv, full)
+		o := executortest.Take(t, w.executor(t), w.job(source))
+		for _, c := range []struct{ target, want string }{
+			{absent, "a part of the copy may be left in the target"},
+			{full, "the copy was tried in a database whose name begins with _backupbus_restore_, which may be left"},
+		} {
+			w.replace(t, kind.Client(), fmt.Sprintf("kill -9 %d; cat >/dev/null; exit 1", srv.PID))
+			err := w.tryRestore(t, w.executor(t), o, w.config(c.target), func(j *executor.RestoreJob) { j.Overwrite = true })
+			if m := messageOf(t, err); !strings.HasPrefix(m, c.want) {
+				t.Errorf("message %q", m)
+			}
+			srv.Kill()
+			if err := srv.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if content(t, srv, full) != before {
+			t.Error("the target is not what it was")
+		}
+	})
+}

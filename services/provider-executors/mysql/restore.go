@@ -27,6 +27,7 @@ type restoring struct {
 	folds  bool   // the server knows names of databases and tables without regard to case
 	old    fate   // of what is overwritten
 	others bool   // made tables in a target meanwhile, so it was not emptied again
+	left   string // what a failed undo did not remove, and what to do about it; empty if it did
 	filled *scan  // what was loaded
 }
 
@@ -130,7 +131,12 @@ func (r *restoring) try(ctx context.Context) error {
 	if err == nil && without.events > 0 { // whether they may be made is seen by one that never runs
 		err = failure(r.do(ctx, "CREATE EVENT "+quote(t.name)+"."+quote(r.mark)+" ON SCHEDULE EVERY 1 YEAR DISABLE DO DO 0"))
 	}
-	return errors.Join(err, r.undo(ctx, []target{t}))
+	undone := r.undo(ctx, []target{t})
+	if err != nil && undone != nil {
+		r.left = "the copy was tried in a database whose name begins with " + markPrefix + ", which may be left on the server: drop it there. "
+		err = r.lost(err)
+	}
+	return errors.Join(err, undone)
 }
 
 // replace fills the targets. On an error those that were empty are empty again, and those that were not
@@ -140,6 +146,9 @@ func (r *restoring) replace(ctx context.Context, all []target) (err error) {
 	defer func() {
 		if err != nil {
 			undone := r.undo(ctx, begun)
+			if undone != nil {
+				r.left = "a part of the copy may be left in the target, which could not be emptied again: look at it, then drop the database or restore with overwrite. "
+			}
 			err = errors.Join(r.lost(err), undone)
 		}
 	}()
@@ -166,7 +175,7 @@ func (r *restoring) replace(ctx context.Context, all []target) (err error) {
 
 // lost adds to the failure what has become of the target, also to an error that has none.
 func (r *restoring) lost(err error) error {
-	if r.old == kept && !r.others {
+	if r.old == kept && !r.others && r.left == "" {
 		return err
 	}
 	var f *events.Failure
@@ -182,6 +191,7 @@ func (r *restoring) lost(err error) error {
 	if r.others {
 		more.Message = "a part of the copy may be left in the target, which was not emptied again because others made tables in it meanwhile: look at it. " + more.Message
 	}
+	more.Message = r.left + more.Message
 	switch r.old {
 	case gone:
 		more.Message = "the old content of the target is gone and the copy is not in it: restore again. " + more.Message
