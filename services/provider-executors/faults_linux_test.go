@@ -39,22 +39,9 @@ func TestFault_EndsTheBackupOnceWithAReasonForPeople(t *testing.T) {
 				Message: "the server does not let the account in: correct the instance's user or the password behind its credentialRef, and see that the account is not locked", ProviderCode: "1045"}},
 		{"MariaDB killed", func(t *testing.T, f *faulty) {
 			s := f.onMariaDB(t, password)
-			holder, err := s.Root().Conn(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = holder.Close() })
-			if _, err := holder.ExecContext(t.Context(), "LOCK TABLES shop.orders WRITE"); err != nil {
-				t.Fatal(err)
-			}
+			g := gateOfMariaDB(t, s)
 			f.during = func(*pipelinetest.Pipeline) {
-				eventually(t, "the dump waits for the table", func() (waits bool) {
-					err := s.Root().QueryRowContext(t.Context(), "SELECT EXISTS (SELECT 1 FROM information_schema.PROCESSLIST WHERE USER = 'backup' AND STATE LIKE 'Waiting for table%')").Scan(&waits)
-					if err != nil {
-						t.Fatal(err)
-					}
-					return waits
-				})
+				g.reached()
 				s.Kill()
 			}
 		}, again(events.ProviderUnavailable), events.Failure{Category: events.BySystem, Retryable: true,
@@ -74,26 +61,44 @@ func TestFault_EndsTheBackupOnceWithAReasonForPeople(t *testing.T) {
 			Message: "a program of PostgreSQL was killed where the executor runs: see whether the machine is short of memory"}},
 		{"server killed", func(t *testing.T, f *faulty) {
 			s := f.onPostgres(t, password, reader)
-			holder := s.DB(t, "shop")
-			if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE orders"); err != nil {
-				t.Fatal(err)
-			}
-			watch := s.DB(t, "shop")
+			g := gateOfPostgres(t, s)
 			f.during = func(*pipelinetest.Pipeline) {
-				eventually(t, "the dump waits for the table", func() (waits bool) {
-					err := watch.QueryRow(t.Context(), "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'backup')").Scan(&waits)
-					if err != nil {
-						t.Fatal(err)
-					}
-					return waits
-				})
+				g.reached()
 				s.Kill()
 			}
 		}, again(events.ProviderUnavailable), events.Failure{Category: events.ByProvider, Retryable: true,
 			Message: "the server cannot be reached: see that it runs, that the address is right and that nothing blocks the way"}},
-		{"disk full", func(t *testing.T, f *faulty) { executortest.SmallDisk(t, f.store) },
-			again(events.StorageFull), events.Failure{Category: events.BySystem, Retryable: true,
-				Message: `storage "default" is full: free space there or give the instance another storage`}},
+		{"table altered in the middle", func(t *testing.T, f *faulty) {
+			s := f.onMariaDB(t, password)
+			execMariaDB(t, s, "CREATE TABLE shop.zz (id INT)", "INSERT INTO shop.zz VALUES (1)")
+			g := gateOfMariaDB(t, s)
+			f.during = func(*pipelinetest.Pipeline) {
+				for _, column := range []string{"a", "b"} { // in each of two attempts
+					g.reached()
+					execMariaDB(t, s, "ALTER TABLE shop.zz ADD COLUMN "+column+" INT, FORCE")
+					g.pass()
+				}
+			}
+		}, again(events.ProviderUnavailable), events.Failure{Category: events.ByUser, Retryable: true,
+			Message: "a table or view was dropped, altered or is broken (a view on what is gone) while the tool read it: try again when no schema change runs, and mend what SHOW CREATE VIEW refuses", ProviderCode: "1412"}},
+		{"table dropped in the middle", func(t *testing.T, f *faulty) {
+			s := f.onPostgres(t, password, reader)
+			s.Exec(t, "shop", "CREATE TABLE one (a int)", "CREATE TABLE two (a int)")
+			g := gateOfPostgres(t, s)
+			f.during = func(*pipelinetest.Pipeline) {
+				for _, table := range []string{"one", "two"} { // in each of two attempts
+					g.reached()
+					s.Exec(t, "shop", "DROP TABLE "+table)
+					g.pass()
+				}
+			}
+		}, again(events.ProviderUnavailable), events.Failure{Category: events.ByProvider, Retryable: true,
+			Message: "a table went away while the copy began: the backup can be tried again"}},
+		{"disk full", func(t *testing.T, f *faulty) {
+			f.instance = f.database(t, "large.db", 3000)
+			executortest.SmallDisk(t, f.store)
+		}, again(events.StorageFull), events.Failure{Category: events.BySystem, Retryable: true,
+			Message: `storage "default" is full: free space there or give the instance another storage`}},
 		{"storage that refuses", func(t *testing.T, f *faulty) {
 			executortest.SmallDisk(t, f.store)
 			f.started = func() {

@@ -35,17 +35,28 @@ type faulty struct {
 	executors  executors.Config
 	started    func()                       // when the pipeline runs
 	during     func(*pipelinetest.Pipeline) // when the backup was asked for
-	verify     func(*pipelinetest.Pipeline) // when there is a copy, before it is verified
+	verify     func(*pipelinetest.Pipeline) // when there is a copy, before it is verified or restored
 	webhooks   *webhooks
 	good       map[string]string // files of a copy that was there before, with what they hold
 }
 
 func newFaulty(t *testing.T) *faulty {
 	t.Helper()
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "bbf-") // short and open, for the socket and the account of a scratch server
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // passwords have files of their own
+		t.Fatal(err)
+	}
 	f := &faulty{dir: dir, store: filepath.Join(dir, "store"), provider: "sqlite"}
 	f.executors.Storages = map[string]string{"default": "file://" + f.store}
-	f.instance = f.database(t, "source.db", 3000)
+	f.instance = f.database(t, "source.db", 100)
 	return f
 }
 
@@ -88,8 +99,8 @@ func (f *faulty) onPostgres(t *testing.T, pw string, attributes ...string) *post
 	s.CreateDatabase(t, "shop")
 	s.Exec(t, "shop", "CREATE TABLE orders AS SELECT n AS id, md5(n::text) AS what FROM generate_series(1, 1000) n")
 	f.provider = "postgres"
-	f.instance = events.InstanceConfig{Engine: "postgres", Address: s.TCP, User: "backup", Databases: []string{"shop"},
-		CredentialRef: "file:" + f.file(t, "password", pw, 0o600)}
+	f.instance.Engine, f.instance.File, f.instance.Address, f.instance.User, f.instance.Databases = "postgres", "", s.TCP, "backup", []string{"shop"}
+	f.instance.CredentialRef = "file:" + f.file(t, "password", pw, 0o600)
 	return s
 }
 
@@ -97,26 +108,91 @@ func (f *faulty) onPostgres(t *testing.T, pw string, attributes ...string) *post
 func (f *faulty) onMariaDB(t *testing.T, pw string) *mysqltest.Server {
 	t.Helper()
 	s := mysqltest.Start(t, mysqltest.MariaDB)
-	for _, q := range []string{"CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY, what TEXT)", "INSERT INTO shop.orders VALUES (1, 'a'), (2, 'b')"} {
-		if _, err := s.Root().ExecContext(t.Context(), q); err != nil {
-			t.Fatal(err)
-		}
-	}
+	execMariaDB(t, s, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY, what TEXT)", "INSERT INTO shop.orders VALUES (1, 'a'), (2, 'b')")
 	if err := s.CreateUser(t.Context(), "backup", password, "SELECT, SHOW VIEW, TRIGGER, EVENT ON *.*"); err != nil {
 		t.Fatal(err)
 	}
 	f.provider = "mysql"
-	f.instance = events.InstanceConfig{Engine: "mariadb", Address: s.Address(), User: "backup", Databases: []string{"shop"},
-		CredentialRef: "file:" + f.file(t, "password", pw, 0o600)}
+	f.instance.Engine, f.instance.File, f.instance.Address, f.instance.User, f.instance.Databases = "mariadb", "", s.Address(), "backup", []string{"shop"}
+	f.instance.CredentialRef = "file:" + f.file(t, "password", pw, 0o600)
 	return s
 }
 
+func execMariaDB(t *testing.T, s *mysqltest.Server, statements ...string) {
+	t.Helper()
+	for _, q := range statements {
+		if _, err := s.Root().ExecContext(t.Context(), q); err != nil {
+			t.Fatalf("%s: %v", q, err)
+		}
+	}
+}
+
 const reader = "IN ROLE pg_read_all_data"
+
+// gate is a lock on the table orders, before which a dump waits that has begun.
+type gate struct {
+	reached func() // waits until one waits
+	pass    func() // lets it through and closes again
+	open    func()
+}
+
+func gateOfMariaDB(t *testing.T, s *mysqltest.Server) gate {
+	t.Helper()
+	holder, err := s.Root().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = holder.Close() })
+	exec := func(q string) {
+		t.Helper()
+		if _, err := holder.ExecContext(t.Context(), q); err != nil {
+			t.Fatalf("%s: %v", q, err)
+		}
+	}
+	open := func() { exec("UNLOCK TABLES") } // who waits has the table then, and a new lock waits for it
+	lock := func() { exec("LOCK TABLES shop.orders WRITE") }
+	lock()
+	return gate{pass: func() { open(); lock() }, open: open, reached: func() {
+		t.Helper()
+		eventually(t, "the dump waits for the table", func() (waits bool) {
+			err := s.Root().QueryRowContext(t.Context(), "SELECT EXISTS (SELECT 1 FROM information_schema.PROCESSLIST WHERE USER = 'backup' AND STATE LIKE 'Waiting for table%')").Scan(&waits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return waits
+		})
+	}}
+}
+
+func gateOfPostgres(t *testing.T, s *postgrestest.Server) gate {
+	t.Helper()
+	holder, watch := s.DB(t, "shop"), s.DB(t, "shop")
+	exec := func(q string) {
+		t.Helper()
+		if _, err := holder.Exec(t.Context(), q); err != nil {
+			t.Fatalf("%s: %v", q, err)
+		}
+	}
+	open := func() { exec("COMMIT") }
+	lock := func() { exec("BEGIN; LOCK TABLE orders") }
+	lock()
+	return gate{pass: func() { open(); lock() }, open: open, reached: func() {
+		t.Helper()
+		eventually(t, "the dump waits for the table", func() (waits bool) {
+			err := watch.QueryRow(t.Context(), "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'backup')").Scan(&waits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return waits
+		})
+	}}
+}
 
 func (f *faulty) run(t *testing.T, maxAttempts int) (*pipelinetest.Pipeline, string) {
 	t.Helper()
 	f.executors.Scratch = filepath.Join(f.dir, "scratch")
 	log := executortest.Guard(t, f.store, f.executors.Scratch)
+	executortest.Watch(t)
 	p := pipelinetest.Start(t, pipelinetest.Options{Engines: true, Executors: f.executors, Log: log,
 		Requester: requester.Config{MaxAttempts: maxAttempts, Providers: []string{"sqlite", "mysql", "postgres"}}})
 	f.webhooks = subscribed(t, p)
@@ -146,37 +222,58 @@ func (f *faulty) run(t *testing.T, maxAttempts int) (*pipelinetest.Pipeline, str
 
 // told are the steps of a backup, with the codes of those that failed, and its record after the last. Nothing is at
 // work any more, so no step comes after them.
-func (f *faulty) told(t *testing.T, p *pipelinetest.Pipeline, id string) (all []string, last events.Backup) {
+func (f *faulty) told(t *testing.T, p *pipelinetest.Pipeline, id string) ([]string, events.Backup) {
 	t.Helper()
 	p.Executors.Stop()
+	all, last := life(t, p, id, func(b events.Backup) *events.Failure { return b.Error })
+	f.unseen(t, p, base+"/"+id)
+	return all, last
+}
+
+// life are the steps of a backup or restore, and its last record. why is the failure that a record tells of.
+func life[R events.Payload](t *testing.T, p *pipelinetest.Pipeline, id string, why func(R) *events.Failure) (all []string, last R) {
+	t.Helper()
 	for _, s := range p.Events("shop") {
+		if s.PartitionKey != id {
+			continue
+		}
+		var err error
+		if last, err = events.Decode[R](s.Event); err != nil {
+			t.Fatal(err)
+		}
+		step := string(s.Step())
+		if failure := why(last); failure != nil {
+			step += " " + string(failure.Code)
+		}
+		all = append(all, step)
+	}
+	return all, last
+}
+
+// unseen wants no secret in any event, progress, webhook and in the answer at path, each webhook once, and the copy that
+// was there before as it was.
+func (f *faulty) unseen(t *testing.T, p *pipelinetest.Pipeline, path string) {
+	t.Helper()
+	all := p.Events("shop")
+	_, err := p.Bus.Scan(t.Context(), events.AllProgress, 1, false, func(_ string, s events.Stored) error {
+		all = append(all, s)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
 		raw, err := json.Marshal(s)
 		if err != nil {
 			t.Fatal(err)
 		}
 		executortest.Unseen(t, "the event "+s.ID, raw)
-		if s.PartitionKey != id {
-			continue
-		}
-		if last, err = events.Decode[events.Backup](s.Event); err != nil {
-			t.Fatal(err)
-		}
-		step := string(s.Step())
-		if last.Error != nil {
-			step += " " + string(last.Error.Code)
-		}
-		all = append(all, step)
 	}
 	f.webhooks.wantOnce(t, p.Events("shop"))
-	_, err := p.Bus.Scan(t.Context(), events.AllProgress, 1, false, func(_ string, s events.Stored) error {
-		raw, err := json.Marshal(s)
-		executortest.Unseen(t, "the progress "+s.ID, raw)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	code, body := p.Call(http.MethodGet, path, "")
+	if code != http.StatusOK {
+		t.Errorf("%s: %d %s", path, code, body)
 	}
-	_, body := p.Call(http.MethodGet, base+"/"+id, "")
 	executortest.Unseen(t, "the answer", body)
 	now := f.stored(t)
 	for path, holds := range f.good {
@@ -184,7 +281,6 @@ func (f *faulty) told(t *testing.T, p *pipelinetest.Pipeline, id string) (all []
 			t.Errorf("%s of a good copy is not what it was", path)
 		}
 	}
-	return all, last
 }
 
 // tool puts a script in the place of a program, which does its work as $tool.
@@ -210,8 +306,14 @@ func (f *faulty) identity(t *testing.T, name string) (file, recipient string) {
 // stored are the files in the storage, with what they hold.
 func (f *faulty) stored(t *testing.T) map[string]string {
 	t.Helper()
+	return below(t, f.store)
+}
+
+// below are the files below a folder, with what they hold.
+func below(t *testing.T, dir string) map[string]string {
+	t.Helper()
 	all := map[string]string{}
-	err := filepath.WalkDir(f.store, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}

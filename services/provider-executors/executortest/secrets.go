@@ -172,6 +172,12 @@ var processes struct {
 	looked time.Time
 }
 
+// Watch looks for secrets in what this process starts, until the test ends.
+func Watch(t testing.TB) {
+	t.Helper()
+	t.Cleanup(watched(t))
+}
+
 // watched looks for secrets in what this process has started, until it is told to stop.
 func watched(t testing.TB) (stop func()) {
 	t.Helper()
