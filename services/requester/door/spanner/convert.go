@@ -174,7 +174,7 @@ const (
 // percents are the highest percentages that were told of backups and restores, by their ids.
 type percents map[string]int
 
-// of is what an operation shows that has not succeeded: 100 is the end.
+// of is what an operation shows that goes on, or was cancelled: 100 is the end.
 func (p percents) of(id string) int32 { return int32(min(max(p[id], 0), 99)) }
 
 // percents are of those whose operations show them: of what is being made, or was cancelled.
@@ -183,6 +183,20 @@ func (d *Door) percents(ctx context.Context, list ...events.Backup) (percents, e
 	for _, b := range list {
 		if op := lifecycle.OperationsOf(b)[0]; !op.Done || op.Failure != nil && op.Failure.Code == events.CodeCancelled {
 			ids = append(ids, b.BackupID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return d.intake.Peaks(ctx, list[0].Project, ids)
+}
+
+// percentsOfRestores are of those that go on.
+func (d *Door) percentsOfRestores(ctx context.Context, list ...events.Restore) (percents, error) {
+	var ids []string
+	for _, r := range list {
+		if !lifecycle.OperationOf(r).Done {
+			ids = append(ids, r.RestoreID)
 		}
 	}
 	if len(ids) == 0 {

@@ -132,13 +132,18 @@ func (d *Door) restorals(ctx context.Context, l listing, database string) ([]*lo
 	if err != nil {
 		return nil, "", err
 	}
+	var told percents
 	list, next, err := gather(p, lifecycle.RestoreKey, func(cursor string, limit int) ([]events.Restore, string, error) {
-		return d.intake.Restorals(ctx, l.project, l.instance, database, d.since(), cursor, limit)
+		list, next, err := d.intake.Restorals(ctx, l.project, l.instance, database, d.since(), cursor, limit)
+		if err == nil {
+			told, err = d.percentsOfRestores(ctx, list...)
+		}
+		return list, next, err
 	}, func(r events.Restore) (*longrunningpb.Operation, bool, error) {
 		if d.forgotten(lifecycle.OperationOf(r)) {
 			return nil, false, nil
 		}
-		out, err := d.restoral(ctx, work{home: h, restore: &r})
+		out, err := d.restoral(ctx, work{home: h, restore: &r}, told)
 		return out, err == nil && (match == nil || match(shown{out})), err
 	})
 	return list, p.next(next), about{}.of(err)

@@ -104,7 +104,11 @@ func (d *Door) show(ctx context.Context, w work) (*longrunningpb.Operation, erro
 	if w.backup != nil {
 		return d.creation(ctx, w.home, *w.backup)
 	}
-	return d.restoral(ctx, w)
+	told, err := d.percentsOfRestores(ctx, *w.restore)
+	if err != nil {
+		return nil, about{}.of(err)
+	}
+	return d.restoral(ctx, w, told)
 }
 
 // GetOperation implements Operations.

@@ -55,12 +55,12 @@ func (s *adminServer) RestoreDatabase(ctx context.Context, r *databasepb.Restore
 	if err != nil {
 		return nil, about{instance: into.String(), backup: r.GetBackup()}.of(err)
 	}
-	return d.restoral(ctx, work{home: target, restore: &receipt.Restore})
+	return d.restoral(ctx, work{home: target, restore: &receipt.Restore}, nil) // accepted: nothing may make it an error now
 }
 
 // restoral is the operation of a restore: it belongs to the database that is made (spanner.md 1). The home is that of
 // the target.
-func (d *Door) restoral(ctx context.Context, w work) (*longrunningpb.Operation, error) {
+func (d *Door) restoral(ctx context.Context, w work, told percents) (*longrunningpb.Operation, error) {
 	r := *w.restore
 	b, err := d.intake.Backup(ctx, r.Project, r.BackupID)
 	if err != nil {
@@ -81,11 +81,7 @@ func (d *Door) restoral(ctx context.Context, w work) (*longrunningpb.Operation, 
 		Progress:   &databasepb.OperationProgress{StartTime: stamp(r.EnqueuedTime), EndTime: stamp(r.EndTime)}}
 	name := w.owner() + operationsEnd + "/" + operationID(op.ID)
 	if !op.Done {
-		told, err := d.intake.Peaks(ctx, r.Project, []string{r.RestoreID})
-		if err != nil {
-			return nil, about{}.of(err)
-		}
-		meta.Progress.ProgressPercent = percents(told).of(r.RestoreID)
+		meta.Progress.ProgressPercent = told.of(r.RestoreID)
 		return pending(name, meta)
 	}
 	meta.Progress.ProgressPercent = 100

@@ -132,7 +132,9 @@ func TestRestore_ShowsItsPercentWhichIs100OnlyAtTheEnd(t *testing.T) { // case 7
 		want    int32
 	}{{40, 40}, {100, 99}} {
 		r.percents <- told.percent
-		for end := time.Now().Add(pipelinetest.Patience); percent() != told.want; {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for end := time.Now().Add(pipelinetest.Patience); percent() != told.want; <-tick.C {
 			if time.Now().After(end) {
 				t.Fatalf("%d percent show as %d", told.percent, percent())
 			}
