@@ -16,6 +16,7 @@ type copying struct {
 	read  *Output
 	write *os.File // for the child; whoever starts it closes it here
 	done  chan struct{}
+	err   error // when done: why not everything was carried; nil if it was, or was stopped
 }
 
 // closed is the end of what never began.
@@ -62,37 +63,39 @@ func newCopying(to io.Writer, much bool) (*copying, error) {
 	go func() {
 		defer close(c.done)
 		defer r.close()
-		carry(to, &gathering{from: r, wide: wide})
+		c.err = carry(to, &gathering{from: r, wide: wide})
 	}()
 	return c, nil
 }
 
-// carry ends when the pipe does or to fails.
-func carry(to io.Writer, g *gathering) {
+// carry ends when the pipe does, which is no error, or to fails.
+func carry(to io.Writer, g *gathering) error {
 	for {
 		n, err := PassTo(to, g.from, nil)
 		switch {
 		case errors.Is(err, errors.ErrUnsupported):
 			// Hidden, so that io.CopyBuffer looks for no other way.
-			_, _ = io.CopyBuffer(struct{ io.Writer }{to}, g, make([]byte, copyBuffer))
-			return
+			_, err := io.CopyBuffer(struct{ io.Writer }{to}, g, make([]byte, copyBuffer))
+			return err
+		case errors.Is(err, io.EOF):
+			return nil
 		case err != nil:
-			return
+			return err
 		}
 		g.gather(n)
 	}
 }
 
-// end waits until everything has been carried. When ctx ends first, no more is read; what is being written is
-// waited for all the same.
-func (c *copying) end(ctx context.Context) {
+// end waits until everything has been carried, and tells why if not. When ctx ends first, no more is read; what is being
+// written is waited for all the same.
+func (c *copying) end(ctx context.Context) error {
 	select {
 	case <-c.done:
-		return
 	case <-ctx.Done():
+		if c.read != nil {
+			c.read.Stop()
+		}
+		<-c.done
 	}
-	if c.read != nil {
-		c.read.Stop()
-	}
-	<-c.done
+	return c.err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,7 +73,7 @@ func (o *Output) wait() error {
 }
 
 // with lends the descriptor of f.
-func with(f *os.File, do func(fd int) error) error {
+func with(f syscall.Conn, do func(fd int) error) error {
 	c, err := f.SyscallConn()
 	if err != nil {
 		return err

@@ -2,7 +2,11 @@
 
 package tool
 
-import "os"
+import (
+	"errors"
+	"io"
+	"os"
+)
 
 // Output is the reading end of the pipe that a program writes into.
 type Output struct{ file *os.File }
@@ -13,8 +17,14 @@ func newOutput() (_ *Output, write *os.File, err error) {
 	return &Output{r}, w, err
 }
 
-// Read waits until something lies in the pipe. Its end is an error, and so is Stop.
-func (o *Output) Read(p []byte) (int, error) { return o.file.Read(p) }
+// Read waits until something lies in the pipe. io.EOF is its end, or Stop.
+func (o *Output) Read(p []byte) (int, error) {
+	n, err := o.file.Read(p)
+	if errors.Is(err, os.ErrClosed) {
+		err = io.EOF
+	}
+	return n, err
+}
 
 // Stop ends the reading from any goroutine, whatever may still come.
 func (o *Output) Stop() { _ = o.file.Close() }

@@ -66,7 +66,7 @@ func (p *Pipe) passed(from *Output, n int64, look func([]byte) error) error {
 	for n > 0 {
 		got, err := from.file.Read(p.buf[:min(n, int64(len(p.buf)))])
 		if err != nil {
-			return io.EOF
+			return err
 		}
 		if err := look(p.buf[:got]); err != nil {
 			return err

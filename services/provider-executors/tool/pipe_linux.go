@@ -15,13 +15,10 @@ const pipeSize = 1 << 20
 // WidenPipe gives a pipe a larger buffer, and tells whether the system lets it: a user who is not root may have some ten
 // of them.
 func WidenPipe(f syscall.Conn) (wide bool) {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return false
-	}
-	err = c.Control(func(fd uintptr) {
-		n, err := unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize)
-		wide = err == nil && n >= pipeSize
+	err := with(f, func(fd int) error {
+		n, err := unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, pipeSize) //nolint:gosec // a descriptor
+		wide = n >= pipeSize
+		return err
 	})
 	return wide && err == nil
 }
@@ -29,7 +26,7 @@ func WidenPipe(f syscall.Conn) (wide bool) {
 // Pass implements Passer: splice(2), and tee(2) where somebody looks.
 func (p *Pipe) Pass(from *Output, look func([]byte) error) (int64, error) {
 	if err := from.wait(); err != nil {
-		return 0, io.EOF
+		return 0, err
 	}
 	out, err := p.SyscallConn()
 	if err != nil {

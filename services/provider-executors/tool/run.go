@@ -156,8 +156,10 @@ func runWith(ctx context.Context, cmd *exec.Cmd, handed *os.File, out *watched, 
 	// comes at once is enough, of standard output all is wanted until ctx ends.
 	over, cancel := context.WithTimeout(context.WithoutCancel(ctx), termGrace)
 	defer cancel()
-	stderr.end(over)
-	stdout.end(ctx)
+	_ = stderr.end(over) // the status counts
+	if lost := stdout.end(ctx); err == nil && lost != nil {
+		err = fmt.Errorf("carry its output: %w", lost)
+	}
 	return err
 }
 
