@@ -80,10 +80,10 @@ type Limits struct {
 
 // Compression of new copies. The format is zstd always.
 type Compression struct {
-	// Program: auto (default) takes the zstd program if it is installed, which is faster; builtin never
+	// Program: auto (default) takes the zstd program if it is installed, which stores fewer bytes; builtin never
 	// does; a path names it.
 	Program string `yaml:"program"`
-	Level   int    `yaml:"level"`   // 1 to 19, default 3, of the built-in one 1
+	Level   int    `yaml:"level"`   // 1 to 19; 0: 3, and of the built-in one 1
 	Threads int    `yaml:"threads"` // default 2
 }
 

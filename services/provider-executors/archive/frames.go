@@ -2,6 +2,8 @@ package archive
 
 import (
 	"io"
+	"os"
+	"runtime"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -32,8 +34,12 @@ type frame struct {
 	done          chan struct{}
 }
 
-func newFrames(to io.Writer, level zstd.EncoderLevel, threads int) (*frames, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(threads),
+// newFrames has as many threads as the process can use at once, at most. The library's slowest level is left out: each of
+// its threads has tables of 34 MiB.
+func newFrames(to io.Writer, level, threads int) (*frames, error) {
+	threads = min(threads, runtime.GOMAXPROCS(0))
+	speed := min(zstd.EncoderLevelFromZstd(level), zstd.SpeedBetterCompression)
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(threads),
 		zstd.WithAllLitEntropyCompression(true), // without, hex is stored as it is
 		zstd.WithWindowSize(frameSize), zstd.WithZeroFrames(true))
 	if err != nil {
@@ -83,6 +89,9 @@ func (f *frames) failed() error {
 
 // Write returns the error of the writer behind as soon as it is known.
 func (f *frames) Write(p []byte) (n int, err error) {
+	if f.filling == nil {
+		return 0, os.ErrClosed
+	}
 	for len(p) > 0 {
 		if err := f.failed(); err != nil {
 			return n, err

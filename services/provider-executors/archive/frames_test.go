@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"runtime"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 
 func framesTo(t *testing.T, to io.Writer) *frames {
 	t.Helper()
-	f, err := newFrames(to, zstd.SpeedFastest, 2)
+	f, err := newFrames(to, 1, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +37,9 @@ func TestFrames_AreOneStream(t *testing.T) {
 			}
 			if err := errors.Join(f.Close(), f.Close()); err != nil {
 				t.Fatal(err)
+			}
+			if _, err := f.Write(all); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("written after the end: %v", err)
 			}
 			dec, err := zstd.NewReader(&stored)
 			if err != nil {

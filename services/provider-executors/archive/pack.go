@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"filippo.io/age"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/services/provider-executors/tool"
@@ -27,8 +26,8 @@ const (
 // Compression says how objects are compressed; the format is zstd whatever it says.
 type Compression struct {
 	Program string // path of the zstd program: less work for the same bytes, and a process more. Empty: built in
-	Level   int    // 1 to 19 as the zstd program counts; 0: 3, built in 1
-	Threads int    // 0: 2
+	Level   int    // 1 to 19 as the zstd program counts; 0: 3, built in 1, where more than 9 are 9
+	Threads int    // 0: 2; built in at most as many as there are CPUs
 }
 
 // builtinLevel costs about what level 3 of the program does, for a twentieth more bytes at most (`make bench-data`).
@@ -110,7 +109,7 @@ func (z Compression) start(ctx context.Context, to io.Writer) (*packer, error) {
 	if z.Program != "" {
 		return z.child(ctx, to)
 	}
-	f, err := newFrames(to, zstd.EncoderLevelFromZstd(z.Level), z.Threads)
+	f, err := newFrames(to, z.Level, z.Threads)
 	if err != nil {
 		return nil, fmt.Errorf("set up zstd: %w", err)
 	}
