@@ -46,7 +46,7 @@ race: servers ## all tests, with the race detector on everything that runs in th
 
 .PHONY: test-large
 test-large: servers ## backups of tables of a gigabyte, proven by restore (about 3 min)
-	go test -tags large -run Gigabyte -timeout 20m ./services/provider-executors/sqlite ./services/provider-executors/mysql ./services/provider-executors/postgres
+	go test -p 1 -tags large -run Gigabyte -timeout 20m ./services/provider-executors/sqlite ./services/provider-executors/mysql ./services/provider-executors/postgres
 
 # What the tests look for, and the Debian package that has it.
 SERVERS := npm:npm redis-server:redis-server mariadbd:mariadb-server mariadb-backup:mariadb-backup zstd:zstd age:age

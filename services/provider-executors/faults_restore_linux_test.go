@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/backupbus/backupbus/events"
 	"github.com/backupbus/backupbus/events/lifecycle"
@@ -219,8 +218,14 @@ func killedPostgres(t *testing.T, f *faulty, to *aim) {
 			t.Fatal(err)
 		}
 		all := map[string]string{}
-		var name string
-		if _, err := pgx.ForEachRow(found, []any{&name}, func() error { all[name] = ""; return nil }); err != nil {
+		for found.Next() {
+			var name string
+			if err := found.Scan(&name); err != nil {
+				t.Fatal(err)
+			}
+			all[name] = ""
+		}
+		if err := found.Err(); err != nil {
 			t.Fatal(err)
 		}
 		return all

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,7 +47,10 @@ func (a *apart) wantSecondAttempt(h *hook, id string) {
 	if b.State != "SUCCESSFUL" || b.Attempt != 2 {
 		a.t.Errorf("%+v", b)
 	}
-	nextID, _ := a.ask("db", "next")
+	nextID, ok := a.ask("db", "next")
+	if !ok {
+		a.t.Fatal("the next backup is refused")
+	}
 	next := a.await(nextID)
 	if next.State != "SUCCESSFUL" {
 		a.t.Errorf("%+v", next)
@@ -54,13 +59,48 @@ func (a *apart) wantSecondAttempt(h *hook, id string) {
 	if diff := cmp.Diff(map[string]bool{prefix(b): true, prefix(next): true}, manifests(a.t, a.program)); diff != "" {
 		a.t.Error(diff)
 	}
-	noLeftovers(a.t, a.program)
+	for _, scratch := range []string{"scratch", anotherScratch} {
+		if left, err := filepath.Glob(filepath.Join(a.data, scratch, "*")); err != nil || len(left) > 0 {
+			a.t.Errorf("left in %s: %v, %v", scratch, left, err)
+		}
+	}
 	steps, ids := a.told(id, 5)
 	if diff := cmp.Diff([]string{"requested", "started", "attempt_failed", "started", "succeeded"}, steps); diff != "" {
 		a.t.Error(diff)
 	}
-	h.wantOnce(append(ids, a.toldOf(nextID)...))
+	all := append(ids, a.toldOf(nextID)...)
+	eventually(a.t, "everything is told", func() bool { return h.has(all...) })
+	if log := a.logged(); len(log) != len(all) {
+		a.t.Errorf("events in the log: %v, want %v", log, all)
+	}
+	h.wantOnce(all)
 }
+
+// logged are the ids of all events of backups.
+func (a *apart) logged() (ids []string) {
+	a.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, "http://"+a.addr+"/api/v1/projects/shop/events?type=backup.*", nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	req.Header.Set("Accept", "application/cloudevents-batch+json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var page []struct{ ID string }
+	if err := json.NewDecoder(resp.Body).Decode(&page); err != nil {
+		a.t.Fatal(err)
+	}
+	for _, ev := range page {
+		ids = append(ids, ev.ID)
+	}
+	return ids
+}
+
+// anotherScratch is the scratch folder of a second executor.
+const anotherScratch = "scratch-of-another"
 
 // prefix is the place of a copy in its storage.
 func prefix(b backup) string { return strings.TrimPrefix(b.Copy, "default:") }
@@ -87,7 +127,11 @@ func TestApart_ExecutorStoppedBeyondAckWait_AnotherOneSucceedsOnce(t *testing.T)
 		t.Fatal(err)
 	}
 	second := filepath.Join(a.data, "second.yaml")
-	if err := os.WriteFile(second, []byte(strings.Replace(string(text), "/scratch\n", "/scratch-of-another\n", 1)), 0o600); err != nil {
+	other := strings.Replace(string(text), "/scratch\n", "/"+anotherScratch+"\n", 1)
+	if other == string(text) {
+		t.Fatal("the second executor has the first one's scratch folder")
+	}
+	if err := os.WriteFile(second, []byte(other), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	a.startWith("second executor", "provider-executors", second)

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// enough is for the servers of all tests that run at once.
+// enough is for the servers of one package's tests.
 const enough = 4 << 30
 
 // MemoryDir makes a folder with a short path (that of a socket has at most 107 bytes), in memory where the system has

@@ -83,7 +83,7 @@ const databasesQuery = `SELECT d.datname, pg_get_userbyid(d.datdba), pg_encoding
 	coalesce((SELECT jsonb_agg(DISTINCT r.rolname) FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
 		WHERE s.refclassid = 'pg_authid'::regclass AND s.dbid = d.oid AND r.rolname !~ '^pg_'), '[]'),
 	(SELECT rolname FROM pg_roles WHERE oid = 10),
-	CASE WHEN d.datconnlimit >= 0 THEN d.datconnlimit - (SELECT count(*)::int FROM pg_stat_activity WHERE datid = d.oid AND pid <> pg_backend_pid()) END
+	CASE WHEN d.datconnlimit >= 0 THEN d.datconnlimit - (SELECT count(*)::int FROM pg_stat_activity WHERE datid = d.oid AND pid <> pg_backend_pid() AND backend_type = 'client backend') END
 	FROM pg_database d WHERE ` + wantedDatabases + ` ORDER BY d.datname`
 
 // maxDatabases leaves room for what belongs to no database.

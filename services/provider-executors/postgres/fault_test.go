@@ -318,7 +318,7 @@ func TestFault_ADatabaseWithTooFewConnectionsIsUnavailableBeforeTheToolRuns(t *t
 		t.Helper()
 		s.Exec(t, "postgres", fmt.Sprintf("ALTER DATABASE %s CONNECTION LIMIT %d", name, n))
 	}
-	limit(1)
+	limit(needed - 1)
 	take(t, x, uniqueJob(c)) // a superuser has no such limit
 	if err := os.Remove(ran); err != nil {
 		t.Fatal(err)
@@ -332,7 +332,7 @@ func TestFault_ADatabaseWithTooFewConnectionsIsUnavailableBeforeTheToolRuns(t *t
 	if _, err := os.Stat(ran); err == nil {
 		t.Error("the tool was run")
 	}
-	limit(neededOfEach)
+	limit(needed)
 	take(t, x, uniqueJob(c))
 }
 

@@ -67,14 +67,11 @@ func (a *attempt) logical(ctx context.Context, c *pgx.Conn) (engine.Source, erro
 	return l, nil
 }
 
-// neededOfEach is how many sessions a backup has open at once in a database with a CONNECTION LIMIT, which superusers do
-// not have: the one that keeps the snapshot, and the dump's.
-const neededOfEach = 2
-
+// enoughFree: the dump, the session that keeps the snapshot, and one that is just leaving are in a database at once.
 func enoughFree(all []database) error {
 	for _, d := range all {
-		if d.free != nil && *d.free < neededOfEach {
-			return unavailable(fmt.Sprintf("the database %q has no connection left for a backup, which needs two: raise its CONNECTION LIMIT, or wait", d.Name))
+		if d.free != nil && *d.free < needed {
+			return unavailable(fmt.Sprintf("the database %q has no connection left for a backup, which needs three: raise its CONNECTION LIMIT, or wait", d.Name))
 		}
 	}
 	return nil

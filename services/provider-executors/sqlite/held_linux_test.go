@@ -10,7 +10,7 @@ import (
 
 // A process that was stopped at the wrong moment, an executor too, holds the locks of the write-ahead log. They are taken
 // here by a descriptor, as another process would (fcntl(2), open file description locks).
-func TestBackup_HeldWriteAheadLogIsRetryableAndSaysWhoHoldsIt(t *testing.T) {
+func TestBackup_HeldWriteAheadLogIsRetryableAndSaysSo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	source := w.file("source.db")
