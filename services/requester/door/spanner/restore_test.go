@@ -19,6 +19,7 @@ import (
 	executors "github.com/backupbus/backupbus/services/provider-executors"
 	"github.com/backupbus/backupbus/services/provider-executors/executor"
 	"github.com/backupbus/backupbus/services/requester/intake"
+	"github.com/backupbus/backupbus/services/status-tracker/view"
 )
 
 // restorer is a Hand that can put copies back, when the test says so.
@@ -46,8 +47,14 @@ func (restorer) Copies() {}
 
 func restoring(t *testing.T) (world, restorer) {
 	t.Helper()
+	return restoringOver(t, nil)
+}
+
+// restoringOver is restoring over a store of the view.
+func restoringOver(t *testing.T, s view.Store) (world, restorer) {
+	t.Helper()
 	r := restorer{pipelinetest.NewHand(), make(chan int64), make(chan error)}
-	p := pipelinetest.Start(t, pipelinetest.Options{Providers: []executors.Provider{{Name: "sqlite", Capabilities: executor.Capabilities{PollEvery: 20 * time.Millisecond},
+	p := pipelinetest.Start(t, pipelinetest.Options{Store: s, Providers: []executors.Provider{{Name: "sqlite", Capabilities: executor.Capabilities{PollEvery: 20 * time.Millisecond},
 		Open: func(context.Context, executors.Shared) (executors.Opened, error) { return r, nil }}}})
 	p.Hand = r.Hand
 	p.RegisterAs("acme", "files", "sqlite", fmt.Sprintf(`{"engine":"sqlite","file":%q,"files":[%q]}`, p.Dir+"/a.db", p.Dir+"/b.db"))
@@ -146,6 +153,28 @@ func TestRestore_ShowsItsPercentWhichIs100OnlyAtTheEnd(t *testing.T) { // case 7
 	}
 	if p := percent(); p != 100 {
 		t.Errorf("at its end: %d", p)
+	}
+}
+
+// What was accepted is answered so, whether the percentage can be read or not; who asks later is not told a step back.
+func TestRestore_WhereProgressCannotBeRead(t *testing.T) {
+	t.Parallel()
+	s := &spy{Store: view.NewMemory(time.Now)}
+	w, r := restoringOver(t, s)
+	w.ready(files, "b1", "a.db")
+	s.broken.Store(true)
+	op, err := w.restore(files, "b.db", files+"/backups/b1")
+	if err != nil || op.GetDone() {
+		t.Fatalf("%v, %v", op, err)
+	}
+	_, err = w.ops.GetOperation(w.ctx(), &longrunningpb.GetOperationRequest{Name: op.GetName()})
+	refused(t, "get", err, codes.Unavailable, "")
+	_, err = w.ops.ListOperations(w.ctx(), &longrunningpb.ListOperationsRequest{Name: files + "/databases/b.db/operations"})
+	refused(t, "list", err, codes.Unavailable, "")
+	s.broken.Store(false)
+	r.ends <- nil
+	if _, err := w.ops.WaitOperation(w.ctx(), &longrunningpb.WaitOperationRequest{Name: op.GetName()}); err != nil {
+		t.Error(err)
 	}
 }
 
