@@ -40,7 +40,7 @@ func newFrames(to io.Writer, level, threads int) (*frames, error) {
 	threads = min(threads, runtime.GOMAXPROCS(0))
 	speed := min(zstd.EncoderLevelFromZstd(level), zstd.SpeedBetterCompression)
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(threads),
-		zstd.WithAllLitEntropyCompression(true), // without, hex is stored as it is
+		zstd.WithAllLitEntropyCompression(true), // without, hex, in which nothing repeats, is stored as it is
 		zstd.WithWindowSize(frameSize), zstd.WithZeroFrames(true))
 	if err != nil {
 		return nil, err

@@ -3,7 +3,9 @@ package archive
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"testing"
@@ -51,6 +53,29 @@ func TestFrames_AreOneStream(t *testing.T) {
 				t.Errorf("%d bytes in pieces of %d: %d came back, %v", size, piece, len(got), err)
 			}
 		}
+	}
+}
+
+// Dumps hold binary values as hex, in which nothing repeats and which is half as long all the same.
+func TestFrames_HalveHex(t *testing.T) {
+	t.Parallel()
+	r := rand.NewChaCha8([32]byte{1})
+	var stored bytes.Buffer
+	f := framesTo(t, &stored)
+	value, size := make([]byte, 4096), 0
+	for n := range 200 {
+		_, _ = r.Read(value)
+		wrote, err := fmt.Fprintf(f, "INSERT INTO `files` VALUES (%d,0x%x);\n", n, value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += wrote
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if stored.Len() > size*11/20 {
+		t.Errorf("%d bytes of %d", stored.Len(), size)
 	}
 }
 
