@@ -66,9 +66,20 @@ func TestRestore_ShowsItsProgressWhileItRuns(t *testing.T) {
 	look := func() answer {
 		return pipelinetest.JSON[answer](p, http.MethodGet, base+"/restores/"+asked.RestoreID, "")
 	}
-	now := look()
-	for deadline := time.Now().Add(pipelinetest.Patience); now.Progress == nil && time.Now().Before(deadline); now = look() {
+	until := func(what string, is func(answer) bool) (now answer) { // the view follows the stream
+		t.Helper()
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for end := time.Now().Add(pipelinetest.Patience); ; <-tick.C {
+			if now = look(); is(now) {
+				return now
+			}
+			if time.Now().After(end) {
+				t.Fatalf("never %s: %+v", what, now)
+			}
+		}
 	}
+	now := until("progress", func(a answer) bool { return a.Progress != nil })
 	if now.State != string(lifecycle.Running) || now.Progress == nil || now.Progress.Phase != events.Copying || now.Progress.Percent != 40 || now.Progress.BytesTotal != 100 {
 		t.Fatalf("%+v", now)
 	}
@@ -76,7 +87,7 @@ func TestRestore_ShowsItsProgressWhileItRuns(t *testing.T) {
 	for seen.Event != "dev.backupbus.restore.succeeded.v1" {
 		seen = s.next()
 	}
-	if now = look(); now.State != string(lifecycle.Successful) || now.Progress != nil {
+	if now = until("an end", func(a answer) bool { return a.State == string(lifecycle.Successful) }); now.Progress != nil {
 		t.Errorf("after its end: %+v", now)
 	}
 }
