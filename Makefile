@@ -35,8 +35,8 @@ demo: build ## take, list, check and restore a real backup, all on this machine
 test: servers ## all tests; real servers where they are installed
 	go test work
 
-# What measures memory, which the race detector needs most of.
-MEASURED := ^TestBackup_(LargeRowsPass|OfLargeValuesNeeds|LargeValuesAre|ToS3Needs)
+# What measures memory, which the race detector needs most of, and ten thousand tables, on which it takes minutes.
+MEASURED := ^TestBackup_(LargeRowsPass|OfLargeValuesNeeds|LargeValuesAre|ToS3Needs|.*TenThousandTables)
 
 .PHONY: race
 race: servers ## all tests, with the race detector on everything that runs in the test's own process
