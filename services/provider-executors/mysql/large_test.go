@@ -3,6 +3,7 @@ package mysql_test
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"os"
@@ -37,19 +38,25 @@ func tellPeak(x *engine.Executor, ref executor.Ref) {
 	fmt.Println(strings.TrimSpace(peak))
 }
 
-func TestBackup_LargeRowsPassInLittleMemory(t *testing.T) {
-	t.Parallel()
-	srv := mysqltest.Start(t, mysqltest.MariaDB, "--max-allowed-packet=1G")
+// ownServer is a server of this test alone, with a database that has no tables yet.
+func ownServer(t *testing.T, options ...string) (w *world, source string, db *sql.DB) {
+	t.Helper()
+	srv := mysqltest.Start(t, mysqltest.MariaDB, options...)
 	if err := createBackuper(t.Context(), srv); err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, srv)
-	source := database(t, srv)
+	source = database(t, srv)
 	db, err := srv.Open("root", mysqltest.RootPassword, source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	t.Cleanup(func() { _ = db.Close() })
+	return newWorld(t, srv), source, db
+}
+
+func TestBackup_LargeRowsPassInLittleMemory(t *testing.T) {
+	t.Parallel()
+	w, source, db := ownServer(t, "--max-allowed-packet=1G")
 	run(t, db, "CREATE TABLE large (id INT PRIMARY KEY, body LONGBLOB, words LONGTEXT)")
 	run(t, db, "INSERT INTO large VALUES (1, REPEAT(RANDOM_BYTES(1024), 64 * 1024), NULL)")
 	run(t, db, "INSERT INTO large VALUES (2, NULL, REPEAT('it''s; (\\\\) ', 2 * 1024 * 1024))")
